@@ -1,0 +1,39 @@
+"""jaxhpt: tune many small JAX models at once, on device."""
+
+from jaxhpt import problems
+from jaxhpt.algorithms import Grid, QuasiRandom, Random
+from jaxhpt.dimensions import Bool, Choice, Float, Int, When
+from jaxhpt.report.snapshot import Snapshot
+from jaxhpt.result import Result, Stats, Trial
+from jaxhpt.schedulers import RunToEnd
+from jaxhpt.search import maximize, minimize, search
+from jaxhpt.space import Space
+from jaxhpt.training.batches import Batch, batch_mean
+from jaxhpt.training.task import Task, task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Bool",
+    "Choice",
+    "Float",
+    "Grid",
+    "Int",
+    "QuasiRandom",
+    "Random",
+    "Result",
+    "RunToEnd",
+    "Snapshot",
+    "Space",
+    "Stats",
+    "Task",
+    "Trial",
+    "When",
+    "batch_mean",
+    "maximize",
+    "minimize",
+    "problems",
+    "search",
+    "task",
+]

@@ -1,0 +1,10 @@
+"""Where to look next: one file per algorithm. Read `base.py` first."""
+
+from jaxhpt.algorithms.base import Algorithm, Proposals
+from jaxhpt.algorithms.grid import Grid
+from jaxhpt.algorithms.quasi_random import QuasiRandom
+from jaxhpt.algorithms.random_search import Random
+
+ALGORITHMS: dict[str, type] = {"grid": Grid, "quasi_random": QuasiRandom, "random": Random}
+
+__all__ = ["ALGORITHMS", "Algorithm", "Grid", "Proposals", "QuasiRandom", "Random"]

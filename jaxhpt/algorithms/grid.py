@@ -1,0 +1,67 @@
+"""Grid search: every combination once, coarse to fine."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.checks import require_count
+from jaxhpt.designs import coarse_to_fine
+from jaxhpt.history import History
+from jaxhpt.problem import Problem
+from jaxhpt.space import Space
+from jaxhpt.typing import Array, Key
+
+
+class GridState(NamedTuple):
+    """Attributes: points, f32[n, D] in the order of visits; index, i32[] the next one."""
+
+    points: Array
+    index: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Endless):
+    """Every combination of values, each exactly once. Choose it for few dimensions and a complete table.
+
+    The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
+    the whole space. Settings that differ only in dimensions that do not exist are one point.
+
+    Args:
+      points: values of a continuous dimension, >= 1; also the most that are taken of a range of integers.
+        A Choice is always taken whole.
+      seed: of the order within a level of refinement.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.minimize(lambda h, key: h["x"] * h["y"], {"x": [1, 2, 3], "y": jaxhpt.Float(0, 1)},
+      ...                          algorithm=jaxhpt.Grid(points=5), progress=False)
+      >>> len(result.trials)
+      15
+    """
+
+    points: int = 5
+    seed: int = 0
+    notes: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        require_count("points", self.points)
+
+    def num_points(self, space: Space) -> int | None:
+        """Return the number of combinations."""
+        return len(space.grid(self.points))
+
+    def init(self, key: Key, problem: Problem) -> GridState:
+        """Lay out the grid."""
+        points = coarse_to_fine(problem.space.grid(self.points), self.seed)
+        return GridState(jnp.asarray(points), jnp.zeros((), jnp.int32))
+
+    def ask(
+        self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, GridState]:
+        """Take the next points, valid until the last; see `Algorithm.ask`."""
+        index = state.index + jnp.arange(num, dtype=jnp.int32)
+        total = state.points.shape[0]
+        unit = state.points[jnp.minimum(index, total - 1)]
+        return proposals(unit, index < total), state._replace(index=jnp.minimum(state.index + count, total))

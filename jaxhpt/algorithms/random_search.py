@@ -1,0 +1,45 @@
+"""Random search: independent, uniform settings.
+
+Bergstra and Bengio, "Random search for hyper-parameter optimization",
+https://jmlr.org/papers/v13/bergstra12a.html (2012).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+
+from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.history import History
+from jaxhpt.problem import Problem
+from jaxhpt.typing import Array, Key
+
+
+class RandomState(NamedTuple):
+    """Nothing: every event has a key of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Random(Endless):
+    """Independent, uniform settings. Choose it as the baseline, or where trials must not depend on each other.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.minimize(lambda h, key: h["x"] ** 2, {"x": jaxhpt.Float(-1, 1)},
+      ...                          algorithm=jaxhpt.Random(), trials=128, progress=False)
+      >>> result.best.value < 0.01
+      True
+
+    References:
+      See the module.
+    """
+
+    def init(self, key: Key, problem: Problem) -> RandomState:
+        """Return the empty state."""
+        return RandomState()
+
+    def ask(
+        self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, RandomState]:
+        """Draw `num` rows; see `Algorithm.ask`."""
+        return proposals(jax.random.uniform(key, (num, problem.num_dimensions))), state

@@ -1,0 +1,34 @@
+"""Early, clear errors: each names the argument, its value and the remedy."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+
+def require(condition: bool, name: str, value: Any, remedy: str) -> None:
+    """Raise a ValueError that names the argument, its value and what it must be."""
+    if not condition:
+        raise ValueError(f"{name}={reprlib.repr(value)}: must be {remedy}")
+
+
+def require_count(name: str, value: Any) -> None:
+    """Raise unless `value` is a whole number of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r}: must be an int, at least 1")
+    require(value >= 1, name, value, "at least 1")
+
+
+def suggest(word: str, options: Iterable[str]) -> str:
+    """List the options, after the one nearest to a misspelt word."""
+    options = sorted(options)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}choose one of {options}"
+
+
+def leaf_name(path: tuple) -> str:
+    """Name a leaf of a pytree as a person would: `opt.lr`, `0`, or `the value` at the root."""
+    return jax.tree_util.keystr(path, simple=True, separator=".") or "the value"

@@ -1,0 +1,118 @@
+"""History: fixed-capacity columns, one row a trial. The data of every algorithm is a view on it.
+
+A row is opened when its trial starts, so running trials are in it too. Row ids that are written through use
+C for "none": with `mode="drop"` such a write vanishes, where -1 would wrap and overwrite the last row.
+"""
+
+import enum
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxhpt.numerics import fingerprint
+from jaxhpt.problem import Problem
+from jaxhpt.typing import Array
+
+
+class Status(enum.IntEnum):
+    """Where a row's trial stands."""
+
+    EMPTY = 0
+    RUNNING = 1
+    DONE = 2  # trained for its whole budget
+    STOPPED = 3  # ended early by a scheduler
+    FAILED = 4  # an objective was not finite
+    PRIOR = 5  # known before the search began
+
+
+class History(NamedTuple):
+    """Trials as columns; the row id is the trial id.
+
+    Attributes:
+      unit: f32[C, D] snapped settings.
+      status: i8[C] a `Status`.
+      metrics: f32[C, K] scores of the latest report, minimised; +inf before it and where failed, never NaN.
+      curve: f32[C, R] reports of the first objective; +inf where there is none.
+      steps: i32[C] training steps at the latest report.
+      start: i32[C] tick of the batch stream at which the trial started.
+      parent: i32[C] row it was copied from; -1 for none.
+      note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
+      fingerprint: u32[C] hash of `unit`.
+      count: i32[] rows opened so far.
+    """
+
+    unit: Array
+    status: Array
+    metrics: Array
+    curve: Array
+    steps: Array
+    start: Array
+    parent: Array
+    note: Array
+    fingerprint: Array
+    count: Array
+
+    @property
+    def ok(self) -> Array:
+        """bool[C]: rows whose scores may be learned from."""
+        return jnp.isfinite(self.metrics[:, 0])
+
+
+def empty(problem: Problem, notes: int = 0) -> History:
+    """Make a history without trials, `notes` columns wide in `note`."""
+    rows = problem.capacity
+    return History(
+        unit=jnp.zeros((rows, problem.num_dimensions), jnp.float32),
+        status=jnp.zeros(rows, jnp.int8),
+        metrics=jnp.full((rows, problem.num_metrics), jnp.inf, jnp.float32),
+        curve=jnp.full((rows, problem.reports), jnp.inf, jnp.float32),
+        steps=jnp.zeros(rows, jnp.int32),
+        start=jnp.zeros(rows, jnp.int32),
+        parent=jnp.full(rows, -1, jnp.int32),
+        note=jnp.full((rows, notes), jnp.nan, jnp.float32),
+        fingerprint=jnp.zeros(rows, jnp.uint32),
+        count=jnp.zeros((), jnp.int32),
+    )
+
+
+def open_rows(history: History, rows: Array, unit: Array, note: Array, tick: Array) -> History:
+    """Start trials.
+
+    Args:
+      history: the columns.
+      rows: i32[L] fresh row ids, in order from `history.count`; C for none.
+      unit: f32[L, D] snapped settings.
+      note: f32[L, M].
+      tick: i32[] tick of the batch stream.
+    """
+    opened = jnp.sum(rows < history.status.shape[0], dtype=jnp.int32)
+    return history._replace(
+        unit=history.unit.at[rows].set(unit, mode="drop"),
+        status=history.status.at[rows].set(jnp.int8(Status.RUNNING), mode="drop"),
+        start=history.start.at[rows].set(tick, mode="drop"),
+        note=history.note.at[rows].set(note, mode="drop"),
+        fingerprint=history.fingerprint.at[rows].set(fingerprint(unit), mode="drop"),
+        count=history.count + opened,
+    )
+
+
+def report(history: History, rows: Array, scores: Array, steps: Array, place: Array) -> History:
+    """Write the latest scores of trials.
+
+    Args:
+      history: the columns.
+      rows: i32[L] rows that report; C for none.
+      scores: f32[L, K] minimised; +inf where failed.
+      steps: i32[L] training steps done.
+      place: i32[L] column of the curve, in [0, R).
+    """
+    return history._replace(
+        metrics=history.metrics.at[rows].set(scores, mode="drop"),
+        curve=history.curve.at[rows, place].set(scores[:, 0], mode="drop"),
+        steps=history.steps.at[rows].set(steps, mode="drop"),
+    )
+
+
+def close(history: History, rows: Array, status: Array) -> History:
+    """End trials: rows i32[L] (C for none) take status i8[L]."""
+    return history._replace(status=history.status.at[rows].set(status, mode="drop"))

@@ -1,0 +1,78 @@
+"""Small pure maths and pytree helpers that several rooms share."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.typing import Array, PyTree
+
+
+def select(mask: Array, new: PyTree, old: PyTree) -> PyTree:
+    """Take `new` where `mask`, else `old`, along the leading axis of every leaf.
+
+    A `where`, never a gather: on a sharded lane axis it needs no collective.
+
+    Args:
+      mask: bool[L].
+      new: leaves [L, ...].
+      old: leaves [L, ...], as `new`.
+    """
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)
+
+
+def zeros(shapes: PyTree, lanes: int | None = None) -> PyTree:
+    """Make zeros for a pytree of `ShapeDtypeStruct`, typed PRNG keys included.
+
+    Args:
+      shapes: what `jax.eval_shape` returned.
+      lanes: length of a leading axis to add; None adds none.
+    """
+    lead = () if lanes is None else (lanes,)
+
+    def make(leaf: jax.ShapeDtypeStruct) -> Array:
+        shape = lead + tuple(leaf.shape)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jnp.broadcast_to(jax.random.key(0, impl=str(jax.random.key_impl(leaf))), shape)
+        return jnp.zeros(shape, leaf.dtype)
+
+    return jax.tree.map(make, shapes)
+
+
+def ranks(mask: Array) -> Array:
+    """Number the true entries 0, 1, 2 ... in order.
+
+    Args:
+      mask: bool[L].
+
+    Returns:
+      i32[L]; the number of true entries before each place.
+    """
+    return jnp.cumsum(mask, dtype=jnp.int32) - mask.astype(jnp.int32)
+
+
+def fingerprint(rows: Array) -> Array:
+    """Hash rows of float32 to 32 bits, so that equal rows meet and others rarely do.
+
+    FNV-1a over the words of a row, then the finaliser of MurmurHash3.
+
+    Args:
+      rows: f32[N, D].
+
+    Returns:
+      u32[N].
+
+    References:
+      Appleby, "MurmurHash3", https://github.com/aappleby/smhasher (2011).
+      Fowler, Noll and Vo, "FNV hash", http://www.isthe.com/chongo/tech/comp/fnv/ (1991).
+    """
+    words = jax.lax.bitcast_convert_type(rows + 0.0, jnp.uint32)  # + 0.0 folds -0.0 into 0.0
+    value = jnp.full(rows.shape[0], 2166136261, jnp.uint32)
+    for column in range(rows.shape[1]):
+        value = (value ^ words[:, column]) * jnp.uint32(16777619)
+        value = value ^ (value >> 15)
+    value = (value ^ (value >> 16)) * jnp.uint32(0x85EBCA6B)
+    value = (value ^ (value >> 13)) * jnp.uint32(0xC2B2AE35)
+    return value ^ (value >> 16)

@@ -1,0 +1,51 @@
+"""Problem: the static record that every algorithm and scheduler is given."""
+
+import dataclasses
+
+from jaxhpt.objectives import Columns, Objective
+from jaxhpt.space import Space
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is searched, for how long, and how wide. Static and hashable by value.
+
+    Attributes:
+      space: the search space; D columns.
+      columns: the K metrics; the objectives come first.
+      trials: trials to open.
+      lanes: lanes that train side by side, L.
+      steps: training steps of the longest trial.
+      interval: training steps between two events.
+      reports: reports kept of each trial's learning curve, R.
+      exact: whether `interval` divides every trial's steps, so that no update needs a mask.
+    """
+
+    space: Space
+    columns: Columns
+    trials: int
+    lanes: int
+    steps: int
+    interval: int
+    reports: int = 1
+    exact: bool = False
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The metrics to optimise."""
+        return self.columns.objectives
+
+    @property
+    def capacity(self) -> int:
+        """Rows of the history, C; a row id of C means none."""
+        return self.trials
+
+    @property
+    def num_dimensions(self) -> int:
+        """Columns of `unit`, D."""
+        return self.space.num_dimensions
+
+    @property
+    def num_metrics(self) -> int:
+        """Columns of scores, K."""
+        return len(self.columns.names)

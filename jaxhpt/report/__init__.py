@@ -1,0 +1,1 @@
+"""Host side: what a person sees of a search."""

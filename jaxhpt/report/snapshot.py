@@ -1,0 +1,46 @@
+"""Snapshot: what progress displays and callbacks are told between dispatches."""
+
+import dataclasses
+
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """Where a search stands.
+
+    Attributes:
+      trials: trials to run in all.
+      started: trials opened.
+      finished: trials ended, failed ones included.
+      failed: trials whose objective was not finite.
+      lanes: lanes, L.
+      lanes_busy: lanes that trained in the latest event.
+      objective: name of the objective.
+      best_value: best value so far in the user's own sign; None before the first.
+      best_trial: its trial id; None before the first.
+      seconds: wall time since the first event, compilation not included.
+      events: events so far.
+    """
+
+    trials: int
+    started: int
+    finished: int
+    failed: int
+    lanes: int
+    lanes_busy: int
+    objective: str
+    best_value: float | None
+    best_trial: int | None
+    seconds: float
+    events: int
+
+    @property
+    def trials_per_second(self) -> float:
+        """Finished trials a second."""
+        return self.finished / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at this pace; None before the first trials end."""
+        pace = self.trials_per_second
+        return (self.trials - self.finished) / pace if pace > 0 else None

@@ -1,0 +1,264 @@
+"""Result: what a search found, in the user's own words."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.driver import Outcome
+from jaxhpt.history import History, Status
+from jaxhpt.loop import Program, train_again
+from jaxhpt.training.pool import Data
+from jaxhpt.typing import Hparams
+
+SHOWN = 5  # trials in the table of `repr`
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One setting and its training.
+
+    Attributes:
+      id: its number, in order of start.
+      hparams: the setting, in the structure of the space; None where a dimension did not exist.
+      metrics: name to value, in the user's own sign; NaN where failed or not reported.
+      value: the objective's.
+      steps: training steps done at the latest report.
+      status: "done", "stopped", "failed" or "running".
+      start: tick of the batch stream at which it started.
+    """
+
+    id: int
+    hparams: Hparams
+    metrics: dict[str, float]
+    value: float
+    steps: int
+    status: str
+    start: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Stats:
+    """How a search ran.
+
+    Attributes:
+      trials: trials that ended.
+      failed: those of them whose objective was not finite.
+      seconds: wall time without compilation.
+      compile_seconds: tracing and compiling; close to 0 where the program was there already.
+      first_seconds: from the call to the end of the first trials; None if none ended.
+      lanes: lanes, L.
+      lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
+      interval: steps between events.
+      events: events run.
+      ended: "finished", "timeout", "interrupted" or "callback".
+      device: kind of the device.
+      jax: version of jax.
+    """
+
+    trials: int
+    failed: int
+    seconds: float
+    compile_seconds: float
+    first_seconds: float | None
+    lanes: int
+    lanes_busy: float
+    interval: int
+    events: int
+    ended: str
+    device: str
+    jax: str
+
+    @property
+    def trials_per_second(self) -> float:
+        """Ended trials a second, compilation not included."""
+        return self.trials / max(self.seconds, 1e-9)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Result:
+    """What a search found.
+
+    Attributes:
+      stats: how it ran.
+      history: the columns of all trials, as numpy arrays; scores are minimised there.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, {"x": jaxhpt.Float(0, 3)}, trials=32, progress=False)
+      >>> result.best.status, result.stats.trials
+      ('done', 32)
+    """
+
+    stats: Stats
+    history: History
+    _program: Program
+    _data: Data
+    _outcome: Outcome
+    _export: Any = None
+
+    @classmethod
+    def of(cls, program: Program, data: Data, outcome: Outcome, export: Any) -> "Result":
+        """Bring a driven search to the host."""
+        history = jax.device_get(outcome.carry.history)
+        return cls(_stats(program, history, outcome), history, program, data, outcome, export)
+
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        """All trials, in order of start."""
+        return self._trials(np.arange(int(self.history.count)))
+
+    @property
+    def best(self) -> Trial:
+        """The best trial among those that trained for their whole budget, else among the longest trained.
+
+        Raises:
+          RuntimeError: no trial ended with a finite objective.
+        """
+        return self._trials(np.array([self._best_row()]))[0]
+
+    @functools.cached_property
+    def best_state(self) -> Any:
+        """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
+        row = self._best_row()
+        return self._exported(self._outcome.carry.best.state, row)
+
+    def top(self, count: int = SHOWN) -> list[Trial]:
+        """Return the best trials among the ones that are done, best first."""
+        score = np.where(self.history.status == Status.DONE, self.history.metrics[:, 0], np.inf)
+        order = np.argsort(score, kind="stable")[:count]
+        return self._trials(order[np.isfinite(score[order])])
+
+    def replay(self, trial: "Trial | int") -> tuple[Any, dict[str, float]]:
+        """Train one trial again, alone, from the same key and on the same batches.
+
+        Choose it to get at the weights of any trial. The numbers are the same within float tolerance, not to
+        the bit: one model alone compiles to other operations than many side by side.
+
+        Args:
+          trial: a trial, or its id.
+
+        Returns:
+          What `best_state` would be for it, and its metrics by name.
+
+        Raises:
+          ValueError: no such trial.
+        """
+        row = trial if isinstance(trial, int) else trial.id
+        if not 0 <= row < int(self.history.count):
+            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
+        budget = self._program.pool.length(self._program.problem.space.values(jnp.asarray(self.history.unit[row])))
+        steps = int(self.history.steps[row]) or int(budget)
+        arguments = (jnp.int32(row), jnp.asarray(self.history.unit[row]), jnp.int32(self.history.start[row]))
+        state, metrics = train_again(self._program, self._outcome.carry.key, self._data, *arguments, jnp.int32(steps))
+        named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
+        return self._exported(state, row), {name: _plain(value) for name, value in named.items()}
+
+    def to_pandas(self) -> Any:
+        """Return a table with a row a trial: id, status, steps, the metrics, then the hyperparameters.
+
+        Raises:
+          ImportError: without pandas, the extra `jaxhpt[pandas]`.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas: pip install 'jaxhpt[pandas]'") from error
+        rows = self._program.problem.space.label_rows(self.history.unit[: int(self.history.count)])
+        names = self._program.problem.space.names
+        table = [
+            {"trial": t.id, "status": t.status, "steps": t.steps, **t.metrics, **dict(zip(names, row, strict=True))}
+            for t, row in zip(self.trials, rows, strict=True)
+        ]
+        return pandas.DataFrame(table)
+
+    def __repr__(self) -> str:
+        return "\n".join([*_headline(self.stats), *self._table()])
+
+    @property
+    def _columns(self) -> Any:
+        return self._program.problem.columns
+
+    def _best_row(self) -> int:
+        row = int(self._outcome.carry.best.row)
+        if row >= self._program.problem.capacity:
+            raise RuntimeError(f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed")
+        return row
+
+    def _exported(self, state: Any, row: int) -> Any:
+        if self._export is None:
+            return state
+        values = self._program.problem.space.values(jnp.asarray(self.history.unit[row]))
+        return self._export(state, self._program.problem.space.assemble(values))
+
+    def _trials(self, rows: np.ndarray) -> list[Trial]:
+        labels = self._program.problem.space.labels(self.history.unit[rows]) if len(rows) else []
+        return [self._trial(int(row), label) for row, label in zip(rows, labels, strict=True)]
+
+    def _trial(self, row: int, hparams: Hparams) -> Trial:
+        h, columns = self.history, self._columns
+        shown = np.where(np.isfinite(h.metrics[row]), h.metrics[row], np.nan) * np.float32(columns.signs)
+        metrics = {name: _plain(value) for name, value in zip(columns.names, shown, strict=True)}
+        status = Status(int(h.status[row])).name.lower()
+        return Trial(row, hparams, metrics, metrics[columns.names[0]], int(h.steps[row]), status, int(h.start[row]))
+
+    def _table(self) -> list[str]:
+        top = self.top()
+        if not top:
+            return ["no trial is done"]
+        names = self._program.problem.space.names
+        values = self._program.problem.space.label_rows(self.history.unit[[t.id for t in top]])
+        head = ["trial", *top[0].metrics, "steps", *names]
+        rows = [
+            [str(t.id), *(f"{m:.5g}" for m in t.metrics.values()), str(t.steps), *map(_short, v)]
+            for t, v in zip(top, values, strict=True)
+        ]
+        return _align([head, *rows])
+
+
+def _headline(stats: Stats) -> list[str]:
+    failed = f", {stats.failed:,} of them failed" if stats.failed else ""
+    ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
+    return [
+        f"{stats.trials:,} trials in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s{failed}{ended}",
+        f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
+    ]
+
+
+def _align(table: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _plain(value: Any) -> float:
+    """Return the shortest number that is this float32."""
+    return float(str(np.float32(value)))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _stats(program: Program, history: History, outcome: Outcome) -> Stats:
+    problem, events = program.problem, int(outcome.carry.clock)
+    ended = history.status >= Status.DONE
+    worked = int(history.steps[ended].sum()) + int(np.sum(jax.device_get(outcome.carry.lanes.steps * outcome.carry.lanes.live)))
+    return Stats(
+        trials=int(ended.sum()),
+        failed=int((history.status == Status.FAILED).sum()),
+        seconds=outcome.seconds,
+        compile_seconds=outcome.compile_seconds,
+        first_seconds=outcome.first_seconds,
+        lanes=problem.lanes,
+        lanes_busy=worked / max(1, events * problem.interval * problem.lanes),
+        interval=problem.interval,
+        events=events,
+        ended=outcome.ended,
+        device=jax.devices()[0].device_kind,
+        jax=jax.__version__,
+    )

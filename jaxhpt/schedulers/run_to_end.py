@@ -1,0 +1,39 @@
+"""The plain scheduler: every trial trains for its whole budget."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxhpt.history import History
+from jaxhpt.lanes import Lanes
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers.base import Verdict
+from jaxhpt.typing import Array, Key
+
+
+class RunToEndState(NamedTuple):
+    """Nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunToEnd:
+    """Train every trial for its whole budget, and score it once, at the end."""
+
+    def reports(self, problem: Problem) -> int:
+        """Return one: only the end is scored."""
+        return 1
+
+    def init(self, key: Key, problem: Problem) -> RunToEndState:
+        """Return the empty state."""
+        return RunToEndState()
+
+    def due(self, state: RunToEndState, lanes: Lanes, problem: Problem) -> Array:
+        """Score the lanes whose budget is spent."""
+        return lanes.spent
+
+    def decide(
+        self, key: Key, state: RunToEndState, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, RunToEndState]:
+        """Stop nothing, and leave the budgets as they are."""
+        return Verdict(jnp.zeros(lanes.trial.shape, bool), lanes.budget, None), state

@@ -1,0 +1,204 @@
+"""The way in: check everything, assemble the program, run it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.algorithms import ALGORITHMS, Algorithm
+from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.driver import Callback, Limits, drive
+from jaxhpt.loop import Program
+from jaxhpt.objectives import choose
+from jaxhpt.problem import Problem
+from jaxhpt.report.progress import display
+from jaxhpt.result import Result
+from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.space import Space
+from jaxhpt.training.batches import Batches, check_batch_size, check_data
+from jaxhpt.training.blackbox import blackbox_task
+from jaxhpt.training.contract import Functions, check, check_usage
+from jaxhpt.training.identity import Pinned
+from jaxhpt.training.length import length_of, plan
+from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.task import Task
+from jaxhpt.training.width import auto_lanes
+from jaxhpt.typing import Hparams, Key, Metrics, StepFn
+
+DEFAULT_TRIALS = 256
+DEFAULT_BATCH = 128
+
+
+def search(
+    train_step: Task | StepFn,
+    space: Any,
+    *,
+    trials: int | None = None,
+    algorithm: str | Algorithm = "quasi_random",
+    scheduler: str | Scheduler = "run_to_end",
+    lanes: int | str = "auto",
+    interval: int | str = "auto",
+    events_per_dispatch: int | str = "auto",
+    timeout: float | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    **task: Any,
+) -> Result:
+    """Tune a training: many settings side by side, on device.
+
+    Args:
+      train_step: a `Task`, a `FlaxTask`, a step decorated with `@jaxhpt.task`, or a plain step
+        (state, batch, hparams, key) -> state with the rest of the task in keywords.
+      space: a pytree of `Float`, `Int`, `Choice`, `Bool`, lists, `When` and constants.
+      trials: settings to train; by default 256, or all points of an algorithm that has an end.
+      algorithm: where to look: "grid", "quasi_random" or "random", or an instance such as `Grid(points=4)`.
+      scheduler: how long to train: "run_to_end".
+      lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
+      interval: steps between events; "auto" wastes no update where it can.
+      events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, after which
+        progress, callbacks, Ctrl-C and the timeout are looked at. The results are the same bits for all.
+      timeout: seconds of searching, compilation not included; what has ended by then is the result.
+      seed: of all randomness; the same seed and lanes give the same bits on the same machine.
+      progress: whether to show a live line in a terminal, plain lines elsewhere.
+      callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
+      **task: fields of `Task`, such as `init`, `evaluate`, `train_data`, `valid_data`, `batch_size`, `steps`,
+        `objective` and `direction`; they come before those of a given task.
+
+    Returns:
+      A `Result`: `best`, `best_state`, `trials`, `to_pandas()`, `replay(trial)`, `stats`.
+
+    Raises:
+      ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxhpt
+      >>> result = jaxhpt.search(
+      ...     lambda w, batch, h, key: w - h["lr"] * 2 * w,
+      ...     {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
+      ...     init=lambda key, h: jnp.float32(4.0),
+      ...     evaluate=lambda w, data, h: {"loss": w**2},
+      ...     steps=20, trials=64, progress=False,
+      ... )
+      >>> result.best.metrics["loss"] < 1e-3
+      True
+    """
+    space, job = Space.of(space), _as_task(train_step, task)
+    algorithm = _named("algorithm", algorithm, ALGORITHMS, Algorithm)
+    scheduler = _named("scheduler", scheduler, SCHEDULERS, Scheduler)
+    require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
+    if events_per_dispatch not in ("auto", "all"):
+        require_count("events_per_dispatch", events_per_dispatch)
+    pool, data = _pool(job, space, _trials(trials, algorithm, space), lanes, interval, scheduler)
+    program = Program(pool, algorithm, scheduler)
+    limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
+    outcome = drive(program, jax.random.key(seed), data, limits, display(progress))
+    return Result.of(program, data, outcome, job.export)
+
+
+def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:
+    """Minimise a pure JAX function, many settings at once.
+
+    Args:
+      function: (hparams, key) -> a float scalar, or a dict of them; traced once and batched over the lanes.
+      space: as in `search`.
+      **options: those of `search`: trials, algorithm, lanes, timeout, seed, progress, callbacks ...; `objective`
+        names the metric where the function returns several.
+
+    Returns:
+      A `Result`.
+
+    Raises:
+      ValueError, TypeError: as `search`.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, {"x": jaxhpt.Float(0, 3)}, progress=False)
+      >>> abs(result.best.hparams["x"] - 1) < 0.01
+      True
+    """
+    space = Space.of(space)
+    return search(blackbox_task(function, space), space, **{"direction": "min", **options})
+
+
+def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:
+    """Maximise a pure JAX function; in all else as `minimize`.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.maximize(lambda h, key: -((h["x"] - 1) ** 2), {"x": jaxhpt.Float(0, 3)}, progress=False)
+      >>> abs(result.best.hparams["x"] - 1) < 0.01
+      True
+    """
+    return minimize(function, space, **{**options, "direction": "max"})
+
+
+def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
+    known = {field.name for field in dataclasses.fields(Task)} - {"step"}
+    for name in given:
+        if name not in known:
+            raise TypeError(f"search has no argument {name!r}; {suggest(name, known)}")
+    if isinstance(train_step, Task):
+        return dataclasses.replace(train_step, **given)
+    if not callable(train_step):
+        raise TypeError(f"train_step={train_step!r}: must be a Task or a function (state, batch, hparams, key) -> state")
+    for name in ("init", "evaluate"):
+        if name not in given:
+            raise TypeError(f"{name} is missing: a plain train_step needs {name}=..., or decorate it with @jaxhpt.task")
+    return Task(step=train_step, **given)
+
+
+def _named(kind: str, wanted: Any, known: dict[str, type], protocol: type) -> Any:
+    if isinstance(wanted, str):
+        if wanted not in known:
+            raise ValueError(f"{kind}={wanted!r}: unknown; {suggest(wanted, known)}")
+        return known[wanted]()
+    if isinstance(wanted, type) or not isinstance(wanted, protocol):
+        remedy = f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
+        raise TypeError(f"{kind}={wanted!r}: must be {remedy}")
+    return wanted
+
+
+def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
+    if trials is not None:
+        require_count("trials", trials)
+    points = algorithm.num_points(space)
+    return min(n for n in (trials or points or DEFAULT_TRIALS, points) if n is not None)
+
+
+def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data]:
+    """Check the task against the space, on shapes alone, and put the data on device."""
+    batches = _batches(job, space)
+    check_data("valid_data", job.valid_data)
+    length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
+    functions = Functions(Pinned(job.init), Pinned(job.step), Pinned(job.evaluate), space, batches)
+    data = Data(*jax.tree.map(jnp.asarray, (job.train_data, job.valid_data)))
+    shapes = check(functions, data.train, data.valid)
+    check_usage(functions, data.train, data.valid, length)
+    columns, paced = choose(shapes.metrics, job.objective, job.direction), plan(length, interval)
+    if lanes != "auto":
+        require_count("lanes", lanes)
+    width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
+    problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
+    return Pool(dataclasses.replace(problem, reports=scheduler.reports(problem)), functions, length), data
+
+
+def _batches(job: Task, space: Space) -> Batches:
+    rows = check_data("train_data", job.train_data)
+    column = space.names.index("batch_size") if "batch_size" in space.names else None
+    if job.batches is not None:
+        return Batches(generate=Pinned(job.batches))
+    if rows == 0:
+        return Batches()
+    size = job.batch_size or min(DEFAULT_BATCH, rows)
+    if column is not None:
+        dimension = space.dimensions[column]
+        require(dimension.dtype == np.int32, "space 'batch_size'", dimension, "a choice of whole numbers")
+        values = [dimension.label(unit) for unit in dimension.grid(rows + 1)]
+        require(min(values) >= 1, "space 'batch_size'", min(values), "at least 1")
+        size = max(values)
+    check_batch_size(size, rows)
+    return Batches(rows, size, column)

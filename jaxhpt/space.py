@@ -1,0 +1,253 @@
+"""Space: a pytree of dimensions and constants, as one row of `unit` and back.
+
+A space is static and hashable by value, so it may be part of a compiled program's name.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import leaf_name, require, suggest
+from jaxhpt.dimensions import Choice, Dimension, When
+from jaxhpt.typing import Array, Hparams
+
+MAX_GRID = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A dimension exists only where column `parent` stands at one of `levels`."""
+
+    parent: int
+    levels: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Slot:
+    column: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Constant:
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A search space: what may vary, and how.
+
+    Build it with `Space.of`; `search` does so by itself. Dicts nest, and any pytree will do; a plain list is a
+    `Choice`; any other plain value is a constant, handed to the user's functions as it is.
+
+    Attributes:
+      names: dotted path of each dimension, [D].
+      dimensions: the dimensions, [D].
+      conditions: for each dimension, all the conditions under which it exists, [D].
+
+    Example:
+      >>> from jaxhpt import Float
+      >>> space = Space.of({"lr": Float(1e-4, 1e-1, log=True), "batch": [32, 64], "momentum": 0.9})
+      >>> space.names
+      ('batch', 'lr')
+      >>> space.label(space.encode({"lr": 0.01, "batch": 64, "momentum": 0.9}))
+      {'batch': 64, 'lr': 0.01, 'momentum': 0.9}
+    """
+
+    names: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
+    conditions: tuple[tuple[Condition, ...], ...]
+    slots: tuple[_Slot | _Constant, ...]
+    treedef: Any
+
+    @classmethod
+    def of(cls, spec: Any) -> "Space":
+        """Build a space from a pytree of dimensions, lists, `When` and constants.
+
+        Raises:
+          ValueError: no dimension, an unknown or circular `When` parent.
+          TypeError: a constant that is not hashable, such as an array.
+        """
+        if isinstance(spec, Space):
+            return spec
+        walk = _Walk()
+        slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
+        if not walk.names:
+            raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
+        conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
+        return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
+
+    @property
+    def num_dimensions(self) -> int:
+        """Number of columns of `unit`, D."""
+        return len(self.dimensions)
+
+    @property
+    def size(self) -> int | None:
+        """Number of settings, those told apart by inactive dimensions included; None where one is continuous."""
+        levels = [dimension.levels for dimension in self.dimensions]
+        return None if None in levels else math.prod(n for n in levels if n is not None)
+
+    def active(self, unit: Array) -> Array:
+        """Tell which dimensions exist: unit f32[..., D] -> bool[..., D]."""
+        columns = []
+        for conditions in self.conditions:
+            exists = jnp.ones(unit.shape[:-1], bool)
+            for condition in conditions:
+                level = self.dimensions[condition.parent].level(unit[..., condition.parent])
+                exists &= jnp.any(level[..., None] == jnp.array(condition.levels, jnp.int32), axis=-1)
+            columns.append(exists)
+        return jnp.stack(columns, axis=-1)
+
+    def snap(self, unit: Array) -> Array:
+        """Move rows to the one place that stands for their setting: f32[..., D] -> f32[..., D].
+
+        Inactive dimensions go to the middle of their range.
+        """
+        columns = [d.snap(unit[..., i]) for i, d in enumerate(self.dimensions)]
+        snapped = jnp.stack(columns, axis=-1).astype(jnp.float32)
+        if not any(self.conditions):
+            return snapped
+        middle = jnp.stack([d.snap(jnp.float32(0.5)) for d in self.dimensions])
+        return jnp.where(self.active(snapped), snapped, middle)
+
+    def values(self, unit: Array) -> tuple[Array, ...]:
+        """Decode the dimensions alone: f32[..., D] -> D arrays [...], each of its dtype."""
+        return tuple(d.value(unit[..., i]) for i, d in enumerate(self.dimensions))
+
+    def assemble(self, values: Any) -> Hparams:
+        """Put D values into the user's pytree, constants beside them."""
+        leaves = [values[s.column] if isinstance(s, _Slot) else s.value for s in self.slots]
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def decode(self, unit: Array) -> Hparams:
+        """Decode rows to the user's pytree: f32[..., D] -> leaves [...]."""
+        return self.assemble(self.values(unit))
+
+    def encode(self, hparams: Hparams) -> np.ndarray:
+        """Encode one setting, written as in results, to a snapped row f32[D].
+
+        Args:
+          hparams: the space's structure, with values for dimensions; None where a dimension does not exist.
+
+        Raises:
+          ValueError: another structure, or a value outside its dimension; the name is given.
+        """
+        try:
+            leaves = self.treedef.flatten_up_to(hparams)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
+        unit = np.full(self.num_dimensions, 0.5, np.float32)
+        for slot, value in zip(self.slots, leaves, strict=True):
+            if isinstance(slot, _Slot) and value is not None:
+                unit[slot.column] = self._encode(slot.column, value)
+        return np.asarray(self.snap(jnp.asarray(unit)))
+
+    def label(self, unit: Any) -> Hparams:
+        """Show one row f32[D] as the user would write it; None where a dimension does not exist."""
+        return self.labels(np.asarray(unit)[None])[0]
+
+    def labels(self, unit: Any) -> list[Hparams]:
+        """Show rows f32[n, D] as the user would write them."""
+        return [self.assemble(row) for row in self.label_rows(unit)]
+
+    def label_rows(self, unit: Any) -> list[list[Any]]:
+        """Show rows f32[n, D] as n lists of D plain values, in the order of `names`."""
+        unit = np.asarray(unit)
+        active = np.asarray(self.active(jnp.asarray(unit)))
+        columns = [[d.label(u) for u in unit[:, i]] for i, d in enumerate(self.dimensions)]
+        shown = [[v if a else None for v, a in zip(c, active[:, i], strict=True)] for i, c in enumerate(columns)]
+        return [list(row) for row in zip(*shown, strict=True)]
+
+    def grid(self, points: int) -> np.ndarray:
+        """Return every combination of at most `points` values a dimension, once each: f32[n, D].
+
+        Raises:
+          ValueError: more than 4,194,304 combinations.
+        """
+        axes = [d.grid(points) for d in self.dimensions]
+        total = math.prod(len(axis) for axis in axes)
+        require(total <= MAX_GRID, "grid size", total, f"at most {MAX_GRID}; use fewer points, or QuasiRandom")
+        rows = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(total, len(axes))
+        with jax.ensure_compile_time_eval():  # a grid may be laid out inside a trace
+            snapped = np.asarray(self.snap(jnp.asarray(rows, jnp.float32)))
+        if not any(self.conditions):
+            return snapped
+        _, first = np.unique(snapped, axis=0, return_index=True)
+        return snapped[np.sort(first)]
+
+    def _encode(self, column: int, value: Any) -> float:
+        try:
+            return self.dimensions[column].encode(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.names[column]}: {error}") from error
+
+
+class _Walk:
+    """One pass over a user's pytree: collects dimensions, and leaves slots in their places."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.dimensions: list[Dimension] = []
+        self.whens: list[tuple[tuple[str, When], ...]] = []  # for each dimension: (path of the When, When)
+
+    def tree(self, spec: Any, prefix: str, whens: tuple) -> Any:
+        def leaf(path: tuple, value: Any) -> Any:
+            name = ".".join(filter(None, [prefix, leaf_name(path) if path else ""]))
+            return self._leaf(name, value, whens)
+
+        stop = lambda x: isinstance(x, (Dimension, When, list))  # noqa: E731
+        return jax.tree_util.tree_map_with_path(leaf, spec, is_leaf=stop)
+
+    def _leaf(self, name: str, value: Any, whens: tuple) -> Any:
+        if isinstance(value, When):
+            return self.tree(value.space, name, (*whens, (name, value)))
+        if isinstance(value, list):
+            value = Choice(value)
+        if not isinstance(value, Dimension):
+            return _constant(name, value)
+        self.names.append(name or "value")
+        self.dimensions.append(value)
+        self.whens.append(whens)
+        return _Slot(len(self.names) - 1)
+
+    def resolve(self, column: int, seen: tuple[int, ...] = ()) -> tuple[Condition, ...]:
+        """Collect the conditions of a dimension, those of its parents included."""
+        if column in seen:
+            raise ValueError(f"When: {self.names[column]!r} depends on itself; a parent must not be its own child")
+        found: dict[Condition, None] = {}
+        for path, when in self.whens[column]:
+            parent = self._parent(path, when)
+            for condition in (*self.resolve(parent, (*seen, column)), self._condition(parent, when)):
+                found[condition] = None
+        return tuple(found)
+
+    def _parent(self, path: str, when: When) -> int:
+        scope = path.split(".")[:-1]
+        for name in (".".join([*scope, when.parent]), when.parent):
+            if name in self.names:
+                return self.names.index(name)
+        raise ValueError(f"When parent={when.parent!r}: no such dimension; {suggest(when.parent, self.names)}")
+
+    def _condition(self, parent: int, when: When) -> Condition:
+        dimension = self.dimensions[parent]
+        if not isinstance(dimension, Choice):
+            raise TypeError(f"When parent={when.parent!r}: must be a Choice, Bool or list, not {dimension!r}")
+        wanted = when.value if isinstance(when.value, list) else [when.value]
+        for value in wanted:
+            known = value in dimension.values
+            require(known, "When value", value, f"one of {list(dimension.values)}, the values of {when.parent!r}")
+        return Condition(parent, tuple(sorted(dimension.values.index(v) for v in wanted)))
+
+
+def _constant(name: str, value: Any) -> _Constant:
+    try:
+        hash(value)
+    except TypeError as error:
+        kind = type(value).__name__
+        remedy = "pass arrays as train_data or valid_data, and write lists of values as Choice"
+        raise TypeError(f"space {name!r}: a constant must be hashable, not {kind}; {remedy}") from error
+    return _Constant(value)

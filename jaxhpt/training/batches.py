@@ -1,0 +1,157 @@
+"""The minibatch stream: made on device, shared by all lanes, a pure function of the root key and the tick.
+
+All lanes see the same rows at the same tick. That makes trials comparable (common random numbers), lets the
+first layer of all lanes be one matrix product, and leaves nothing to store: any batch can be had again.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import leaf_name, require, require_count
+from jaxhpt.keys import Stream, key_of
+from jaxhpt.training.identity import Pinned
+from jaxhpt.typing import Array, Key, PyTree
+
+
+class Batch(NamedTuple):
+    """A minibatch of which a trial uses the first `batch_size` rows, where that is a hyperparameter.
+
+    Attributes:
+      data: the rows, leaves [B, ...].
+      weights: f32[B] 1 / batch_size for the rows in use, 0 for the rest; their sum is 1.
+    """
+
+    data: PyTree
+    weights: Array
+
+
+def batch_mean(values: Array, batch: PyTree) -> Array:
+    """Average over the rows of a batch that belong to the trial.
+
+    Write losses with it and they are right with and without `batch_size` in the space.
+
+    Args:
+      values: [B, ...] one entry a row.
+      batch: what `train_step` was given.
+
+    Returns:
+      [...] the mean over the rows in use.
+
+    Example:
+      >>> batch = Batch(data=jnp.arange(4.0), weights=jnp.array([0.5, 0.5, 0.0, 0.0]))
+      >>> float(batch_mean(batch.data, batch))
+      0.5
+    """
+    if not isinstance(batch, Batch):
+        return jnp.mean(values, axis=0)
+    used = batch.weights.reshape(batch.weights.shape + (1,) * (values.ndim - 1))
+    return jnp.sum(jnp.where(used > 0, values * used, 0.0), axis=0)
+
+
+class Shuffle(NamedTuple):
+    """The orders of the epochs at hand: epoch, i32[] the first of them; orders, i32[E, rows]."""
+
+    epoch: Array
+    orders: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """How minibatches come about. Static and hashable.
+
+    Attributes:
+      rows: rows of the training data; 0 where there is none.
+      size: rows of a batch, B; with `column`, the largest a trial may use.
+      column: the dimension that holds each trial's own batch size; None where all have `size`.
+      generate: (key, tick) -> batch, instead of data.
+    """
+
+    rows: int = 0
+    size: int = 0
+    column: int | None = None
+    generate: Pinned | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of one pass over the data; at least one."""
+        return max(1, -(-self.rows // max(1, self.size)))
+
+    def start(self, interval: int) -> Shuffle:
+        """Return a shuffle that holds no epoch yet, for events of `interval` ticks."""
+        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1
+        return Shuffle(jnp.full((), -1, jnp.int32), jnp.zeros((epochs, self.rows), jnp.int32))
+
+    def seek(self, shuffle: Shuffle, root: Key, tick: Array) -> Shuffle:
+        """Shuffle the epochs that the event starting at `tick` will read, unless they are at hand."""
+        if self.rows == 0:
+            return shuffle
+        epoch = tick // self.per_epoch
+        return jax.lax.cond(shuffle.epoch == epoch, lambda: shuffle, lambda: self._shuffle(shuffle, root, epoch))
+
+    def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array) -> Shuffle:
+        def order(e: Array) -> Array:
+            return jax.random.permutation(key_of(root, Stream.EPOCH, e), self.rows)
+
+        epochs = epoch + jnp.arange(shuffle.orders.shape[0], dtype=jnp.int32)
+        return Shuffle(epoch, jax.vmap(order)(epochs).astype(jnp.int32))
+
+    def at(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree) -> PyTree:
+        """Return the batch of a tick: leaves [B, ...], or None where there is neither data nor generator.
+
+        An epoch is `per_epoch` whole batches; the last one is filled up from the epoch's beginning.
+        """
+        if self.generate is not None:
+            return self.generate(key_of(root, Stream.BATCH, tick), tick)
+        if self.rows == 0:
+            return None
+        place = (tick % self.per_epoch) * self.size + jnp.arange(self.size, dtype=jnp.int32)
+        index = shuffle.orders[tick // self.per_epoch - shuffle.epoch, place % self.rows]
+        return jax.tree.map(lambda a: a[index], data)
+
+    def share(self, batch: PyTree, values: tuple[Array, ...]) -> PyTree:
+        """Give a trial its part of the batch, where it has a batch size of its own."""
+        if self.column is None:
+            return batch
+        own = values[self.column]
+        used = jnp.arange(self.size) < own
+        return Batch(batch, jnp.where(used, 1.0 / own.astype(jnp.float32), 0.0))
+
+
+def check_data(name: str, data: PyTree) -> int:
+    """Check arrays that share a leading axis, and return its length; 0 for None.
+
+    Raises:
+      ValueError: no array, a scalar, unequal lengths, or NaN; the leaf is named.
+    """
+    if data is None:
+        return 0
+    leaves = jax.tree_util.tree_leaves_with_path(data)
+    require(bool(leaves), name, data, "arrays, or None")
+    lengths = {}
+    for path, leaf in leaves:
+        require(np.ndim(leaf) > 0, f"{name} leaf {leaf_name(path)}", leaf, "an array with a leading axis of rows")
+        lengths[leaf_name(path)] = len(leaf)
+        _refuse_nan(name, path, leaf)
+    rows = next(iter(lengths.values()))
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{name}: arrays must have the same number of rows, but have {lengths}")
+    require(rows > 0, f"{name} rows", rows, "at least 1")
+    return rows
+
+
+def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
+    values = np.asarray(leaf)
+    if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+        row = int(np.argwhere(np.isnan(values))[0][0])
+        remedy = "drop or fill such rows first; one NaN makes every model's weights NaN"
+        raise ValueError(f"{name} leaf {leaf_name(path)}: NaN in row {row}; {remedy}")
+
+
+def check_batch_size(size: Any, rows: int) -> None:
+    """Check a batch size against the rows there are."""
+    require_count("batch_size", size)
+    require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")

@@ -1,0 +1,169 @@
+"""How many steps a trial trains, and how often events come."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.designs import sobol
+from jaxhpt.space import Space
+from jaxhpt.training.contract import value_shapes
+from jaxhpt.training.identity import Pinned
+from jaxhpt.training.usage import inputs_read
+from jaxhpt.typing import Array
+
+MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
+LONG_EVENT = 256  # steps after which the host should hear of the search again
+WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """Training steps of a trial. Static and hashable.
+
+    Attributes:
+      space: puts dimensions into the user's pytree.
+      fixed: steps of every trial; 0 where they differ.
+      column: dimension that counts units of `per_unit` steps; None for none.
+      per_unit: steps for each unit; 0 for one pass over the data.
+      rows: rows of the training data.
+      batch_size: rows of a batch.
+      batch_column: dimension that holds the trial's own batch size; None for none.
+      function: hparams -> steps.
+    """
+
+    space: Space
+    fixed: int = 0
+    column: int | None = None
+    per_unit: int = 1
+    rows: int = 0
+    batch_size: int = 1
+    batch_column: int | None = None
+    function: Pinned | None = None
+
+    def __call__(self, values: tuple[Array, ...]) -> Array:
+        """Return the steps of one trial: i32[]."""
+        if self.fixed:
+            return jnp.int32(self.fixed)
+        if self.function is not None:
+            return jnp.round(self.function(self.space.assemble(values))).astype(jnp.int32)
+        assert self.column is not None
+        return values[self.column].astype(jnp.int32) * self._unit(values)
+
+    def _unit(self, values: tuple[Array, ...]) -> Array | int:
+        if self.per_unit:
+            return self.per_unit
+        if self.batch_column is None:
+            return -(-self.rows // self.batch_size)
+        return -(-self.rows // values[self.batch_column].astype(jnp.int32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is known of the lengths before the search.
+
+    Attributes:
+      steps: of the longest trial; an estimate where the lengths cannot be enumerated.
+      interval: steps between events.
+      exact: whether `interval` divides every length.
+    """
+
+    steps: int
+    interval: int
+    exact: bool
+
+
+def length_of(
+    space: Space,
+    steps: int | str | Callable | None,
+    steps_per_epoch: int | None,
+    rows: int,
+    batch_size: int,
+    batch_column: int | None,
+) -> Length:
+    """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
+
+    Raises:
+      ValueError: below 1, or the name of no dimension.
+      TypeError: none of these kinds.
+    """
+    common = {"space": space, "rows": rows, "batch_size": max(1, batch_size), "batch_column": batch_column}
+    if steps is None:
+        steps = "epochs" if "epochs" in space.names else max(1, 10 * -(-rows // max(1, batch_size)))
+    if isinstance(steps, str):
+        return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
+    if callable(steps):
+        return Length(function=Pinned(steps), **common)
+    require_count("steps", steps)
+    return Length(fixed=steps, **common)
+
+
+def plan(length: Length, interval: int | str) -> Plan:
+    """Decide the interval between events.
+
+    "auto" takes the greatest common divisor of all lengths, where there are few different ones and it is not
+    too small, so that no update is wasted; otherwise a twentieth of the middle length.
+
+    Raises:
+      ValueError: a length below 1, an interval below 1.
+    """
+    lengths, complete = _lengths(length)
+    require(int(lengths.min()) >= 1, "steps", int(lengths.min()), "at least 1 for every setting in the space")
+    common = int(np.gcd.reduce(lengths))
+    if interval == "auto":
+        chosen = _interval(common, int(np.median(lengths)), complete)
+    else:
+        require_count("interval", interval)
+        chosen = int(interval)
+    return Plan(int(lengths.max()), chosen, complete and common % chosen == 0)
+
+
+def _interval(common: int, middle: int, complete: bool) -> int:
+    wanted = max(1, middle // WASTE)
+    if not complete or common < wanted:
+        return min(wanted, LONG_EVENT)
+    if common <= LONG_EVENT:
+        return common
+    divisors = [d for d in range(1, LONG_EVENT + 1) if common % d == 0]
+    parts = math.ceil(common / LONG_EVENT)
+    return divisors[-1] if divisors[-1] >= LONG_EVENT // 4 else math.ceil(common / parts)
+
+
+def _lengths(length: Length) -> tuple[np.ndarray, bool]:
+    """Return the lengths of all settings, or of a sample, and whether it is all."""
+    space = length.space
+    read = inputs_read(lambda values: length(values), value_shapes(space))
+    deciding = [i for i, used in enumerate(read) if used]
+    levels = [space.dimensions[i].levels for i in deciding]
+    complete = None not in levels and math.prod(n for n in levels if n) <= MAX_ENUMERATED
+    if complete:
+        axes = [space.dimensions[i].grid(MAX_ENUMERATED) for i in deciding]
+        mesh = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes)) if axes else np.zeros((1, 0))
+        unit = np.full((len(mesh), space.num_dimensions), 0.5, np.float32)
+        unit[:, deciding] = mesh
+    else:
+        unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024), space.num_dimensions))
+    found = jax.vmap(length)(space.values(space.snap(jnp.asarray(unit))))
+    return np.atleast_1d(np.asarray(found)), complete
+
+
+def _column(space: Space, name: str) -> int:
+    if name not in space.names:
+        raise ValueError(f"steps={name!r}: no such hyperparameter; {suggest(name, space.names)}")
+    if space.dimensions[space.names.index(name)].dtype != np.int32:
+        raise TypeError(f"steps={name!r}: must name a hyperparameter of whole numbers, such as Int")
+    return space.names.index(name)
+
+
+def _per_unit(name: str, steps_per_epoch: Any, rows: int) -> int:
+    if steps_per_epoch is not None:
+        require_count("steps_per_epoch", steps_per_epoch)
+        return steps_per_epoch
+    by_data = name.split(".")[-1] == "epochs"
+    require(not by_data or rows > 0, "steps_per_epoch", None, "a number where steps='epochs' without train_data")
+    return 0 if by_data else 1

@@ -1,0 +1,105 @@
+"""What is done with the lanes: refill, advance, score. Written for L lanes at once, by `vmap` over one trial."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.keys import Stream, key_of
+from jaxhpt.lanes import Lanes
+from jaxhpt.numerics import select, zeros
+from jaxhpt.problem import Problem
+from jaxhpt.training.batches import Shuffle
+from jaxhpt.training.contract import Functions, value_shapes
+from jaxhpt.training.length import Length
+from jaxhpt.typing import Array, Key, PyTree
+
+
+class Data(NamedTuple):
+    """Arrays on device, arguments of the program: train, leaves [rows, ...]; valid, as the user gave it."""
+
+    train: PyTree
+    valid: PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """How the lanes train. Static and hashable.
+
+    Attributes:
+      problem: the search.
+      functions: the user's functions for one trial.
+      length: training steps of a trial.
+    """
+
+    problem: Problem
+    functions: Functions
+    length: Length
+
+    def vacant(self, root: Key) -> Lanes:
+        """Make lanes that hold no trial."""
+        num, space = self.problem.lanes, self.problem.space
+        state = zeros(jax.eval_shape(self.functions.start, root, value_shapes(space)), num)
+        values = tuple(jnp.zeros(num, d.dtype) for d in space.dimensions)
+        none = jnp.zeros(num, jnp.int32)
+        return Lanes(state, values, jnp.full(num, self.problem.capacity, jnp.int32), none, none)
+
+    def refill(self, lanes: Lanes, rows: Array, unit: Array, root: Key) -> Lanes:
+        """Start trials in free lanes.
+
+        A `where` over all lanes, so that sharded lanes need no exchange.
+
+        Args:
+          lanes: of which some are free.
+          rows: i32[L] row of the trial that starts in each lane; C for none.
+          unit: f32[L, D] its snapped setting.
+          root: the search's key.
+        """
+        fresh = rows < self.problem.capacity
+        values = self.problem.space.values(unit)
+        keys = jax.vmap(lambda row: jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0))(rows)
+        state = jax.vmap(self.functions.start)(keys, values)
+        budget = jnp.broadcast_to(jax.vmap(self.length)(values), rows.shape)
+        new = Lanes(state, values, rows, jnp.zeros_like(lanes.steps), jnp.maximum(budget, 1))
+        return select(fresh, new, lanes)
+
+    def free(self, lanes: Lanes, ended: Array) -> Lanes:
+        """Empty the lanes whose trials have ended: bool[L]."""
+        return lanes._replace(
+            trial=jnp.where(ended, self.problem.capacity, lanes.trial),
+            budget=jnp.where(ended, 0, lanes.budget),
+        )
+
+    def advance(self, lanes: Lanes, shuffle: Shuffle, data: Data, root: Key, tick: Array) -> Lanes:
+        """Train all lanes side by side for one interval; not at all where none is live."""
+        keys = jax.vmap(lambda row: key_of(root, Stream.TRIAL, row))(lanes.trial)
+        train = jax.vmap(self.functions.train, in_axes=(0, None, 0, 0))
+
+        def step(i: Array, carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            state, steps = carry
+            batch = self.functions.batches.at(shuffle, root, tick + i, data.train)
+            live = steps < lanes.budget
+            trained = train(state, batch, lanes.values, jax.vmap(jax.random.fold_in)(keys, steps + 1))
+            state = trained if self.problem.exact else select(live, trained, state)
+            return state, steps + live
+
+        length = jnp.where(jnp.any(lanes.live), self.problem.interval, 0)
+        state, steps = jax.lax.fori_loop(0, length, step, (lanes.state, lanes.steps))
+        return lanes._replace(state=state, steps=steps)
+
+    def score(self, lanes: Lanes, due: Array, data: Data) -> tuple[Array, Array]:
+        """Evaluate the lanes, if any is due.
+
+        Returns:
+          scores f32[L, K], +inf where failed or not due, and ok bool[L].
+        """
+
+        def one(state: Any, values: tuple[Array, ...]) -> tuple[Array, Array]:
+            return self.problem.columns.scores(self.functions.score(state, data.valid, values))
+
+        def nothing() -> tuple[Array, Array]:
+            none = jnp.full((self.problem.lanes, self.problem.num_metrics), jnp.inf, jnp.float32)
+            return none, jnp.zeros(self.problem.lanes, bool)
+
+        return jax.lax.cond(jnp.any(due), lambda: jax.vmap(one)(lanes.state, lanes.values), nothing)

@@ -1,0 +1,93 @@
+"""Task: what is trained - three functions, the data, and the defaults that belong to them."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """A training, as three pure functions of one trial, with its data and defaults.
+
+    Write the functions for one model; jaxhpt batches them over the lanes. Hyperparameters arrive as traced
+    scalars: use `jnp.where` where you would write `if`.
+
+    Args:
+      init: (key, hparams) -> state: any pytree of arrays, such as weights and optimiser state.
+      step: (state, batch, hparams, key) -> state, or (state, anything): one training step. The second part is for
+        loops of your own, and dropped here.
+      evaluate: (state, valid_data, hparams) -> a float scalar, or a dict of them.
+      train_data: arrays [rows, ...] in any pytree; `batch` has the same structure, leaves [B, ...]. None for none.
+      valid_data: any pytree of arrays, given whole to `evaluate`.
+      batches: (key, tick) -> batch, for data made on the fly; instead of `train_data`.
+      batch_size: rows of a batch, B; by default 128, or all there are.
+      steps: training steps of a trial: a number, the name of a hyperparameter, or a function of hparams. A
+        hyperparameter called "epochs" counts passes over the data. By default "epochs" where the space has
+        it, else 10 passes over the data, else 1.
+      steps_per_epoch: steps for each unit of a named hyperparameter; by default one pass over the data for
+        "epochs", 1 for any other name.
+      objective: the metric to optimise; may be left out where `evaluate` returns one.
+      direction: "min" or "max"; may be left out where the name tells ("loss", "accuracy", ...).
+      export: (state, hparams) -> what `Result.best_state` is; by default the state itself.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxhpt
+      >>> task = jaxhpt.Task(
+      ...     init=lambda key, h: jnp.float32(4.0),
+      ...     step=lambda w, batch, h, key: w - h["lr"] * 2 * w,
+      ...     evaluate=lambda w, data, h: w**2,
+      ...     steps=20,
+      ... )
+      >>> result = jaxhpt.search(task, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)}, trials=64, progress=False)
+      >>> result.best.value < 1e-3
+      True
+    """
+
+    init: InitFn
+    step: StepFn
+    evaluate: EvaluateFn
+    train_data: PyTree = None
+    valid_data: PyTree = None
+    batches: Callable | None = None
+    batch_size: int | None = None
+    steps: int | str | Callable | None = None
+    steps_per_epoch: int | None = None
+    objective: str | None = None
+    direction: str | None = None
+    export: Callable | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("init", "step", "evaluate"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name}={getattr(self, name)!r}: must be a function")
+        if self.batches is not None and self.train_data is not None:
+            raise ValueError("batches and train_data: give one of them, not both")
+
+    def __call__(self, *args: Any) -> Any:
+        """Call `step`, so that a decorated training step is still one."""
+        return self.step(*args)
+
+
+def task(*, init: InitFn, evaluate: EvaluateFn, **defaults: Any) -> Callable[[StepFn], Task]:
+    """Bundle a training step with all else it needs, so that `search(train_step, space)` says everything.
+
+    Args:
+      init: as in `Task`.
+      evaluate: as in `Task`.
+      **defaults: the other fields of `Task`.
+
+    Returns:
+      A decorator from a training step to a `Task`, which may still be called as the step.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxhpt
+      >>> @jaxhpt.task(init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: w**2, steps=20)
+      ... def train_step(w, batch, h, key):
+      ...     return w - h["lr"] * 2 * w
+      >>> result = jaxhpt.search(train_step, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)}, trials=64, progress=False)
+      >>> result.best.value < 1e-3
+      True
+    """
+    return lambda step: Task(init=init, step=step, evaluate=evaluate, **defaults)
