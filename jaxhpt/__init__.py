@@ -9,6 +9,8 @@ from jaxhpt.schedulers import RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.space import Space
 from jaxhpt.training.batches import Batch, batch_mean
+from jaxhpt.training import traced
+from jaxhpt.training.flax_task import FlaxTask
 from jaxhpt.training.task import Task, task
 
 __version__ = "0.1.0"
@@ -17,6 +19,7 @@ __all__ = [
     "Batch",
     "Bool",
     "Choice",
+    "FlaxTask",
     "Float",
     "Grid",
     "Int",
@@ -36,4 +39,5 @@ __all__ = [
     "problems",
     "search",
     "task",
+    "traced",
 ]

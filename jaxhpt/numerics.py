@@ -31,14 +31,7 @@ def zeros(shapes: PyTree, lanes: int | None = None) -> PyTree:
       lanes: length of a leading axis to add; None adds none.
     """
     lead = () if lanes is None else (lanes,)
-
-    def make(leaf: jax.ShapeDtypeStruct) -> Array:
-        shape = lead + tuple(leaf.shape)
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jnp.broadcast_to(jax.random.key(0, impl=str(jax.random.key_impl(leaf))), shape)
-        return jnp.zeros(shape, leaf.dtype)
-
-    return jax.tree.map(make, shapes)
+    return jax.tree.map(lambda leaf: jnp.zeros(lead + tuple(leaf.shape), leaf.dtype), shapes)
 
 
 def ranks(mask: Array) -> Array:
