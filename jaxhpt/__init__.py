@@ -8,12 +8,11 @@ from jaxhpt.result import Result, Stats, Trial
 from jaxhpt.schedulers import RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.space import Space
-from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training import traced
+from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
 from jaxhpt.training.task import Task, task
-
-__version__ = "0.1.0"
+from jaxhpt.version import __version__
 
 __all__ = [
     "Batch",
@@ -33,6 +32,7 @@ __all__ = [
     "Task",
     "Trial",
     "When",
+    "__version__",
     "batch_mean",
     "maximize",
     "minimize",

@@ -28,7 +28,7 @@ class Dimension:
 
     @property
     def dtype(self) -> Any:
-        """dtype of the decoded value."""
+        """Dtype of the decoded value."""
         raise NotImplementedError
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
@@ -48,7 +48,8 @@ class Dimension:
         """Move `unit` to the one place that stands for its value."""
         if self.levels is None:
             return jnp.clip(unit, 0.0, 1.0)
-        return (self.level(unit).astype(jnp.float32) + 0.5) / self.levels
+        share = np.float32(1 / self.levels)  # XLA would turn a division into this product, but not everywhere
+        return (self.level(unit).astype(jnp.float32) + 0.5) * share
 
     def label(self, unit: Any) -> Any:
         """Return the value as plain Python, as the user wrote it."""
@@ -88,6 +89,8 @@ class Float(Dimension):
 
     def __post_init__(self) -> None:
         _check_range(self, "Float")
+        largest = float(np.finfo(np.float32).max)
+        require(max(-self.low, self.high) <= largest, "Float range", (self.low, self.high), "within float32")
         require(not (self.log and self.low <= 0), "low", self.low, "above 0 where log=True")
         if self.step is not None:
             require(not self.log, "step", self.step, "None where log=True")
@@ -156,8 +159,8 @@ class Int(Dimension):
         require(not (self.log and self.low < 1), "low", self.low, "at least 1 where log=True")
         require(not (self.log and self.step != 1), "step", self.step, "1 where log=True")
         require((self.levels or 1) <= MAX_LEVELS, "Int range", (self.low, self.high), f"at most {MAX_LEVELS} values")
-        fits = -(2**31) <= self.low and self.high < 2**31
-        require(fits, "Int range", (self.low, self.high), "within int32")
+        fits = self.low >= -(2**31) and self.high < 2**31 and self.high - self.low < 2**31
+        require(fits, "Int range", (self.low, self.high), "within int32, its width too")
         narrow = not self.log or self.high <= MAX_LOG_INT
         remedy = f"at most {MAX_LOG_INT} where log=True; or take Float(log=True) and round it"
         require(narrow, "high", self.high, remedy)
@@ -185,7 +188,9 @@ class Int(Dimension):
         if not self.log:
             return super().snap(unit)
         low, high = self._edges
-        return (jnp.log(self.value(unit).astype(jnp.float32)) - low) / (high - low)
+        # Looked up: a log on device differs in its last bit from one program to the next.
+        middles = (np.log(np.arange(self.low, self.high + 1)) - low) / (high - low)
+        return jnp.asarray(middles, jnp.float32)[self.value(unit) - self.low]
 
     def encode(self, value: Any) -> float:
         _check_inside(self, value)
@@ -197,9 +202,12 @@ class Int(Dimension):
     def grid(self, points: int) -> np.ndarray:
         if not self.log:
             return super().grid(points)
-        ends = np.log([self.low, self.high])
-        values = np.unique(np.round(np.exp(np.linspace(*ends, min(points, self.levels or 1)))))
-        return np.array([self.encode(int(v)) for v in values])
+        if points >= (self.levels or 1):
+            values = list(range(self.low, self.high + 1))
+        else:
+            spots = np.geomspace(self.low, self.high, points) if points > 1 else [math.sqrt(self.low * self.high)]
+            values = sorted({round(v) for v in spots})
+        return np.array([self.encode(v) for v in values])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +230,12 @@ class Choice(Dimension):
     """
 
     values: tuple
+    kinds: tuple[type, ...] = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
 
     def __init__(self, values: Any) -> None:
         plain = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
         object.__setattr__(self, "values", plain)
+        object.__setattr__(self, "kinds", tuple(type(v) for v in plain))
         require(len(plain) > 0, "Choice values", list(plain), "at least one value")
         try:
             distinct = len(set(plain)) == len(plain)
@@ -241,7 +251,7 @@ class Choice(Dimension):
 
     @property
     def dtype(self) -> Any:
-        kinds = {type(v) for v in self.values}
+        kinds = set(self.kinds)
         if kinds == {bool}:
             return np.bool_
         return np.float32 if float in kinds and kinds <= {int, float} else np.int32
@@ -249,7 +259,7 @@ class Choice(Dimension):
     @property
     def numeric(self) -> bool:
         """Whether the values decode to themselves."""
-        kinds = {type(v) for v in self.values}
+        kinds = set(self.kinds)
         return kinds <= {int, float} or kinds == {bool}
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
@@ -261,6 +271,10 @@ class Choice(Dimension):
         if value not in self.values:
             raise ValueError(f"value={value!r}: must be one of {list(self.values)}")
         return (self.values.index(value) + 0.5) / len(self.values)
+
+    def grid(self, points: int) -> np.ndarray:
+        """Return the units of all values, however few `points`: they have no order to thin out by."""
+        return super().grid(len(self.values))
 
     def label(self, unit: Any) -> Any:
         return self.values[int(self.level(np.float64(unit), np))]

@@ -50,7 +50,7 @@ class History(NamedTuple):
     parent: Array
     note: Array
     fingerprint: Array
-    count: Array
+    count: Array  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
     @property
     def ok(self) -> Array:

@@ -107,7 +107,7 @@ class Summary(NamedTuple):
       finished: bool[] whether the search has ended.
     """
 
-    count: Array
+    count: Array  # type: ignore[assignment]  # hides tuple.count
     live: Array
     busy: Array
     failed: Array
@@ -169,7 +169,7 @@ def event(program: Program, carry: SearchState, data: Data) -> SearchState:
     carry = _tell(program, carry, ended)
     left = carry.history.count < program.problem.trials
     finished = ~jnp.any(carry.lanes.live) & (~left | (busy == 0))
-    return carry._replace(clock=carry.clock + (busy > 0), busy=busy, finished=finished)
+    return carry._replace(clock=carry.clock + jnp.minimum(busy, 1), busy=busy, finished=finished)
 
 
 def _ask(program: Program, carry: SearchState) -> SearchState:
@@ -177,13 +177,16 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
     problem, history = program.problem, carry.history
     free = jnp.sum(~carry.lanes.live, dtype=jnp.int32)
     waiting = jnp.sum(carry.queue.valid, dtype=jnp.int32)
-    count = jnp.where(waiting > 0, 0, jnp.minimum(free, problem.trials - history.count))
+    count = jnp.minimum(free, problem.trials - history.count) - waiting
     key = key_of(carry.key, Stream.ASK, carry.clock)
 
     def ask() -> tuple[Proposals, Any]:
         found, state = program.algorithm.ask(key, carry.algorithm, history, problem, problem.lanes, count)
         used = jnp.arange(problem.lanes) < count
-        return found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used), state
+        found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
+        order = jnp.argsort(~both.valid, stable=True)[: problem.lanes]
+        return jax.tree.map(lambda a: a[order], both), state
 
     queue, state = jax.lax.cond(count > 0, ask, lambda: (carry.queue, carry.algorithm))
     return carry._replace(queue=queue, algorithm=state)

@@ -61,7 +61,8 @@ def fingerprint(rows: Array) -> Array:
       Appleby, "MurmurHash3", https://github.com/aappleby/smhasher (2011).
       Fowler, Noll and Vo, "FNV hash", http://www.isthe.com/chongo/tech/comp/fnv/ (1991).
     """
-    words = jax.lax.bitcast_convert_type(rows + 0.0, jnp.uint32)  # + 0.0 folds -0.0 into 0.0
+    rows = jnp.where(rows == 0, 0.0, rows)  # folds -0.0 into 0.0; a compiler drops `rows + 0.0`
+    words = jax.lax.bitcast_convert_type(rows, jnp.uint32)
     value = jnp.full(rows.shape[0], 2166136261, jnp.uint32)
     for column in range(rows.shape[1]):
         value = (value ^ words[:, column]) * jnp.uint32(16777619)

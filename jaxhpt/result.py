@@ -88,7 +88,8 @@ class Result:
 
     Example:
       >>> import jaxhpt
-      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, {"x": jaxhpt.Float(0, 3)}, trials=32, progress=False)
+      >>> space = {"x": jaxhpt.Float(0, 3)}
+      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, space, trials=32, progress=False)
       >>> result.best.status, result.stats.trials
       ('done', 32)
     """
@@ -185,7 +186,9 @@ class Result:
     def _best_row(self) -> int:
         row = int(self._outcome.carry.best.row)
         if row >= self._program.problem.capacity:
-            raise RuntimeError(f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed")
+            raise RuntimeError(
+                f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed"
+            )
         return row
 
     def _exported(self, state: Any, row: int) -> Any:
@@ -244,10 +247,16 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _steps_of_live_lanes(outcome: Outcome) -> int:
+    lanes = outcome.carry.lanes
+    steps, live = jax.device_get((lanes.steps, lanes.live))
+    return int(steps[live].sum())
+
+
 def _stats(program: Program, history: History, outcome: Outcome) -> Stats:
     problem, events = program.problem, int(outcome.carry.clock)
     ended = history.status >= Status.DONE
-    worked = int(history.steps[ended].sum()) + int(np.sum(jax.device_get(outcome.carry.lanes.steps * outcome.carry.lanes.live)))
+    worked = int(history.steps[ended].sum()) + _steps_of_live_lanes(outcome)
     return Stats(
         trials=int(ended.sum()),
         failed=int((history.status == Status.FAILED).sum()),

@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxhpt.algorithms import ALGORITHMS, Algorithm
+from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.loop import Program
@@ -18,7 +17,7 @@ from jaxhpt.report.progress import display
 from jaxhpt.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.space import Space
-from jaxhpt.training.batches import Batches, check_batch_size, check_data
+from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.contract import Functions, check, check_usage
 from jaxhpt.training.identity import Pinned
@@ -29,7 +28,6 @@ from jaxhpt.training.width import auto_lanes
 from jaxhpt.typing import Hparams, Key, Metrics, StepFn
 
 DEFAULT_TRIALS = 256
-DEFAULT_BATCH = 128
 
 
 def search(
@@ -37,7 +35,7 @@ def search(
     space: Any,
     *,
     trials: int | None = None,
-    algorithm: str | Algorithm = "quasi_random",
+    algorithm: str | Algorithm = DEFAULT_ALGORITHM,
     scheduler: str | Scheduler = "run_to_end",
     lanes: int | str = "auto",
     interval: int | str = "auto",
@@ -87,13 +85,13 @@ def search(
       True
     """
     space, job = Space.of(space), _as_task(train_step, task)
-    algorithm = _named("algorithm", algorithm, ALGORITHMS, Algorithm)
-    scheduler = _named("scheduler", scheduler, SCHEDULERS, Scheduler)
+    searcher = _named("algorithm", algorithm, ALGORITHMS, Algorithm)
+    trainer = _named("scheduler", scheduler, SCHEDULERS, Scheduler)
     require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
     if events_per_dispatch not in ("auto", "all"):
         require_count("events_per_dispatch", events_per_dispatch)
-    pool, data = _pool(job, space, _trials(trials, algorithm, space), lanes, interval, scheduler)
-    program = Program(pool, algorithm, scheduler)
+    pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
+    program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, jax.random.key(seed), data, limits, display(progress))
     return Result.of(program, data, outcome, job.export)
@@ -144,7 +142,9 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
     if isinstance(train_step, Task):
         return dataclasses.replace(train_step, **given)
     if not callable(train_step):
-        raise TypeError(f"train_step={train_step!r}: must be a Task or a function (state, batch, hparams, key) -> state")
+        raise TypeError(
+            f"train_step={train_step!r}: must be a Task or a function (state, batch, hparams, key) -> state"
+        )
     for name in ("init", "evaluate"):
         if name not in given:
             raise TypeError(f"{name} is missing: a plain train_step needs {name}=..., or decorate it with @jaxhpt.task")
@@ -157,7 +157,9 @@ def _named(kind: str, wanted: Any, known: dict[str, type], protocol: type) -> An
             raise ValueError(f"{kind}={wanted!r}: unknown; {suggest(wanted, known)}")
         return known[wanted]()
     if isinstance(wanted, type) or not isinstance(wanted, protocol):
-        remedy = f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
+        remedy = (
+            f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
+        )
         raise TypeError(f"{kind}={wanted!r}: must be {remedy}")
     return wanted
 
@@ -171,7 +173,7 @@ def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
 
 def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data]:
     """Check the task against the space, on shapes alone, and put the data on device."""
-    batches = _batches(job, space)
+    batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
     length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
     functions = Functions(Pinned(job.init), Pinned(job.step), Pinned(job.evaluate), space, batches)
@@ -184,21 +186,3 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     return Pool(dataclasses.replace(problem, reports=scheduler.reports(problem)), functions, length), data
-
-
-def _batches(job: Task, space: Space) -> Batches:
-    rows = check_data("train_data", job.train_data)
-    column = space.names.index("batch_size") if "batch_size" in space.names else None
-    if job.batches is not None:
-        return Batches(generate=Pinned(job.batches))
-    if rows == 0:
-        return Batches()
-    size = job.batch_size or min(DEFAULT_BATCH, rows)
-    if column is not None:
-        dimension = space.dimensions[column]
-        require(dimension.dtype == np.int32, "space 'batch_size'", dimension, "a choice of whole numbers")
-        values = [dimension.label(unit) for unit in dimension.grid(rows + 1)]
-        require(min(values) >= 1, "space 'batch_size'", min(values), "at least 1")
-        size = max(values)
-    check_batch_size(size, rows)
-    return Batches(rows, size, column)

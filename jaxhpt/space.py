@@ -33,6 +33,7 @@ class _Slot:
 
 @dataclasses.dataclass(frozen=True)
 class _Constant:
+    kind: type  # 1, 1.0 and True are equal, but not the same program
     value: Any
 
 
@@ -68,7 +69,7 @@ class Space:
         """Build a space from a pytree of dimensions, lists, `When` and constants.
 
         Raises:
-          ValueError: no dimension, an unknown or circular `When` parent.
+          ValueError: no dimension, two of one name, an unknown or circular `When` parent.
           TypeError: a constant that is not hashable, such as an array.
         """
         if isinstance(spec, Space):
@@ -77,6 +78,8 @@ class Space:
         slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
         if not walk.names:
             raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
+        twice = sorted({name for name in walk.names if walk.names.count(name) > 1})
+        require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
         conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
         return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
 
@@ -163,7 +166,7 @@ class Space:
         return [list(row) for row in zip(*shown, strict=True)]
 
     def grid(self, points: int) -> np.ndarray:
-        """Return every combination of at most `points` values a dimension, once each: f32[n, D].
+        """Return every combination of at most `points` values a dimension, a Choice's all: f32[n, D].
 
         Raises:
           ValueError: more than 4,194,304 combinations.
@@ -250,4 +253,4 @@ def _constant(name: str, value: Any) -> _Constant:
         kind = type(value).__name__
         remedy = "pass arrays as train_data or valid_data, and write lists of values as Choice"
         raise TypeError(f"space {name!r}: a constant must be hashable, not {kind}; {remedy}") from error
-    return _Constant(value)
+    return _Constant(type(value), value)

@@ -15,10 +15,10 @@ from jaxhpt.typing import Array, Key
 
 
 class GridState(NamedTuple):
-    """Attributes: points, f32[n, D] in the order of visits; index, i32[] the next one."""
+    """Attributes: points, f32[n, D] in the order of visits; position, i32[] the next one."""
 
     points: Array
-    index: Array
+    position: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Grid(Endless):
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
-        index = state.index + jnp.arange(num, dtype=jnp.int32)
+        index = state.position + jnp.arange(num, dtype=jnp.int32)
         total = state.points.shape[0]
         unit = state.points[jnp.minimum(index, total - 1)]
-        return proposals(unit, index < total), state._replace(index=jnp.minimum(state.index + count, total))
+        return proposals(unit, index < total), state._replace(position=jnp.minimum(state.position + count, total))

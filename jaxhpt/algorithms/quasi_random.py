@@ -18,10 +18,10 @@ from jaxhpt.typing import Array, Key
 
 
 class QuasiRandomState(NamedTuple):
-    """Attributes: scramble, a key; index, i32[] the next place in the sequence."""
+    """Attributes: scramble, a key; position, i32[] the next place in the sequence."""
 
     scramble: Key
-    index: Array
+    position: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,6 @@ class QuasiRandom(Endless):
         self, key: Key, state: QuasiRandomState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, QuasiRandomState]:
         """Take the next points; see `Algorithm.ask`."""
-        index = state.index + jnp.arange(num, dtype=jnp.int32)
+        index = state.position + jnp.arange(num, dtype=jnp.int32)
         unit = sobol(state.scramble, index, problem.num_dimensions)
-        return proposals(unit), state._replace(index=state.index + count)
+        return proposals(unit), state._replace(position=state.position + count)

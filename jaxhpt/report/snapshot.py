@@ -3,7 +3,6 @@
 import dataclasses
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
     """Where a search stands.

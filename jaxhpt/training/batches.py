@@ -5,6 +5,7 @@ first layer of all lanes be one matrix product, and leaves nothing to store: any
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +14,12 @@ import numpy as np
 
 from jaxhpt.checks import leaf_name, require, require_count
 from jaxhpt.keys import Stream, key_of
+from jaxhpt.space import Space
 from jaxhpt.training.identity import Pinned
 from jaxhpt.typing import Array, Key, PyTree
+
+BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
+DEFAULT_SIZE = 128
 
 
 class Batch(NamedTuple):
@@ -145,13 +150,37 @@ def check_data(name: str, data: PyTree) -> int:
 
 def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
     values = np.asarray(leaf)
-    if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+    if jnp.issubdtype(values.dtype, jnp.floating) and np.isnan(values).any():
         row = int(np.argwhere(np.isnan(values))[0][0])
         remedy = "drop or fill such rows first; one NaN makes every model's weights NaN"
         raise ValueError(f"{name} leaf {leaf_name(path)}: NaN in row {row}; {remedy}")
 
 
-def check_batch_size(size: Any, rows: int) -> None:
-    """Check a batch size against the rows there are."""
+def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None) -> Batches:
+    """Decide how minibatches come about, and check it.
+
+    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument.
+
+    Raises:
+      ValueError: data as `check_data` refuses it, a batch size below 1 or above the rows.
+    """
+    rows = check_data("train_data", train_data)
+    if generate is not None:
+        return Batches(generate=Pinned(generate))
+    if rows == 0:
+        return Batches()
+    column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
+    size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size
+    size = size if column is None else _largest(space, column, rows)
     require_count("batch_size", size)
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
+    return Batches(rows, size, column)
+
+
+def _largest(space: Space, column: int, rows: int) -> int:
+    dimension = space.dimensions[column]
+    require(dimension.dtype == np.int32, "space 'batch_size'", dimension, "a choice of whole numbers")
+    ends = [dimension.label(unit) for unit in dimension.grid(rows + 1)]
+    require(all(isinstance(end, int) for end in ends), "space 'batch_size'", dimension, "a choice of whole numbers")
+    require(min(ends) >= 1, "space 'batch_size'", min(ends), "at least 1")
+    return max(ends)

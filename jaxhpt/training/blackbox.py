@@ -39,7 +39,9 @@ def blackbox_task(function: Callable[[Hparams, Key], Metrics], space: Space) -> 
       TypeError: not callable, or another kind of answer.
     """
     if not callable(function):
-        raise TypeError(f"function={function!r}: must be a function (hparams, key) -> a float scalar, or a dict of them")
+        raise TypeError(
+            f"function={function!r}: must be a function (hparams, key) -> a float scalar, or a dict of them"
+        )
     with calling("function"):
         shape = jax.eval_shape(lambda v, k: function(space.assemble(v), k), value_shapes(space), KEY_SHAPE)
     names = metric_names(shape, "function")

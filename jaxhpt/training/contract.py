@@ -44,8 +44,7 @@ class Functions:
     def train(self, state: TrainState, batch: PyTree, values: tuple[Array, ...], key: Key) -> TrainState:
         """Train one trial for one step."""
         out = self.call_step(state, batch, values, key)
-        is_state = jax.tree.structure(out) == jax.tree.structure(state)
-        return _strong(out if is_state else out[0])
+        return _strong(out if _same_structure(out, state) else out[0])
 
     def call_step(self, state: TrainState, batch: PyTree, values: tuple[Array, ...], key: Key) -> Any:
         """Call the user's step on what belongs to one trial; return what it returns."""
@@ -118,7 +117,9 @@ def check_usage(functions: Functions, train_data: PyTree, valid_data: PyTree, st
         remedy = "use it in init, train_step or evaluate, or take it out of the space"
         if "batch_size" in unread:
             remedy = "average with jaxhpt.batch_mean(values, batch) in train_step, or take it out of the space"
-        raise ValueError(f"space: no function reads {', '.join(map(repr, unread))}, so tuning it has no effect; {remedy}")
+        raise ValueError(
+            f"space: no function reads {', '.join(map(repr, unread))}, so tuning it has no effect; {remedy}"
+        )
 
 
 def value_shapes(space: Space) -> tuple[jax.ShapeDtypeStruct, ...]:
@@ -133,6 +134,11 @@ def _batch_shape(batches: Batches, train_data: PyTree) -> PyTree:
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batches.size, *a.shape[1:]), a.dtype), train_data)
 
 
+def _same_structure(a: PyTree, b: PyTree) -> bool:
+    left: Any = jax.tree.structure(a)
+    return bool(left == jax.tree.structure(b))
+
+
 def _strong(tree: PyTree) -> PyTree:
     """Drop weak types: a Python number in a state would otherwise change the type of the loop's carry."""
     return jax.tree.map(lambda a: jax.lax.convert_element_type(a, jnp.asarray(a).dtype) if _is_weak(a) else a, tree)
@@ -143,16 +149,17 @@ def _is_weak(leaf: Any) -> bool:
 
 
 def _check_step(state: PyTree, out: PyTree) -> None:
-    structure = jax.tree.structure(state)
-    if jax.tree.structure(out) != structure and isinstance(out, tuple) and len(out) == 2:
+    if not _same_structure(out, state) and isinstance(out, tuple) and len(out) == 2:
         out = out[0]
-    if jax.tree.structure(out) != structure:
+    if not _same_structure(out, state):
         raise TypeError(f"train_step must return a state of the structure that init made; {_difference(state, out)}")
     pairs = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out), strict=True)
     for (path, before), after in pairs:
         if before.shape != after.shape or before.dtype != after.dtype:
             change = f"from {before.dtype}{list(before.shape)} to {after.dtype}{list(after.shape)}"
-            raise TypeError(f"train_step changes the leaf {leaf_name(path)!r} of its state {change}; keep it as init made it")
+            raise TypeError(
+                f"train_step changes the leaf {leaf_name(path)!r} of its state {change}; keep it as init made it"
+            )
 
 
 def _difference(state: PyTree, out: PyTree) -> str:

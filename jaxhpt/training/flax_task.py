@@ -16,7 +16,6 @@ import optax
 from flax import linen, nnx
 
 from jaxhpt.training.batches import Batch, batch_mean
-from jaxhpt.training.contract import KEY_SHAPE, calling
 from jaxhpt.training.identity import Pinned
 from jaxhpt.training.losses import LossFn, named_loss
 from jaxhpt.training.task import Task
@@ -71,22 +70,17 @@ def FlaxTask(
     if isinstance(optimizer, tuple) or not callable(optimizer):
         remedy = 'a function that makes one inside the trace, such as lambda h: optax.adam(h["lr"])'
         raise TypeError(f"optimizer={optimizer!r}: must be {remedy}")
-    for name, data in (("train_data", train_data), ("valid_data", valid_data)):
-        optional = name == "train_data" and batches is not None
-        if not (optional and data is None) and not (isinstance(data, (tuple, list)) and len(data) == 2):
-            raise ValueError(f"{name}: must be a pair (inputs, targets), not {type(data).__name__}")
+    if batches is None or train_data is not None:
+        _check_pair("train_data", train_data)
+    _check_pair("valid_data", valid_data)
     chosen, measures, objective = named_loss(loss)
-    measures = {**measures, **(metrics or {})}
-    inputs = valid_data[0]
-    shape = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), jnp.asarray(a[:1]).dtype), inputs)
-    leaves, treedef = jax.tree.flatten(shape)
-    common = {
-        "optimizer": Pinned(optimizer),
-        "loss": Pinned(chosen),
-        "metrics": tuple((name, Pinned(measure)) for name, measure in measures.items()),
-        "inputs": (treedef, tuple(leaves)),
-    }
-    trainer = _trainer(model)(model=model if isinstance(model, linen.Module) else Pinned(model), **common)
+    trainer = _trainer(model)(
+        model if isinstance(model, linen.Module) else Pinned(model),
+        Pinned(optimizer),
+        Pinned(chosen),
+        tuple((name, Pinned(measure)) for name, measure in {**measures, **(metrics or {})}.items()),
+        _one_row(valid_data[0]),
+    )
     filled = {"objective": objective, **defaults}
     arrays = {"train_data": train_data, "valid_data": valid_data, "batches": batches}
     return Task(trainer.init, trainer.step, trainer.evaluate, export=trainer.export, **arrays, **filled)
@@ -182,7 +176,8 @@ class _Linen(_Trainer):
 
     def predict(self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams) -> Array:
         module = self._module(hparams)
-        return module.apply({"params": params, **extra}, x, **_mode(type(module).__call__, train=False))
+        outputs: Any = module.apply({"params": params, **extra}, x, **_mode(type(module).__call__, train=False))
+        return outputs
 
     def export(self, state: PyTree, hparams: Hparams) -> Any:
         return {"params": state["params"], **state["extra"]}
@@ -200,8 +195,8 @@ class _Nnx(_Trainer):
         return module
 
     def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
-        _, params, extra = nnx.split(self.model(hparams, nnx.Rngs(key)), nnx.Param, ...)
-        return params, extra
+        module = self.model(hparams, nnx.Rngs(key))
+        return nnx.state(module, nnx.Param), nnx.state(module, nnx.Not(nnx.Param))
 
     def run(
         self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams, key: Key, weights: Array | None
@@ -222,6 +217,18 @@ class _Nnx(_Trainer):
         return module
 
 
+def _check_pair(name: str, data: Any) -> None:
+    if not (isinstance(data, (tuple, list)) and len(data) == 2):
+        raise ValueError(f"{name}: must be a pair (inputs, targets), not {type(data).__name__}")
+
+
+def _one_row(inputs: PyTree) -> tuple[Any, tuple]:
+    """Describe one row of the inputs, hashable: what the module is initialised with."""
+    rows = jax.tree.map(lambda a: jnp.asarray(a[:1]), inputs)
+    leaves, treedef = jax.tree.flatten(rows)
+    return treedef, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+
+
 def _trainer(model: Any) -> type[_Trainer]:
     if isinstance(model, linen.Module):
         return _Linen
@@ -239,7 +246,7 @@ def _arguments(function: Callable) -> int:
     return sum(p.kind in kinds for p in inspect.signature(function).parameters.values())
 
 
-def _mode(call: Callable, train: bool) -> dict[str, bool]:
+def _mode(call: Callable, train: bool) -> dict[str, Any]:
     """Tell a module that it is in training, by whichever of the usual arguments it has."""
     known = {"train": train, "training": train, "is_training": train, "deterministic": not train}
     return {name: known[name] for name in inspect.signature(call).parameters if name in known}
@@ -280,10 +287,11 @@ def _nnx_mask(module: nnx.Module, weights: Array | None) -> Iterator[None]:
     if weights is None:
         yield
         return
+    used = weights
 
     class Masked(nnx.BatchNorm):
         def __call__(self, x: Array, use_running_average: bool | None = None, *, mask: Array | None = None) -> Array:
-            return super().__call__(x, use_running_average, mask=_mask_like(weights, x) if mask is None else mask)
+            return super().__call__(x, use_running_average, mask=_mask_like(used, x) if mask is None else mask)
 
     layers = [layer for _, layer in nnx.iter_modules(module) if type(layer) is nnx.BatchNorm]
     for layer in layers:

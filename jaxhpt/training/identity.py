@@ -18,10 +18,11 @@ class Pinned:
 
     def __init__(self, function: Callable) -> None:
         self.function = function
-        self._token = _token(function, getattr(function, "__globals__", None), ())
+        self._token = _token(function, _home(function), {})
         self._hash = hash(self._token)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
         return self.function(*args, **kwargs)
 
     def __hash__(self) -> int:
@@ -49,10 +50,19 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
-def _token(value: Any, home: dict | None, seen: tuple[int, ...]) -> Any:
-    if id(value) in seen:
-        return ("cycle", seen.index(id(value)))
-    inner = functools.partial(_token, home=home, seen=(*seen, id(value)))
+def _home(function: Any) -> dict | None:
+    """Find the globals that are followed: those of the user's own function, under `partial` and decorators."""
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
+    return getattr(function, "__globals__", None)
+
+
+def _token(value: Any, home: dict | None, seen: dict[int, int]) -> Any:
+    if isinstance(value, (types.FunctionType, dict, list)):  # what may be shared, or refer to itself
+        if id(value) in seen:
+            return ("seen", seen[id(value)])
+        seen[id(value)] = len(seen)
+    inner = functools.partial(_token, home=home, seen=seen)
     if isinstance(value, types.FunctionType):
         return _function_token(value, home, inner)
     if isinstance(value, types.MethodType):

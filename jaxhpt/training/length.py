@@ -92,7 +92,8 @@ def length_of(
       ValueError: below 1, or the name of no dimension.
       TypeError: none of these kinds.
     """
-    common = {"space": space, "rows": rows, "batch_size": max(1, batch_size), "batch_column": batch_column}
+    common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
+    common["batch_size"] = max(1, batch_size)
     if steps is None:
         steps = "epochs" if "epochs" in space.names else max(1, 10 * -(-rows // max(1, batch_size)))
     if isinstance(steps, str):
@@ -148,7 +149,8 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
         unit[:, deciding] = mesh
     else:
         unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024), space.num_dimensions))
-    found = jax.vmap(length)(space.values(space.snap(jnp.asarray(unit))))
+    # Not snapped: that would rest what a `When` hides at one value, and its parent is not varied here.
+    found = jax.vmap(length)(space.values(jnp.asarray(unit)))
     return np.atleast_1d(np.asarray(found)), complete
 
 

@@ -57,7 +57,9 @@ def like(outputs: Array, targets: Array) -> Array:
       ValueError: another number of entries.
     """
     if outputs.size != targets.size:
-        raise ValueError(f"the model's outputs {outputs.shape} and the targets {targets.shape} must have as many entries")
+        raise ValueError(
+            f"the model's outputs {outputs.shape} and the targets {targets.shape} must have as many entries"
+        )
     return outputs.reshape(targets.shape)
 
 
@@ -79,5 +81,7 @@ def named_loss(loss: str | LossFn) -> tuple[LossFn, dict[str, LossFn], str]:
     if callable(loss):
         return loss, {"loss": loss}, "loss"
     if loss not in LOSSES:
-        raise ValueError(f"loss={loss!r}: unknown; {suggest(loss, LOSSES)}, or give a function (outputs, targets) -> [B]")
+        raise ValueError(
+            f"loss={loss!r}: unknown; {suggest(loss, LOSSES)}, or give a function (outputs, targets) -> [B]"
+        )
     return LOSSES[loss]

@@ -82,7 +82,7 @@ class Pool:
             live = steps < lanes.budget
             trained = train(state, batch, lanes.values, jax.vmap(jax.random.fold_in)(keys, steps + 1))
             state = trained if self.problem.exact else select(live, trained, state)
-            return state, steps + live
+            return state, steps + live.astype(jnp.int32)
 
         length = jnp.where(jnp.any(lanes.live), self.problem.interval, 0)
         state, steps = jax.lax.fori_loop(0, length, step, (lanes.state, lanes.steps))

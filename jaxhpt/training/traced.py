@@ -73,7 +73,9 @@ class NnxDropout(nnx.Dropout):
         """Apply dropout to [...] inputs."""
         chosen = self.deterministic if deterministic is None else deterministic
         if chosen is None:
-            raise ValueError("deterministic=None: say it here or in the constructor, or call model.train() or model.eval()")
+            raise ValueError(
+                "deterministic=None: say it here or in the constructor, or call model.train() or model.eval()"
+            )
         if chosen:
             return inputs
         source = self.rngs if rngs is None else rngs
@@ -161,7 +163,9 @@ def warmup_cosine_decay_schedule(
     alpha = jnp.where(peak == 0.0, 0.0, end_value / jnp.where(peak == 0.0, 1.0, peak))
     rise = linear_schedule(init_value, peak_value, warmup_steps)
     fall = cosine_decay_schedule(peak_value, jnp.asarray(decay_steps) - warmup_steps, alpha, exponent)
-    return lambda count: jnp.where(jnp.asarray(count) < warmup_steps, rise(count), fall(count - jnp.asarray(warmup_steps)))
+    return lambda count: jnp.where(
+        jnp.asarray(count) < warmup_steps, rise(count), fall(count - jnp.asarray(warmup_steps))
+    )
 
 
 def exponential_decay(

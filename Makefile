@@ -1,0 +1,39 @@
+# `make demo` and `make test` do all their own set-up in .venv, on a machine with Python 3.11+ and pip.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test slow lint bench clean
+
+demo: $(VENV)/.examples
+	@$(BIN)/python examples/quickstart.py
+
+test: lint
+	@$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.dev
+	@$(BIN)/python -m ruff check --quiet .
+	@$(BIN)/python -m ruff format --quiet --check .
+	@$(BIN)/python -m mypy
+
+bench: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.throughput
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@echo "jaxhpt: making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras; made again when the project's requirements change.
+$(VENV)/.%: pyproject.toml | $(BIN)/python
+	@echo "jaxhpt: installing with [$*] ..."
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+.PRECIOUS: $(VENV)/.%

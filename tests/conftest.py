@@ -1,0 +1,102 @@
+"""Shared pieces: small tasks whose answers are known, digits, and a counter of compilations."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import jaxhpt
+
+
+class LinearModel:
+    """Least squares by gradient descent, in plain JAX; four weights, known to be 1, 2, 3, 4."""
+
+    target = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+
+    @staticmethod
+    def init(key, hparams):
+        return {"w": jax.random.normal(key, (4,)) * hparams.get("scale", 0.1)}
+
+    @staticmethod
+    def step(state, batch, hparams, key):
+        def loss(w):
+            data = batch.data if isinstance(batch, jaxhpt.Batch) else batch
+            return jaxhpt.batch_mean((data["x"] @ w - data["y"]) ** 2, batch)
+
+        noise = jax.random.normal(key, (4,)) * 1e-3
+        return {"w": state["w"] - hparams["lr"] * (jax.grad(loss)(state["w"]) + noise)}
+
+    @staticmethod
+    def evaluate(state, valid, hparams):
+        return {"loss": jnp.mean((valid["x"] @ state["w"] - valid["y"]) ** 2), "size": jnp.sum(jnp.abs(state["w"]))}
+
+
+def linear_data(rows, seed):
+    x = np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+    return {"x": x, "y": x @ LinearModel.target}
+
+
+@pytest.fixture(scope="session")
+def linear():
+    """Return a task of least squares: 50 rows, batches of 16, 24 steps."""
+    return jaxhpt.Task(
+        LinearModel.init,
+        LinearModel.step,
+        LinearModel.evaluate,
+        train_data=linear_data(50, 0),
+        valid_data=linear_data(30, 1),
+        batch_size=16,
+        steps=24,
+        objective="loss",
+    )
+
+
+@pytest.fixture(scope="session")
+def lr_space():
+    """Return a space of one learning rate; all of it converges."""
+    return {"lr": jaxhpt.Float(1e-3, 0.3, log=True)}
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Return ((x, y), (x, y)) of scikit-learn's digits: 1,437 and 360 rows."""
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16.0).astype(np.float32), y.astype(np.int32)
+    order = np.random.default_rng(0).permutation(len(x))
+    train, valid = order[:1437], order[1437:]
+    return (x[train], y[train]), (x[valid], y[valid])
+
+
+@pytest.fixture
+def compilations():
+    """Return a context manager that lists the seconds of each compilation inside it."""
+
+    @contextlib.contextmanager
+    def watch():
+        seen = []
+
+        def listen(event, duration, **kwargs):
+            if event == "/jax/core/compile/backend_compile_duration":
+                seen.append(duration)
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        try:
+            yield seen
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listen)
+
+    return watch
+
+
+@pytest.fixture(scope="session")
+def same_bits():
+    """Return an assertion that two pytrees are equal to the bit."""
+
+    def check(a, b):
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+    return check

@@ -1,0 +1,53 @@
+"""The whole search lowers for GPU and TPU on any machine, with no float64 and no call back to the host."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from flax import nnx
+from jax import export
+
+import jaxhpt
+from jaxhpt.loop import begin, dispatch
+
+
+class Net(nnx.Module):
+    def __init__(self, rate, rngs):
+        self.inner = nnx.Linear(64, 16, rngs=rngs)
+        self.norm = nnx.BatchNorm(16, rngs=rngs)
+        self.dropout = jaxhpt.traced.NnxDropout(rate, rngs=rngs)
+        self.outer = nnx.Linear(16, 10, rngs=rngs)
+
+    def __call__(self, x):
+        return self.outer(self.dropout(nnx.relu(self.norm(self.inner(x)))))
+
+
+@pytest.fixture(scope="module")
+def finished(digits):
+    task = jaxhpt.FlaxTask(
+        lambda h, rngs: Net(h["dropout"], rngs),
+        lambda h: optax.adamw(jaxhpt.traced.warmup_cosine_decay_schedule(0.0, h["lr"], h["warmup"], 12)),
+        train_data=digits[0],
+        valid_data=digits[1],
+        steps=12,
+    )
+    space = {
+        "lr": jaxhpt.Float(1e-4, 1e-1, log=True),
+        "warmup": jaxhpt.Int(1, 5),
+        "dropout": jaxhpt.Float(0, 0.5),
+        "batch_size": [32, 64],
+    }
+    return jaxhpt.search(task, space, trials=6, lanes=3, progress=False)
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
+def test_the_search_lowers(finished, platform):
+    program, data = finished._program, finished._data
+    shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
+    lowered = export.export(dispatch, platforms=[platform])(
+        program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
+    )
+    text = lowered.mlir_module()
+    assert "f64" not in text
+    assert "callback" not in text
+    assert "stablehlo.while" in text
