@@ -158,7 +158,6 @@ class Int(Dimension):
         _check_step(self, "Int")
         require(not (self.log and self.low < 1), "low", self.low, "at least 1 where log=True")
         require(not (self.log and self.step != 1), "step", self.step, "1 where log=True")
-        require((self.levels or 1) <= MAX_LEVELS, "Int range", (self.low, self.high), f"at most {MAX_LEVELS} values")
         fits = self.low >= -(2**31) and self.high < 2**31 and self.high - self.low < 2**31
         require(fits, "Int range", (self.low, self.high), "within int32, its width too")
         narrow = not self.log or self.high <= MAX_LOG_INT
@@ -326,7 +325,8 @@ def _check_step(dimension: Any, kind: str) -> None:
     divides = abs(ratio - round(ratio)) < 1e-6 * max(1.0, ratio)
     remedy = f"a divisor of high - low = {dimension.high - dimension.low}"
     require(divides and round(ratio) >= 1, f"{kind} step", dimension.step, remedy)
-    require(ratio < MAX_LEVELS, f"{kind} step", dimension.step, f"such that at most {MAX_LEVELS} values remain")
+    width = (dimension.low, dimension.high)
+    require(ratio < MAX_LEVELS, f"{kind} range", width, f"at most {MAX_LEVELS} values; take a larger step")
 
 
 def _check_inside(dimension: Any, value: Any) -> None:

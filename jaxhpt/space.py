@@ -145,7 +145,7 @@ class Space:
             raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
         unit = np.full(self.num_dimensions, 0.5, np.float32)
         for slot, value in zip(self.slots, leaves, strict=True):
-            if isinstance(slot, _Slot) and value is not None:
+            if isinstance(slot, _Slot) and not (value is None and self._never_none(slot.column)):
                 unit[slot.column] = self._encode(slot.column, value)
         return np.asarray(self.snap(jnp.asarray(unit)))
 
@@ -181,6 +181,11 @@ class Space:
             return snapped
         _, first = np.unique(snapped, axis=0, return_index=True)
         return snapped[np.sort(first)]
+
+    def _never_none(self, column: int) -> bool:
+        """Tell whether None can only mean that the dimension does not exist."""
+        dimension = self.dimensions[column]
+        return not (isinstance(dimension, Choice) and None in dimension.values)
 
     def _encode(self, column: int, value: Any) -> float:
         try:

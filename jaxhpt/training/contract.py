@@ -193,17 +193,24 @@ def metric_names(metrics: Any, function: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def calling(name: str) -> Iterator[None]:
-    """Explain a traced value in a place where Python needs a plain one."""
-    errors = (
-        jax.errors.ConcretizationTypeError,
-        jax.errors.TracerArrayConversionError,
-        jax.errors.TracerIntegerConversionError,
-    )
+    """Explain what JAX refuses in a user's function: traced values in Python's places, and answers that are no arrays."""
     try:
         yield
-    except errors as error:
-        raise TypeError(
-            f"{name}: a traced value, such as a hyperparameter, was used where Python needs a plain one: in `if`, "
-            "`range`, a shape or a numpy function. Use jnp.where, jax.lax.cond or jax.lax.switch instead of `if`; "
-            "jaxhpt.traced has dropout and learning-rate schedules that take traced rates and lengths."
-        ) from error
+    except TypeError as error:  # the errors of tracing are TypeErrors, too
+        text = str(error).split("\n")[0]
+        if isinstance(error, _TRACED) or "concrete values" in text:
+            raise TypeError(
+                f"{name}: a traced value, such as a hyperparameter, was used where Python needs a plain one: in `if`, "
+                "`range`, a shape or a numpy function. Use jnp.where, jax.lax.cond or jax.lax.switch instead of `if`; "
+                "jaxhpt.traced has dropout and learning-rate schedules that take traced rates and lengths."
+            ) from error
+        if "not a valid JAX type" in text:
+            raise TypeError(f"{name}: must return arrays, or pytrees of arrays: {text}") from error
+        raise
+
+
+_TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
