@@ -157,7 +157,8 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
 def _column(space: Space, name: str) -> int:
     if name not in space.names:
         raise ValueError(f"steps={name!r}: no such hyperparameter; {suggest(name, space.names)}")
-    if space.dimensions[space.names.index(name)].dtype != np.int32:
+    dimension = space.dimensions[space.names.index(name)]
+    if dimension.dtype != np.int32 or not getattr(dimension, "numeric", True):
         raise TypeError(f"steps={name!r}: must name a hyperparameter of whole numbers, such as Int")
     return space.names.index(name)
 

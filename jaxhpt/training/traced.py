@@ -23,7 +23,7 @@ def dropout(key: Key, x: Array, rate: Number, broadcast_dims: Sequence[int] = ()
     Args:
       key: consumed.
       x: [...] any shape.
-      rate: f32[] in [0, 1]; may be traced. 1 gives zeros.
+      rate: f32[] in [0, 1]; may be traced; held to 1 / 65,536, which halves the random bits. 1 gives zeros.
       broadcast_dims: axes that share one mask.
 
     Returns:
@@ -36,9 +36,12 @@ def dropout(key: Key, x: Array, rate: Number, broadcast_dims: Sequence[int] = ()
       >>> float(dropout(jax.random.key(0), jnp.ones(10_000), 0.25).mean().round(1))
       1.0
     """
-    shape = [1 if axis in broadcast_dims else size for axis, size in enumerate(x.shape)]
+    shape = tuple(1 if axis in broadcast_dims else size for axis, size in enumerate(x.shape))
     keep = 1.0 - jnp.asarray(rate, jnp.float32)
-    mask = jnp.broadcast_to(jax.random.bernoulli(key, keep, tuple(shape)), x.shape)
+    bits = jax.random.bits(key, shape, jnp.uint16).astype(jnp.int32)
+    # the barrier keeps the random numbers from being made again wherever the mask is used
+    mask = jax.lax.optimization_barrier(bits < jnp.round(keep * 2**16).astype(jnp.int32))
+    mask = jnp.broadcast_to(mask, x.shape)
     scale = (1.0 / jnp.where(keep > 0, keep, 1.0)).astype(x.dtype)
     return jnp.where(mask, x * scale, jnp.zeros_like(x))
 

@@ -1,0 +1,35 @@
+"""The code in README and docs runs, and every link between documents leads somewhere."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+
+
+def blocks():
+    for path in DOCUMENTS:
+        for number, match in enumerate(BLOCK.finditer(path.read_text())):
+            yield pytest.param(match.group(1), id=f"{path.name}-{number}")
+
+
+@pytest.mark.parametrize("code", blocks())
+def test_the_code_in_the_documents_runs(code, capsys):
+    indent = len(code) - len(code.lstrip(" "))
+    plain = "\n".join(line[indent:] for line in code.splitlines())
+    exec(compile(plain, "document", "exec"), {"__name__": "document"})
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_between_documents_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def test_the_readme_names_the_test_command():
+    assert "make test" in (ROOT / "README.md").read_text()
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
