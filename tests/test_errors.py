@@ -43,8 +43,8 @@ def nothing_is_compiled(monkeypatch):
         (lambda: {"x": Float(0, 1, step=0.3)}, "step=0.3: must be a divisor of high - low = 1"),
         (lambda: {"x": Choice(["a", "b", "a"])}, "must be distinct"),
         (lambda: {"x": [1, 1]}, "must be distinct"),
-        (lambda: {"opt": ["a", "b"], "c": When("opz", "a", Float(0, 1))}, "'opz': no such dimension; did you mean 'opt'"),
-        (lambda: {"opt": ["a", "b"], "c": When("opt", "z", Float(0, 1))}, "When value='z': must be one of"),
+        (lambda: {"opt": ["a"], "c": When("opz", "a", Float(0, 1))}, "'opz': no such dimension; did you mean 'opt'"),
+        (lambda: {"opt": ["a"], "c": When("opt", "z", Float(0, 1))}, "When value='z': must be one of"),
         (lambda: {"x": Float(0, float("nan"))}, "finite"),
     ],
 )
@@ -235,7 +235,7 @@ def test_names_that_do_not_exist(linear):
         search(linear, trails=3)
     with pytest.raises(ValueError, match="steps='epoch': no such hyperparameter"):
         search(linear, steps="epoch")
-    with pytest.raises(ValueError, match="lanes='wide'|lanes"):
+    with pytest.raises(ValueError, match="lanes=-1: must be at least 1"):
         search(linear, lanes=-1)
 
 

@@ -193,7 +193,7 @@ def metric_names(metrics: Any, function: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def calling(name: str) -> Iterator[None]:
-    """Explain what JAX refuses in a user's function: traced values in Python's places, and answers that are no arrays."""
+    """Explain what JAX refuses in a user's function: traced values in the wrong places, answers that are no arrays."""
     try:
         yield
     except TypeError as error:  # the errors of tracing are TypeErrors, too

@@ -91,7 +91,8 @@ def test_a_replay_gives_the_trials_numbers_and_weights(kind, result, digits):
 
 
 def test_statistics_of_batchnorm_are_learned(kind, result):
-    mean = result.best_state.norm.mean[...] if kind == "nnx" else result.best_state["batch_stats"]["BatchNorm_0"]["mean"]
+    state = result.best_state
+    mean = state.norm.mean[...] if kind == "nnx" else state["batch_stats"]["BatchNorm_0"]["mean"]
     assert float(jnp.abs(mean).max()) > 0.05  # they begin at 0
 
 
