@@ -1,0 +1,90 @@
+"""The examples: each is short, runs, and finds what it says it finds."""
+
+import importlib.util
+import itertools
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxhpt.problems import hartmann6
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_each_is_short_says_how_to_run_it_and_is_tested(path):
+    text = path.read_text()
+    assert len(text.splitlines()) < 100
+    assert f"Run: python examples/{path.name}" in text.split('"""')[1]
+    assert f"test_{path.stem}" in globals()
+
+
+def test_quickstart(capsys):
+    example = load("quickstart")
+    result = example.main(64)
+    assert result.stats.trials == 64
+    assert result.best.value > 0.95
+    _, (x, y) = example.load()
+    accuracy = float((result.best_state(x).argmax(-1) == y).mean())
+    assert accuracy == pytest.approx(result.best.value, abs=1e-6)
+    assert f"accuracy {accuracy:.4f}" in capsys.readouterr().out
+
+
+def test_linen_regression(capsys):
+    example = load("linen_regression")
+    result = example.main(96)  # more than the lanes, which are refilled
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[-2:]]
+    validation, test = (float(row[1]) for row in rows)
+    assert validation == pytest.approx(result.best.metrics["r2"], abs=1e-3)
+    assert min(validation, test) > 0.35
+    assert result.best.value == min(trial.value for trial in result.trials)
+    for trial in result.trials:  # an epoch is a pass over the rows at the trial's own batch size
+        assert trial.steps == trial.hparams["epochs"] * math.ceil(example.ROWS / trial.hparams["batch_size"])
+    assert len({trial.steps for trial in result.trials}) > 3
+    assert result.stats.lanes < result.stats.trials == 96
+
+
+def test_blackbox(capsys):
+    results = load("blackbox").main()
+    values = {name: result.best.value for name, result in results.items()}
+    evaluate = jax.vmap(hartmann6.function)
+    grid = np.array(list(itertools.product(np.linspace(0.0, 1.0, 4, dtype=np.float32), repeat=6)))
+    assert values["grid"] == pytest.approx(float(evaluate(grid).min()), abs=1e-5)
+    typical = float(np.quantile(evaluate(np.random.default_rng(0).random((4096, 6), np.float32)), 0.001))
+    assert max(values["random"], values["quasi_random"]) < typical  # the best of thousands, not of a few
+    for name, result in results.items():
+        assert result.stats.trials == 4096
+        assert values[name] == pytest.approx(float(hartmann6(result.best.hparams)), abs=1e-5)
+        assert values[name] == min(trial.value for trial in result.trials) > hartmann6.minimum
+    assert f"{values['grid']:.4f}" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_char_lm(capsys):
+    example = load("char_lm")
+    example.LAYERS = 1  # compiles in half the time
+    result = example.main(4, 40)
+    _, (x, y) = example.load()
+    model, codes = result.best_state, jnp.asarray(x)
+    outputs = model(codes)
+    counts = np.bincount(y.ravel(), minlength=example.CHARACTERS)
+    shares = counts[counts > 0] / y.size
+    assert result.best.value < -(shares * np.log(shares)).sum()  # it has learnt more than how often characters come
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(outputs), jnp.asarray(y)[..., None], -1).mean()
+    assert float(loss) == pytest.approx(result.best.value, abs=1e-3)
+    blinded = model(codes.at[:, 40:].set(0))
+    np.testing.assert_allclose(blinded[:, :40], outputs[:, :40], atol=1e-4)  # it does not look ahead
+    out = capsys.readouterr().out
+    assert f"{result.best.value / math.log(2):.3f} bits per character" in out
+    assert bytes(x[0].tolist()).decode() in out

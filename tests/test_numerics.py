@@ -1,0 +1,74 @@
+"""Small maths: fingerprints, ranks, selection, and zeros of any dtype."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxhpt.numerics import fingerprint, ranks, select, zeros
+
+
+def test_equal_rows_have_equal_fingerprints_wherever_they_stand():
+    rows = jax.random.uniform(jax.random.key(0), (50, 3))
+    np.testing.assert_array_equal(fingerprint(rows[::-1])[::-1], fingerprint(rows))
+    np.testing.assert_array_equal(jax.jit(fingerprint)(rows), fingerprint(rows))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+def test_the_two_zeros_have_one_fingerprint(wrap):
+    first, second = wrap(fingerprint)(jnp.array([[0.0, 1.0], [-0.0, 1.0]]))
+    assert first == second
+
+
+def test_other_columns_or_another_order_of_them_change_the_fingerprint():
+    marks = fingerprint(jnp.array([[0.25, 0.5], [0.5, 0.25], [0.25, 0.25], [0.25, np.nextafter(np.float32(0.5), 1.0)]]))
+    assert len(set(marks.tolist())) == 4
+
+
+@pytest.mark.parametrize("levels", [None, 64])
+def test_fingerprints_meet_as_rarely_as_chance_allows(levels):
+    """Among n distinct rows, n^2 / 2^33 pairs are expected to meet: 4.7 of 200,000."""
+    rows = np.random.default_rng(0).uniform(size=(200_000, 5)).astype(np.float32)
+    if levels is not None:
+        rows = (np.floor(rows * levels) + 0.5).astype(np.float32) / levels
+    rows = np.unique(rows, axis=0)
+    met = len(rows) - len(np.unique(np.asarray(fingerprint(jnp.asarray(rows)))))
+    assert met < len(rows) ** 2 / 2**33 + 5 * np.sqrt(len(rows) ** 2 / 2**33)
+
+
+def test_the_bits_of_fingerprints_are_fair():
+    marks = np.asarray(fingerprint(jax.random.uniform(jax.random.key(1), (20_000, 2))))
+    share = np.unpackbits(marks.view(np.uint8)).reshape(-1, 32).mean(axis=0)
+    np.testing.assert_allclose(share, 0.5, atol=5 * 0.5 / np.sqrt(20_000))
+
+
+def test_ranks_count_the_true_entries_before_each_place():
+    mask = np.random.default_rng(0).uniform(size=40) < 0.4
+    found = ranks(jnp.asarray(mask))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, [mask[:i].sum() for i in range(40)])
+
+
+def test_select_takes_each_lane_from_one_side_whatever_the_leaf():
+    def tree(offset, key):
+        ints, matrix = jnp.arange(3) + offset, jnp.ones((3, 2, 2)) * offset
+        return {"ints": ints, "matrix": matrix, "key": jax.random.split(jax.random.key(key), 3)}
+
+    new, old, mask = tree(10, 0), tree(20, 1), jnp.array([True, False, True])
+    chosen = select(mask, new, old)
+    np.testing.assert_array_equal(chosen["ints"], [10, 21, 12])
+    np.testing.assert_array_equal(chosen["matrix"][:, 1, 0], [10.0, 20.0, 10.0])
+    for lane, source in enumerate([new, old, new]):
+        expected = jax.random.key_data(source["key"][lane])
+        np.testing.assert_array_equal(jax.random.key_data(chosen["key"][lane]), expected)
+
+
+@pytest.mark.parametrize(("lanes", "lead"), [(None, ()), (4, (4,))])
+def test_zeros_keep_shapes_and_dtypes_those_of_keys_too(lanes, lead):
+    shapes = jax.eval_shape(lambda: {"k": jax.random.key(0), "w": jnp.ones((2, 3), jnp.bfloat16), "i": jnp.int8(1)})
+    made = zeros(shapes, lanes)
+    for name, leaf in made.items():
+        assert leaf.shape == (*lead, *shapes[name].shape)
+        assert leaf.dtype == shapes[name].dtype
+    assert not np.any(jax.random.key_data(made["k"]))
+    assert not np.any(made["w"].astype(jnp.float32))
