@@ -16,7 +16,7 @@ def blocks():
             yield pytest.param(match.group(1), id=f"{path.name}-{number}")
 
 
-@pytest.mark.parametrize("code", blocks())
+@pytest.mark.parametrize("code", list(blocks()))
 def test_the_code_in_the_documents_runs(code, capsys):
     indent = len(code) - len(code.lstrip(" "))
     plain = "\n".join(line[indent:] for line in code.splitlines())
