@@ -54,8 +54,8 @@ class Space:
       >>> space = Space.of({"lr": Float(1e-4, 1e-1, log=True), "batch": [32, 64], "momentum": 0.9})
       >>> space.names
       ('batch', 'lr')
-      >>> space.label(space.encode({"lr": 0.01, "batch": 64, "momentum": 0.9}))
-      {'batch': 64, 'lr': 0.01, 'momentum': 0.9}
+      >>> space.label(space.encode({"lr": 0.1, "batch": 64, "momentum": 0.9}))
+      {'batch': 64, 'lr': 0.1, 'momentum': 0.9}
     """
 
     names: tuple[str, ...]

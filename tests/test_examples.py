@@ -73,7 +73,7 @@ def test_blackbox(capsys):
 
 def test_char_lm(capsys):
     example = load("char_lm")
-    example.LAYERS = 1  # compiles in half the time
+    example.LAYERS = 1  # sooner compiled
     result = example.main(4, 40)
     _, (x, y) = example.load()
     model, codes = result.best_state, jnp.asarray(x)
