@@ -54,11 +54,11 @@ def sobol(key: Key, index: Array, dimensions: int) -> Array:
     """
     directions = jnp.asarray(sobol_directions(dimensions))
     place = index.astype(jnp.uint32)
-    bits = (place[:, None] >> jnp.arange(SOBOL_BITS, dtype=jnp.uint32)) & jnp.uint32(1)
+    bits = (place[:, None] >> jnp.arange(SOBOL_BITS, dtype=jnp.uint32)[None]) & jnp.uint32(1)
     picked = jnp.where(bits[:, :, None] == 1, directions[None], jnp.uint32(0))
     raw = jax.lax.reduce(picked, np.uint32(0), jax.lax.bitwise_xor, (1,))
     lap = (place >> SOBOL_BITS)[:, None] * jnp.uint32(0x9E3779B9)
-    scrambled = owen_scramble(raw, jax.random.bits(key, (dimensions,), jnp.uint32) + lap)
+    scrambled = owen_scramble(raw, jax.random.bits(key, (1, dimensions), jnp.uint32) + lap)
     return (scrambled >> 9).astype(jnp.float32) * jnp.float32(2.0**-23) + jnp.float32(2.0**-24)
 
 

@@ -102,7 +102,7 @@ _HARTMANN_CENTRES = np.array(
 
 
 def _hartmann6(x: Array) -> Array:
-    distance = jnp.sum(_HARTMANN_SCALES * (x - _HARTMANN_CENTRES) ** 2, axis=1)
+    distance = jnp.sum(_HARTMANN_SCALES * (x[None] - _HARTMANN_CENTRES) ** 2, axis=1)
     return -jnp.sum(_HARTMANN_HEIGHTS * jnp.exp(-distance))
 
 

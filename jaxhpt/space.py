@@ -101,7 +101,7 @@ class Space:
             exists = jnp.ones(unit.shape[:-1], bool)
             for condition in conditions:
                 level = self.dimensions[condition.parent].level(unit[..., condition.parent])
-                exists &= jnp.any(level[..., None] == jnp.array(condition.levels, jnp.int32), axis=-1)
+                exists &= jnp.isin(level, jnp.array(condition.levels, jnp.int32))
             columns.append(exists)
         return jnp.stack(columns, axis=-1)
 
@@ -115,7 +115,7 @@ class Space:
         if not any(self.conditions):
             return snapped
         middle = jnp.stack([d.snap(jnp.float32(0.5)) for d in self.dimensions])
-        return jnp.where(self.active(snapped), snapped, middle)
+        return jnp.where(self.active(snapped), snapped, jnp.broadcast_to(middle, snapped.shape))
 
     def values(self, unit: Array) -> tuple[Array, ...]:
         """Decode the dimensions alone: f32[..., D] -> D arrays [...], each of its dtype."""
@@ -137,17 +137,20 @@ class Space:
           hparams: the space's structure, with values for dimensions; None where a dimension does not exist.
 
         Raises:
-          ValueError: another structure, or a value outside its dimension; the name is given.
+          ValueError: another structure, a value outside its dimension, or None for one that exists; the name is given.
         """
         try:
             leaves = self.treedef.flatten_up_to(hparams)
         except (ValueError, TypeError) as error:
             raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
-        unit = np.full(self.num_dimensions, 0.5, np.float32)
+        unit = np.full(self.num_dimensions, np.nan, np.float32)
         for slot, value in zip(self.slots, leaves, strict=True):
             if isinstance(slot, _Slot) and not (value is None and self._never_none(slot.column)):
                 unit[slot.column] = self._encode(slot.column, value)
-        return np.asarray(self.snap(jnp.asarray(unit)))
+        row = np.asarray(self.snap(jnp.asarray(np.nan_to_num(unit, nan=0.5))))
+        missing = np.isnan(unit) & np.asarray(self.active(jnp.asarray(row)))
+        require(not missing.any(), "hparams", hparams, f"complete: {self.names[int(missing.argmax())]!r} is None")
+        return row
 
     def label(self, unit: Any) -> Hparams:
         """Show one row f32[D] as the user would write it; None where a dimension does not exist."""

@@ -282,3 +282,9 @@ def test_a_wrong_space_says_what_is_wrong(spec, error, message):
 def test_a_setting_that_does_not_fit_names_the_dimension(hparams, message):
     with pytest.raises(ValueError, match=message):
         Space.of({"opt": {"lr": Float(0, 1)}, "act": Choice(["relu", "tanh"])}).encode(hparams)
+
+
+def test_a_value_that_is_missing_is_named():
+    space = Space.of({"x": Float(0, 1), "n": Int(1, 3)})
+    with pytest.raises(ValueError, match="complete: 'x' is None"):
+        space.encode({"x": None, "n": 2})

@@ -115,6 +115,8 @@ def check_usage(functions: Functions, train_data: PyTree, valid_data: PyTree, st
     unread = [name for name in unread if name not in parents]
     if unread:
         remedy = "use it in init, train_step or evaluate, or take it out of the space"
+        if "epochs" in unread:
+            remedy = "leave steps=... out, which comes before it, or say steps='epochs'"
         if "batch_size" in unread:
             remedy = "average with jaxhpt.batch_mean(values, batch) in train_step, or take it out of the space"
         raise ValueError(

@@ -21,7 +21,7 @@ from jaxhpt.training.losses import LossFn, named_loss
 from jaxhpt.training.task import Task
 from jaxhpt.typing import Array, Hparams, Key, PyTree
 
-VALID_CHUNK = 1024  # rows evaluated at once: all lanes' activations of a large set would not fit in memory
+VALID_CHUNK = 512  # rows evaluated at once: all lanes' activations of a large set would not fit in memory
 
 
 def FlaxTask(

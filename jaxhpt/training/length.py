@@ -18,7 +18,7 @@ from jaxhpt.training.usage import inputs_read
 from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
-LONG_EVENT = 256  # steps after which the host should hear of the search again
+LONG_EVENT = 64  # steps after which the host should hear of the search again
 WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
 
 

@@ -47,7 +47,7 @@ def binary_accuracy(outputs: Array, targets: Array) -> Array:
 def r2(outputs: Array, targets: Array) -> Array:
     """Return the coefficient of determination over all rows: f32[]."""
     residual = jnp.sum(squared_error(outputs, targets))
-    return 1.0 - residual / jnp.sum((targets - jnp.mean(targets, axis=0)) ** 2)
+    return 1.0 - residual / jnp.sum((targets - jnp.mean(targets, axis=0, keepdims=True)) ** 2)
 
 
 def like(outputs: Array, targets: Array) -> Array:

@@ -109,7 +109,7 @@ def test_one_training_step_is_what_a_person_would_write(digits):
     adam = optax.adam(0.01)
     updates, _ = adam.update(jax.grad(loss)(state["params"]), adam.init(state["params"]))
     expected = optax.apply_updates(state["params"], updates)
-    trained = task.step(state, batch, hparams, jax.random.key(1))["params"]
+    trained = jax.jit(task.step)(state, batch, hparams, jax.random.key(1))["params"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), trained, expected)
 
 
@@ -119,8 +119,9 @@ def test_a_trials_own_batch_size_is_exact_batchnorm_included(task, digits, own):
     full = jax.tree.map(lambda a: jnp.asarray(a[:16]), digits[0])
     weights = jnp.where(jnp.arange(16) < own, 1.0 / own, 0.0)
     state = task.init(jax.random.key(0), hparams)
-    weighted = task.step(state, Batch(full, weights), hparams, key)
-    plain = task.step(state, jax.tree.map(lambda a: a[:own], full), hparams, key)
+    step = jax.jit(task.step)
+    weighted = step(state, Batch(full, weights), hparams, key)
+    plain = step(state, jax.tree.map(lambda a: a[:own], full), hparams, key)
     for name in ("params", "extra"):
         for a, b in zip(jax.tree.leaves(weighted[name]), jax.tree.leaves(plain[name]), strict=True):
             if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
@@ -139,8 +140,9 @@ def test_dropout_differs_from_trial_to_trial_and_is_off_in_evaluation(task):
     hparams = {"lr": jnp.float32(0.0), "dropout": jnp.float32(0.5)}
     state = task.init(jax.random.key(0), hparams)
     x, y = jnp.ones((8, 64)), jnp.zeros(8, jnp.int32)
-    grown = [task.step(state, (x, y), {**hparams, "lr": jnp.float32(1.0)}, jax.random.key(k)) for k in (0, 1)]
-    again = task.step(grown[0], (x, y), {**hparams, "lr": jnp.float32(1.0)}, jax.random.key(0))
+    step = jax.jit(task.step)
+    grown = [step(state, (x, y), {**hparams, "lr": jnp.float32(1.0)}, jax.random.key(k)) for k in (0, 1)]
+    again = step(grown[0], (x, y), {**hparams, "lr": jnp.float32(1.0)}, jax.random.key(0))
     assert not np.allclose(*(jax.tree.leaves(g["params"])[0] for g in (grown[0], again)))
     scores = [task.evaluate(state, (x, y), hparams)["loss"] for _ in range(2)]
     assert float(scores[0]) == float(scores[1])

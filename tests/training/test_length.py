@@ -25,7 +25,7 @@ def steps_of(length, **hparams):
 def test_a_number_is_the_length_of_every_trial():
     fixed = length({}, 120)
     assert steps_of(fixed) == 120
-    assert plan(fixed, "auto") == Plan(120, 120, True)
+    assert plan(fixed, "auto") == Plan(120, 60, True)
 
 
 def test_none_is_ten_passes_over_the_data_or_the_dimension_called_epochs():
@@ -70,13 +70,13 @@ def test_lengths_of_many_settings_are_those_of_each():
     [
         ([20, 30, 50], Plan(50, 10, True)),
         ([64, 256], Plan(256, 64, True)),
-        ([256, 512], Plan(512, 256, True)),
+        ([256, 512], Plan(512, 64, True)),
         ([3, 7], Plan(7, 1, True)),
-        ([300, 900], Plan(900, 150, True)),
-        ([1000, 2000], Plan(2000, 250, True)),
-        ([509], Plan(509, 255, False)),
+        ([300, 900], Plan(900, 60, True)),
+        ([1000, 2000], Plan(2000, 50, True)),
+        ([509], Plan(509, 64, False)),
         ([100, 101, 400], Plan(400, 5, False)),
-        ([99_999, 100_000], Plan(100_000, 256, False)),
+        ([99_999, 100_000], Plan(100_000, 64, False)),
     ],
 )
 def test_auto_takes_a_common_divisor_that_is_neither_too_small_nor_too_long(values, expected):
@@ -105,7 +105,7 @@ def test_lengths_that_cannot_be_enumerated_are_estimated_and_not_exact():
     assert not free.exact
     many = plan(length({"n": Int(1, 100_000)}, "n"), "auto")
     assert many.steps == pytest.approx(100_000, rel=0.01)
-    assert (many.interval, many.exact) == (256, False)
+    assert (many.interval, many.exact) == (64, False)
 
 
 @pytest.mark.parametrize(("interval", "exact"), [(1, True), (5, True), (10, True), (3, False), (1000, False)])
