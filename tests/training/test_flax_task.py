@@ -149,12 +149,6 @@ def test_dropout_differs_from_trial_to_trial_and_is_off_in_evaluation(task):
 
 
 def test_the_flags_that_modules_ask_for_are_given():
-    class Asks(nn.Module):
-        flag: str
-
-        def __call__(self, x, **kwargs):
-            raise NotImplementedError
-
     for name, in_training in (("train", True), ("training", True), ("is_training", True), ("deterministic", False)):
         namespace: dict = {}
         exec(f"def call(self, x, {name}): pass", namespace)
