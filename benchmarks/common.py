@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import importlib.util
 import itertools
 import os
 import platform
@@ -9,9 +10,15 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from jaxhpt.loop import Program
+from jaxhpt.schedulers import RunToEnd
+from jaxhpt.search import _pool
+from jaxhpt.space import Space
 
 BATCH = 128
 
@@ -65,13 +72,40 @@ def timed(function, *args):
     return time.perf_counter() - begun, answer
 
 
-def machine():
-    """Describe the machine and the versions in one line."""
+def take_turns(repeats, contenders):
+    """Run all contenders in turn, `repeats` times over; return the seconds of each, of those installed."""
+    seconds = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, run in contenders.items():
+            seconds[name].append(run())
+    return {name: np.asarray(runs) for name, runs in seconds.items() if None not in runs}
+
+
+def assemble(task, space, algorithm, trials, lanes):
+    """Return the program and the data of a search, to be dispatched by hand."""
+    pool, data = _pool(task, Space.of(space), trials, lanes, "auto", RunToEnd())
+    return Program(pool, algorithm, RunToEnd()), data
+
+
+def missing(*modules):
+    """Return those of the modules that are not installed."""
+    return [name for name in modules if importlib.util.find_spec(name) is None]
+
+
+def machine(*peers):
+    """Describe the machine and the versions in one line: ours, and those of the peers that are installed."""
     device = jax.devices()[0]
-    packages = ("jax", "jaxlib", "flax", "optax", "numpy")
-    versions = " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", *peers)
+    versions = " ".join(f"{name} {version}" for name in packages if (version := _version(name)))
     where = f"{device.device_kind} x{jax.device_count()}, {os.cpu_count()} cores"
     return f"{where}, Python {platform.python_version()}, {versions}"
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def table(head, rows):

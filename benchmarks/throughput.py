@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 import jaxhpt
-from benchmarks.common import BATCH, digits, machine, mlp_functions, table, timed
+from benchmarks.common import BATCH, digits, machine, mlp_functions, table, take_turns, timed
 
 STEPS = 300
 EPOCHS = (10, 20, 30)
@@ -157,15 +157,6 @@ def _optuna(objective, trials):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     return timed(lambda: study.optimize(objective, n_trials=trials))[0]
-
-
-def take_turns(repeats, contenders):
-    """Run all contenders in turn, `repeats` times over; return the seconds of each, of those installed."""
-    seconds = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, run in contenders.items():
-            seconds[name].append(run())
-    return {name: np.asarray(runs) for name, runs in seconds.items() if None not in runs}
 
 
 def report(title, contenders, counts, repeats):

@@ -1,7 +1,7 @@
 """jaxhpt: tune many small JAX models at once, on device."""
 
 from jaxhpt import problems
-from jaxhpt.algorithms import Grid, QuasiRandom, Random
+from jaxhpt.algorithms import ALGORITHMS, CMAES, NSGA2, DifferentialEvolution, Genetic, Grid, QuasiRandom, Random
 from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result, Stats, Trial
@@ -12,14 +12,20 @@ from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
 from jaxhpt.training.task import Task, task
+from jaxhpt.tuner import Tuner
 from jaxhpt.version import __version__
 
 __all__ = [
+    "ALGORITHMS",
+    "CMAES",
+    "NSGA2",
     "Batch",
     "Bool",
     "Choice",
+    "DifferentialEvolution",
     "FlaxTask",
     "Float",
+    "Genetic",
     "Grid",
     "Int",
     "QuasiRandom",
@@ -31,6 +37,7 @@ __all__ = [
     "Stats",
     "Task",
     "Trial",
+    "Tuner",
     "When",
     "__version__",
     "batch_mean",

@@ -29,6 +29,25 @@ def suggest(word: str, options: Iterable[str]) -> str:
     return f"{hint}choose one of {options}"
 
 
+def named(kind: str, wanted: Any, known: dict[str, type], protocol: type) -> Any:
+    """Return an instance, made from its name where it came as one.
+
+    Raises:
+      ValueError: an unknown name.
+      TypeError: neither a name nor an instance that follows the protocol.
+    """
+    if isinstance(wanted, str):
+        if wanted not in known:
+            raise ValueError(f"{kind}={wanted!r}: unknown; {suggest(wanted, known)}")
+        return known[wanted]()
+    if isinstance(wanted, type) or not isinstance(wanted, protocol):
+        remedy = (
+            f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
+        )
+        raise TypeError(f"{kind}={wanted!r}: must be {remedy}")
+    return wanted
+
+
 def leaf_name(path: tuple) -> str:
     """Name a leaf of a pytree as a person would: `opt.lr`, `0`, or `the value` at the root."""
     return jax.tree_util.keystr(path, simple=True, separator=".") or "the value"

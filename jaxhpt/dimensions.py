@@ -44,12 +44,21 @@ class Dimension:
         top = (self.levels or 1) - 1
         return xp.clip(xp.floor(unit * (top + 1)), 0, top).astype(np.int32)
 
+    @property
+    def even(self) -> bool:
+        """Whether all bins have the same width, or there are none."""
+        return True
+
     def snap(self, unit: Array) -> Array:
         """Move `unit` to the one place that stands for its value."""
+        return even_snap(unit, np.array(np.inf if self.levels is None else self.levels))
+
+    def bin(self, unit: Array) -> tuple[Array, Array]:
+        """Return the ends of the bin around snapped `unit`; `unit` itself twice where the range is continuous."""
         if self.levels is None:
-            return jnp.clip(unit, 0.0, 1.0)
-        share = np.float32(1 / self.levels)  # XLA would turn a division into this product, but not everywhere
-        return (self.level(unit).astype(jnp.float32) + 0.5) * share
+            return unit, unit
+        level = self.level(unit).astype(jnp.float32)
+        return level / self.levels, (level + 1.0) / self.levels
 
     def label(self, unit: Any) -> Any:
         """Return the value as plain Python, as the user wrote it."""
@@ -183,13 +192,23 @@ class Int(Dimension):
         raw = xp.round(xp.exp(low + (high - low) * unit))
         return xp.clip(raw, self.low, self.high).astype(np.int32)
 
+    @property
+    def even(self) -> bool:
+        return not self.log
+
     def snap(self, unit: Array) -> Array:
-        if not self.log:
+        if self.even:
             return super().snap(unit)
         low, high = self._edges
         # Looked up: a log on device differs in its last bit from one program to the next.
         middles = (np.log(np.arange(self.low, self.high + 1)) - low) / (high - low)
         return jnp.asarray(middles, jnp.float32)[self.value(unit) - self.low]
+
+    def bin(self, unit: Array) -> tuple[Array, Array]:
+        if not self.log:
+            return super().bin(unit)
+        (low, high), value = self._edges, self.value(unit).astype(jnp.float32)
+        return (jnp.log(value - 0.5) - low) / (high - low), (jnp.log(value + 0.5) - low) / (high - low)
 
     def encode(self, value: Any) -> float:
         _check_inside(self, value)
@@ -311,6 +330,18 @@ class When:
     parent: str
     value: Any
     space: Any
+
+
+def even_snap(unit: Array, levels: np.ndarray) -> Array:
+    """Move f32[..., D] to the middles of `levels` f[D] even bins; into [0, 1] only where there are infinitely many."""
+    inside = jnp.clip(unit, 0.0, 1.0).astype(jnp.float32)
+    stepped = np.isfinite(levels)
+    if not stepped.any():
+        return inside
+    bins = np.where(stepped, levels, 1).astype(np.float32)
+    share = (1 / np.where(stepped, levels, 1)).astype(np.float32)  # XLA turns a division into this, but not everywhere
+    middle = (jnp.clip(jnp.floor(unit * bins), 0.0, bins - 1) + 0.5) * share
+    return middle if stepped.all() else jnp.where(stepped, middle, inside)
 
 
 def _check_range(dimension: Any, kind: str) -> None:

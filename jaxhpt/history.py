@@ -5,6 +5,7 @@ C for "none": with `mode="drop"` such a write vanishes, where -1 would wrap and 
 """
 
 import enum
+import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 from jaxhpt.numerics import fingerprint
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array
+
+PROBES = 4  # places of the hash table where a setting may stand
 
 
 class Status(enum.IntEnum):
@@ -38,6 +41,7 @@ class History(NamedTuple):
       parent: i32[C] row it was copied from; -1 for none.
       note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
       fingerprint: u32[C] hash of `unit`.
+      tried: u32[T] a hash table of the fingerprints, 0 where free; T is a power of two, at least 4 C.
       count: i32[] rows opened so far.
     """
 
@@ -50,6 +54,7 @@ class History(NamedTuple):
     parent: Array
     note: Array
     fingerprint: Array
+    tried: Array
     count: Array  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
     @property
@@ -71,6 +76,7 @@ def empty(problem: Problem, notes: int = 0) -> History:
         parent=jnp.full(rows, -1, jnp.int32),
         note=jnp.full((rows, notes), jnp.nan, jnp.float32),
         fingerprint=jnp.zeros(rows, jnp.uint32),
+        tried=jnp.zeros(4 << (rows - 1).bit_length(), jnp.uint32),
         count=jnp.zeros((), jnp.int32),
     )
 
@@ -85,15 +91,47 @@ def open_rows(history: History, rows: Array, unit: Array, note: Array, tick: Arr
       note: f32[L, M].
       tick: i32[] tick of the batch stream.
     """
-    opened = jnp.sum(rows < history.status.shape[0], dtype=jnp.int32)
+    fresh = rows < history.status.shape[0]
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),
         status=history.status.at[rows].set(jnp.int8(Status.RUNNING), mode="drop"),
         start=history.start.at[rows].set(tick, mode="drop"),
         note=history.note.at[rows].set(note, mode="drop"),
         fingerprint=history.fingerprint.at[rows].set(fingerprint(unit), mode="drop"),
-        count=history.count + opened,
+        tried=_try(history.tried, unit, fresh),
+        count=history.count + jnp.sum(fresh, dtype=jnp.int32),
     )
+
+
+def seen(history: History, unit: Array) -> Array:
+    """Tell which settings were tried before: snapped f32[Q, D] -> bool[Q].
+
+    A few looks into a hash table, however many rows there are. At most one repeat in a hundred is overlooked, and
+    one new setting in millions taken for a repeat.
+    """
+    hashes = _marks(unit)
+    found = [history.tried[_slot(history.tried, hashes, probe)] == hashes for probe in range(PROBES)]
+    return functools.reduce(jnp.logical_or, found)
+
+
+def _try(tried: Array, unit: Array, fresh: Array) -> Array:
+    """Enter settings f32[L, D] where bool[L] `fresh`: each at the first free one of a few places."""
+    hashes = _marks(unit)
+    for probe in range(PROBES):
+        slot = _slot(tried, hashes, probe)
+        free = fresh & (tried[slot] == 0)
+        # Of several for one place the largest gets it, on every device; the others go on to their next.
+        tried = tried.at[jnp.where(free, slot, tried.shape[0])].max(hashes, mode="drop")
+        fresh = fresh & (tried[slot] != hashes)
+    return tried
+
+
+def _marks(unit: Array) -> Array:
+    return jnp.maximum(fingerprint(unit), 1)  # 0 stands for a free place
+
+
+def _slot(tried: Array, hashes: Array, probe: int) -> Array:
+    return ((hashes + jnp.uint32(probe)) & jnp.uint32(tried.shape[0] - 1)).astype(jnp.int32)
 
 
 def report(history: History, rows: Array, scores: Array, steps: Array, place: Array) -> History:

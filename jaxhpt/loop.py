@@ -16,7 +16,8 @@ from jaxhpt.algorithms.base import Algorithm, Proposals, no_proposals
 from jaxhpt.history import History, Status
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Lanes
-from jaxhpt.numerics import ranks, zeros
+from jaxhpt.numerics import front, ranks, zeros
+from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Shuffle
@@ -52,7 +53,7 @@ class Best(NamedTuple):
       row: i32[]; C for none.
       done: bool[] whether it trained for its whole budget.
       steps: i32[] steps trained.
-      score: f32[] minimised.
+      score: f32[] its fitness, minimised.
       state: its train state, without the lane axis.
     """
 
@@ -102,7 +103,7 @@ class Summary(NamedTuple):
       busy: i32[] lanes that trained in the latest event.
       failed: i32[] trials failed.
       events: i32[] events so far.
-      score: f32[] of the best, minimised.
+      score: f32[] of the first objective of the best, minimised; +inf while none is feasible.
       row: i32[] of the best.
       finished: bool[] whether the search has ended.
     """
@@ -122,15 +123,15 @@ def begin(program: Program, root: Key) -> SearchState:
     """Make the carry of a search that has not begun."""
     problem, lanes = program.problem, program.pool.vacant(root)
     one = zeros(jax.eval_shape(program.pool.functions.start, root, value_shapes(problem.space)))
-    none = jnp.zeros((), jnp.int32)
+    none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem.space)
     best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
     return SearchState(
         lanes=lanes,
-        history=columns.empty(problem, program.algorithm.notes),
+        history=columns.empty(problem, notes),
         algorithm=program.algorithm.init(key_of(root, Stream.ALGORITHM), problem),
         scheduler=program.scheduler.init(key_of(root, Stream.SCHEDULER), problem),
         best=best,
-        queue=no_proposals(problem.lanes, problem.num_dimensions, program.algorithm.notes),
+        queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
         shuffle=program.pool.functions.batches.start(problem.interval),
         clock=none,
         busy=none,
@@ -185,7 +186,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
         used = jnp.arange(problem.lanes) < count
         found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
-        order = jnp.argsort(~both.valid, stable=True)[: problem.lanes]
+        order = front(both.valid)[: problem.lanes]
         return jax.tree.map(lambda a: a[order], both), state
 
     queue, state = jax.lax.cond(count > 0, ask, lambda: (carry.queue, carry.algorithm))
@@ -195,7 +196,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
 def _fill(program: Program, carry: SearchState) -> SearchState:
     """Start the waiting proposals, in order, in the free lanes, in order."""
     problem, queue, free = program.problem, carry.queue, ~carry.lanes.live
-    order = jnp.argsort(~queue.valid, stable=True)  # valid ones first
+    order = front(queue.valid)
     mine = order[ranks(free)]
     starts = free & queue.valid[mine]
     rows = jnp.where(starts, carry.history.count + ranks(starts), problem.capacity)
@@ -233,7 +234,7 @@ def _judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchStat
     status = jnp.where(failed, Status.FAILED, jnp.where(lanes.spent, Status.DONE, Status.STOPPED)).astype(jnp.int8)
     rows = jnp.where(ended, lanes.trial, none)
     history = columns.close(history, rows, status)
-    best = _keep(carry.best, lanes, ended & ok, lanes.spent, scores[:, 0])
+    best = _keep(carry.best, lanes, ended & ok, lanes.spent, problem.columns.fitness(scores))
     lanes = program.pool.free(lanes, ended)
     return carry._replace(lanes=lanes, history=history, scheduler=scheduler, best=best), rows
 
@@ -241,12 +242,14 @@ def _judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchStat
 def _keep(best: Best, lanes: Lanes, candidates: Array, done: Array, scores: Array) -> Best:
     """Keep the better of the winner and the lanes that close.
 
-    A trial that had its whole budget beats one that had not; among those that had not, the longest comes first.
+    A trial that had its whole budget beats one that had not; among those that had not, the longest comes first. Of
+    several objectives the first counts.
     """
     length = jnp.where(done, jnp.iinfo(jnp.int32).max, lanes.steps)
     longest = jnp.max(jnp.where(candidates, length, -1))
     rival = candidates & (length == longest)
-    lane = jnp.lexsort((lanes.trial, jnp.where(rival, scores, jnp.inf), ~rival))[0]
+    least = jnp.min(jnp.where(rival, scores, jnp.inf))
+    lane = jnp.argmin(jnp.where(rival & (scores == least), lanes.trial, jnp.iinfo(jnp.int32).max))
     held = jnp.where(best.done, jnp.iinfo(jnp.int32).max, best.steps)
     better = (longest > held) | ((longest == held) & (scores[lane] < best.score))
 
@@ -271,8 +274,9 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
 def _summary(carry: SearchState) -> Summary:
     failed = jnp.sum(carry.history.status == Status.FAILED, dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    best = carry.best
-    return Summary(carry.history.count, live, carry.busy, failed, carry.clock, best.score, best.row, carry.finished)
+    row, fitness = carry.best.row, carry.best.score
+    score = jnp.where(fitness < INFEASIBLE, fitness, jnp.inf)
+    return Summary(carry.history.count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from jaxhpt.typing import Array, PyTree
 
+PAIRWISE = 512  # entries up to which comparing all pairs is faster than sorting
+
 
 def select(mask: Array, new: PyTree, old: PyTree) -> PyTree:
     """Take `new` where `mask`, else `old`, along the leading axis of every leaf.
@@ -46,6 +48,22 @@ def ranks(mask: Array) -> Array:
     return jnp.cumsum(mask, dtype=jnp.int32) - mask.astype(jnp.int32)
 
 
+def front(mask: Array) -> Array:
+    """Order places so that the true ones come first, each kind in its own order.
+
+    As a stable argsort of the negation, in a tenth of its time on a CPU.
+
+    Args:
+      mask: bool[L].
+
+    Returns:
+      i32[L] a permutation.
+    """
+    places = jnp.where(mask, ranks(mask), jnp.sum(mask, dtype=jnp.int32) + ranks(~mask))
+    index = jnp.arange(mask.shape[0], dtype=jnp.int32)
+    return jnp.zeros_like(index).at[places].set(index, unique_indices=True)
+
+
 def fingerprint(rows: Array) -> Array:
     """Hash rows of float32 to 32 bits, so that equal rows meet and others rarely do.
 
@@ -70,3 +88,23 @@ def fingerprint(rows: Array) -> Array:
     value = (value ^ (value >> 16)) * jnp.uint32(0x85EBCA6B)
     value = (value ^ (value >> 13)) * jnp.uint32(0xC2B2AE35)
     return value ^ (value >> 16)
+
+
+def reflect(x: Array) -> Array:
+    """Fold what left [0, 1] back at the end it crossed; what is further out than the range is long ends at the other.
+
+    What is inside keeps its bits.
+    """
+    return jnp.clip(jnp.where(x > 1.0, 2.0 - x, jnp.abs(x)), 0.0, 1.0)
+
+
+def repeats(values: Array) -> Array:
+    """Tell which entries equal an earlier one: [N] -> bool[N]."""
+    num = values.shape[0]
+    if num <= PAIRWISE:
+        values = jax.lax.optimization_barrier(values)  # else XLA works each entry out anew for every pair
+        earlier = jnp.arange(num)[None, :] < jnp.arange(num)[:, None]
+        return jnp.any((values[:, None] == values[None, :]) & earlier, axis=1)
+    order = jnp.argsort(values, stable=True)
+    same = values[order][1:] == values[order][:-1]
+    return jnp.zeros(values.shape, bool).at[order[1:]].set(same)

@@ -2,15 +2,19 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.checks import require
 from jaxhpt.driver import Outcome
 from jaxhpt.history import History, Status
 from jaxhpt.loop import Program, train_again
+from jaxhpt.pareto import hypervolume, nondominated
+from jaxhpt.problem import Problem
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Hparams
 
@@ -29,6 +33,7 @@ class Trial:
       steps: training steps done at the latest report.
       status: "done", "stopped", "failed" or "running".
       start: tick of the batch stream at which it started.
+      feasible: whether it keeps all constraints; True where there are none.
     """
 
     id: int
@@ -38,6 +43,7 @@ class Trial:
     steps: int
     status: str
     start: int
+    feasible: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +84,23 @@ class Stats:
         return self.trials / max(self.seconds, 1e-9)
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a search leaves beside its history, and trials evaluated elsewhere do not: how to train again.
+
+    Attributes:
+      program: the compiled search.
+      data: on device.
+      outcome: the last state of the search.
+      export: the task's.
+    """
+
+    program: Program
+    data: Data
+    outcome: Outcome
+    export: Any = None
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What a search found.
@@ -96,16 +119,16 @@ class Result:
 
     stats: Stats
     history: History
-    _program: Program
-    _data: Data
-    _outcome: Outcome
-    _export: Any = None
+    _problem: Problem
+    _row: int
+    _run: Run | None = None
 
     @classmethod
     def of(cls, program: Program, data: Data, outcome: Outcome, export: Any) -> "Result":
         """Bring a driven search to the host."""
-        history = jax.device_get(outcome.carry.history)
-        return cls(_stats(program, history, outcome), history, program, data, outcome, export)
+        history, row = jax.device_get((outcome.carry.history, outcome.carry.best.row))
+        run = Run(program, data, outcome, export)
+        return cls(_stats(program, history, outcome), history, program.problem, int(row), run)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -116,8 +139,10 @@ class Result:
     def best(self) -> Trial:
         """The best trial among those that trained for their whole budget, else among the longest trained.
 
+        Trials that keep all constraints come before those that do not.
+
         Raises:
-          RuntimeError: no trial ended with a finite objective.
+          RuntimeError: no trial ended with a finite objective, or there are several objectives.
         """
         return self._trials(np.array([self._best_row()]))[0]
 
@@ -125,13 +150,43 @@ class Result:
     def best_state(self) -> Any:
         """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
         row = self._best_row()
-        return self._exported(self._outcome.carry.best.state, row)
+        return self._exported(self._trained().outcome.carry.best.state, row)
 
     def top(self, count: int = SHOWN) -> list[Trial]:
-        """Return the best trials among the ones that are done, best first."""
-        score = np.where(self.history.status == Status.DONE, self.history.metrics[:, 0], np.inf)
+        """Return the best trials among the ones that are done, best first; by the first objective if several."""
+        score = np.where(self.history.status == Status.DONE, self._fitness, np.inf)
         order = np.argsort(score, kind="stable")[:count]
         return self._trials(order[np.isfinite(score[order])])
+
+    def pareto_front(self) -> list[Trial]:
+        """Return the done and feasible trials that no other beats in every objective, by the first objective.
+
+        With one objective these are the best, and its equals.
+        """
+        alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
+        rows = np.flatnonzero(nondominated(self._objectives, alive))
+        return self._trials(rows[np.argsort(self.history.metrics[rows, 0], kind="stable")])
+
+    def hypervolume(self, reference: Mapping[str, float]) -> float:
+        """Measure how much of the objectives' space the Pareto front dominates, up to a reference; exact.
+
+        Choose it to compare searches of several objectives by one number: larger is better.
+
+        Args:
+          reference: name to value for each objective, in its own sign: a point just worse than all that matters.
+
+        Returns:
+          The measure, in the product of the objectives' units.
+
+        Raises:
+          ValueError: an objective left out, an unknown name, or more than three objectives.
+        """
+        objectives = self._problem.objectives
+        names = [o.name for o in objectives]
+        require(set(reference) == set(names), "reference", dict(reference), f"a value for each of {names}")
+        corner = jnp.array([reference[o.name] * o.sign for o in objectives], jnp.float32)
+        alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
+        return float(hypervolume(self._objectives, corner, alive))
 
     def replay(self, trial: "Trial | int") -> tuple[Any, dict[str, float]]:
         """Train one trial again, alone, from the same key and on the same batches.
@@ -147,14 +202,16 @@ class Result:
 
         Raises:
           ValueError: no such trial.
+          RuntimeError: the trials were not trained here.
         """
+        run = self._trained()
         row = trial if isinstance(trial, int) else trial.id
         if not 0 <= row < int(self.history.count):
             raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
-        budget = self._program.pool.length(self._program.problem.space.values(jnp.asarray(self.history.unit[row])))
+        budget = run.program.pool.length(self._problem.space.values(jnp.asarray(self.history.unit[row])))
         steps = int(self.history.steps[row]) or int(budget)
         arguments = (jnp.int32(row), jnp.asarray(self.history.unit[row]), jnp.int32(self.history.start[row]))
-        state, metrics = train_again(self._program, self._outcome.carry.key, self._data, *arguments, jnp.int32(steps))
+        state, metrics = train_again(run.program, run.outcome.carry.key, run.data, *arguments, jnp.int32(steps))
         named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
         return self._exported(state, row), {name: _plain(value) for name, value in named.items()}
 
@@ -168,8 +225,8 @@ class Result:
             import pandas
         except ImportError as error:
             raise ImportError("to_pandas needs pandas: pip install 'jaxhpt[pandas]'") from error
-        rows = self._program.problem.space.label_rows(self.history.unit[: int(self.history.count)])
-        names = self._program.problem.space.names
+        rows = self._problem.space.label_rows(self.history.unit[: int(self.history.count)])
+        names = self._problem.space.names
         table = [
             {"trial": t.id, "status": t.status, "steps": t.steps, **t.metrics, **dict(zip(names, row, strict=True))}
             for t, row in zip(self.trials, rows, strict=True)
@@ -181,24 +238,44 @@ class Result:
 
     @property
     def _columns(self) -> Any:
-        return self._program.problem.columns
+        return self._problem.columns
+
+    @functools.cached_property
+    def _fitness(self) -> np.ndarray:
+        return np.asarray(self._columns.fitness(jnp.asarray(self.history.metrics)))
+
+    @functools.cached_property
+    def _feasible(self) -> np.ndarray:
+        return np.asarray(self._columns.violation(jnp.asarray(self.history.metrics)) <= 0)
+
+    @property
+    def _objectives(self) -> jax.Array:
+        return jnp.asarray(self.history.metrics[:, : len(self._problem.objectives)])
+
+    def _trained(self) -> Run:
+        if self._run is None:
+            raise RuntimeError("these trials were evaluated outside jaxhpt: there is no training to return or repeat")
+        return self._run
 
     def _best_row(self) -> int:
-        row = int(self._outcome.carry.best.row)
-        if row >= self._program.problem.capacity:
+        names, row = [o.name for o in self._problem.objectives], self._row
+        if len(names) > 1:
+            raise RuntimeError(f"there is no single best of several objectives, {names}: see pareto_front()")
+        if row >= self._problem.capacity:
             raise RuntimeError(
                 f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed"
             )
         return row
 
     def _exported(self, state: Any, row: int) -> Any:
-        if self._export is None:
+        export = self._trained().export
+        if export is None:
             return state
-        values = self._program.problem.space.values(jnp.asarray(self.history.unit[row]))
-        return self._export(state, self._program.problem.space.assemble(values))
+        values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
+        return export(state, self._problem.space.assemble(values))
 
     def _trials(self, rows: np.ndarray) -> list[Trial]:
-        labels = self._program.problem.space.labels(self.history.unit[rows]) if len(rows) else []
+        labels = self._problem.space.labels(self.history.unit[rows]) if len(rows) else []
         return [self._trial(int(row), label) for row, label in zip(rows, labels, strict=True)]
 
     def _trial(self, row: int, hparams: Hparams) -> Trial:
@@ -206,20 +283,32 @@ class Result:
         shown = np.where(np.isfinite(h.metrics[row]), h.metrics[row], np.nan) * np.float32(columns.signs)
         metrics = {name: _plain(value) for name, value in zip(columns.names, shown, strict=True)}
         status = Status(int(h.status[row])).name.lower()
-        return Trial(row, hparams, metrics, metrics[columns.names[0]], int(h.steps[row]), status, int(h.start[row]))
+        return Trial(
+            id=row,
+            hparams=hparams,
+            metrics=metrics,
+            value=metrics[columns.names[0]],
+            steps=int(h.steps[row]),
+            status=status,
+            start=int(h.start[row]),
+            feasible=bool(self._feasible[row]),
+        )
 
     def _table(self) -> list[str]:
-        top = self.top()
+        several = len(self._problem.objectives) > 1
+        top = self.pareto_front() if several else self.top()
         if not top:
-            return ["no trial is done"]
-        names = self._program.problem.space.names
-        values = self._program.problem.space.label_rows(self.history.unit[[t.id for t in top]])
+            return ["no trial is done" if not several else "no trial is done and feasible"]
+        told, top = len(top), top[:SHOWN]
+        names = self._problem.space.names
+        values = self._problem.space.label_rows(self.history.unit[[t.id for t in top]])
         head = ["trial", *top[0].metrics, "steps", *names]
         rows = [
             [str(t.id), *(f"{m:.5g}" for m in t.metrics.values()), str(t.steps), *map(_short, v)]
             for t, v in zip(top, values, strict=True)
         ]
-        return _align([head, *rows])
+        front = [f"the first of {told} on the Pareto front:"] if several else []
+        return [*front, *_align([head, *rows])]
 
 
 def _headline(stats: Stats) -> list[str]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.checks import named, require, require_count, suggest
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.loop import Program
 from jaxhpt.objectives import choose
@@ -53,7 +53,7 @@ def search(
         (state, batch, hparams, key) -> state with the rest of the task in keywords.
       space: a pytree of `Float`, `Int`, `Choice`, `Bool`, lists, `When` and constants.
       trials: settings to train; by default 256, or all points of an algorithm that has an end.
-      algorithm: where to look: "grid", "quasi_random" or "random", or an instance such as `Grid(points=4)`.
+      algorithm: where to look: a name of `jaxhpt.ALGORITHMS`, or an instance with settings of its own.
       scheduler: how long to train: "run_to_end".
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
       interval: steps between events; "auto" wastes no update where it can.
@@ -64,10 +64,10 @@ def search(
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
       **task: fields of `Task`, such as `init`, `evaluate`, `train_data`, `valid_data`, `batch_size`, `steps`,
-        `objective` and `direction`; they come before those of a given task.
+        `objective` and `direction`, or `objectives` and `constraints`; they come before those of a given task.
 
     Returns:
-      A `Result`: `best`, `best_state`, `trials`, `to_pandas()`, `replay(trial)`, `stats`.
+      A `Result`: `best`, `best_state`, `pareto_front()`, `trials`, `to_pandas()`, `replay(trial)`, `stats`.
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
@@ -85,8 +85,8 @@ def search(
       True
     """
     space, job = Space.of(space), _as_task(train_step, task)
-    searcher = _named("algorithm", algorithm, ALGORITHMS, Algorithm)
-    trainer = _named("scheduler", scheduler, SCHEDULERS, Scheduler)
+    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm)
+    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler)
     require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
     if events_per_dispatch not in ("auto", "all"):
         require_count("events_per_dispatch", events_per_dispatch)
@@ -104,7 +104,7 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       function: (hparams, key) -> a float scalar, or a dict of them; traced once and batched over the lanes.
       space: as in `search`.
       **options: those of `search`: trials, algorithm, lanes, timeout, seed, progress, callbacks ...; `objective`
-        names the metric where the function returns several.
+        names the metric where the function returns several, `objectives` gives several and their directions.
 
     Returns:
       A `Result`.
@@ -119,7 +119,8 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       True
     """
     space = Space.of(space)
-    return search(blackbox_task(function, space), space, **{"direction": "min", **options})
+    direction = {} if "objectives" in options else {"direction": "min"}
+    return search(blackbox_task(function, space), space, **direction, **options)
 
 
 def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:
@@ -131,7 +132,8 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.01
       True
     """
-    return minimize(function, space, **{**options, "direction": "max"})
+    space = Space.of(space)
+    return search(blackbox_task(function, space), space, direction="max", **options)
 
 
 def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
@@ -151,19 +153,6 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
     return Task(step=train_step, **given)
 
 
-def _named(kind: str, wanted: Any, known: dict[str, type], protocol: type) -> Any:
-    if isinstance(wanted, str):
-        if wanted not in known:
-            raise ValueError(f"{kind}={wanted!r}: unknown; {suggest(wanted, known)}")
-        return known[wanted]()
-    if isinstance(wanted, type) or not isinstance(wanted, protocol):
-        remedy = (
-            f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
-        )
-        raise TypeError(f"{kind}={wanted!r}: must be {remedy}")
-    return wanted
-
-
 def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
     if trials is not None:
         require_count("trials", trials)
@@ -180,7 +169,8 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     data = Data(*jax.tree.map(jnp.asarray, (job.train_data, job.valid_data)))
     shapes = check(functions, data.train, data.valid)
     check_usage(functions, data.train, data.valid, length)
-    columns, paced = choose(shapes.metrics, job.objective, job.direction), plan(length, interval)
+    columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
+    paced = plan(length, interval)
     if lanes != "auto":
         require_count("lanes", lanes)
     width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import leaf_name, require, suggest
-from jaxhpt.dimensions import Choice, Dimension, When
+from jaxhpt.dimensions import Choice, Dimension, When, even_snap
 from jaxhpt.typing import Array, Hparams
 
 MAX_GRID = 2**22
@@ -110,12 +110,25 @@ class Space:
 
         Inactive dimensions go to the middle of their range.
         """
-        columns = [d.snap(unit[..., i]) for i, d in enumerate(self.dimensions)]
-        snapped = jnp.stack(columns, axis=-1).astype(jnp.float32)
+        snapped = self._snap_all(unit)
         if not any(self.conditions):
             return snapped
-        middle = jnp.stack([d.snap(jnp.float32(0.5)) for d in self.dimensions])
+        middle = self._snap_all(jnp.full(self.num_dimensions, 0.5, jnp.float32))
         return jnp.where(self.active(snapped), snapped, jnp.broadcast_to(middle, snapped.shape))
+
+    def _snap_all(self, unit: Array) -> Array:
+        """Snap every column: those with even bins, and those without bins, at once."""
+        snapped = even_snap(unit, np.array([np.inf if d.levels is None else d.levels for d in self.dimensions]))
+        for column, dimension in enumerate(self.dimensions):
+            if not dimension.even:
+                snapped = snapped.at[..., column].set(dimension.snap(unit[..., column]))
+        return snapped
+
+    def bins(self, unit: Array) -> tuple[Array, Array]:
+        """Return the ends of the bins around snapped rows: f32[..., D] -> two f32[..., D]."""
+        ends = [d.bin(unit[..., i]) for i, d in enumerate(self.dimensions)]
+        low, high = (jnp.stack(side, axis=-1).astype(jnp.float32) for side in zip(*ends, strict=True))
+        return low, high
 
     def values(self, unit: Array) -> tuple[Array, ...]:
         """Decode the dimensions alone: f32[..., D] -> D arrays [...], each of its dtype."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import Bool, Choice, Float, Int
+from jaxhpt import Bool, Choice, Float, Int, Space
 from jaxhpt.dimensions import MAX_LEVELS, MAX_LOG_INT
 
 DISCRETE = [
@@ -148,6 +148,39 @@ def test_every_value_keeps_its_bits_and_comes_back(dimension):
 def test_snapping_moves_no_unit_to_another_value(dimension):
     unit = jnp.asarray(np.random.default_rng(0).uniform(size=20_000), jnp.float32)
     np.testing.assert_array_equal(dimension.value(dimension.snap(unit)), dimension.value(unit))
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [Int(0, 2), Int(-50, 50, step=5), Int(1, 100, log=True), Int(2, 7, log=True), Choice("xyz"), Bool(), DISCRETE[6]],
+    ids=repr,
+)
+def test_a_bin_is_all_that_snaps_to_its_middle(dimension):
+    snapped = jnp.unique(dimension.snap(uniform(20_000)))
+    assert len(snapped) == dimension.levels
+    low, high = dimension.bin(snapped)
+    np.testing.assert_allclose(low[1:], high[:-1], atol=1e-6)
+    np.testing.assert_allclose([low[0], high[-1]], [0.0, 1.0], atol=1e-6)
+    width = high - low
+    for share in (0.01, 0.5, 0.99):
+        np.testing.assert_array_equal(dimension.snap(low + share * width), snapped)
+    np.testing.assert_array_equal(dimension.snap(low - 0.01 * width)[1:], snapped[:-1])
+    np.testing.assert_array_equal(dimension.snap(high + 0.01 * width)[:-1], snapped[1:])
+
+
+def test_a_continuous_range_has_no_bins():
+    unit = uniform(7)
+    for end in Float(1e-3, 1.0, log=True).bin(unit):
+        np.testing.assert_array_equal(end, unit)
+
+
+def test_the_bins_of_a_space_are_those_of_its_dimensions():
+    space = Space.of({"a": Float(0, 1), "b": Int(1, 9, log=True), "c": Choice("xyz")})
+    rows = space.snap(jax.random.uniform(jax.random.key(0), (20, 3)))
+    for side, found in enumerate(space.bins(rows)):
+        assert found.dtype == jnp.float32
+        expected = [d.bin(rows[:, i])[side] for i, d in enumerate(space.dimensions)]
+        np.testing.assert_array_equal(found, np.stack(expected, axis=1))
 
 
 @pytest.mark.parametrize(

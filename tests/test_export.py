@@ -42,7 +42,7 @@ def finished(digits):
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
 def test_the_search_lowers(finished, platform):
-    program, data = finished._program, finished._data
+    program, data = finished._run.program, finished._run.data
     shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
     lowered = export.export(dispatch, platforms=[platform])(
         program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)

@@ -1,5 +1,7 @@
 """History: rows open, report and close where they should, and nowhere else."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +63,7 @@ def test_opening_writes_the_rows_it_is_given_and_drops_row_c(problem, opened):
     touched = changed(history.empty(problem, notes=1), opened)
     rows = [0, 1]
     columns = ("unit", "status", "start", "note", "fingerprint")
+    assert len(touched.pop("tried")) == 2
     assert touched == {**dict.fromkeys(columns, rows), "count": [0]}
     np.testing.assert_array_equal(opened.unit[:2], np.array([[0.1, 0.2], [0.3, 0.4]], np.float32))
     np.testing.assert_array_equal(opened.fingerprint[:2], fingerprint(opened.unit[:2]))
@@ -68,6 +71,42 @@ def test_opening_writes_the_rows_it_is_given_and_drops_row_c(problem, opened):
     assert opened.start[:2].tolist() == [5, 5]
     assert opened.status[:2].tolist() == [Status.RUNNING] * 2
     assert int(opened.count) == 2
+
+
+def test_what_was_opened_is_seen_and_nothing_else(opened):
+    unit = jnp.array([[0.1, 0.2], [0.9, 0.9], [0.3, 0.4], [0.4, 0.3], [0.0, 0.0]])
+    assert history.seen(opened, unit).tolist() == [True, False, True, False, False]
+    assert jax.jit(history.seen)(opened, unit).tolist() == [True, False, True, False, False]
+
+
+def test_a_fresh_history_has_seen_nothing(problem):
+    unit = jnp.concatenate([jnp.zeros((1, 2)), jax.random.uniform(jax.random.key(0), (500, 2))])
+    assert not np.any(jax.jit(history.seen)(history.empty(problem), unit))
+
+
+@pytest.mark.parametrize("lanes", [16, 1024])
+def test_a_full_history_overlooks_few_repeats_and_takes_next_to_nothing_new_for_one(problem, lanes):
+    capacity = 2048
+    unit = jax.random.uniform(jax.random.key(1), (capacity, 2))
+    batches = jnp.arange(capacity, dtype=jnp.int32).reshape(-1, lanes), unit.reshape(-1, lanes, 2)
+
+    def start(columns, batch):
+        return history.open_rows(columns, *batch, jnp.zeros((lanes, 0)), jnp.int32(0)), None
+
+    empty = history.empty(dataclasses.replace(problem, trials=capacity))
+    full, _ = jax.jit(lambda columns, batches: jax.lax.scan(start, columns, batches))(empty, batches)
+    assert int(full.count) == capacity
+    look = jax.jit(history.seen)
+    assert np.mean(look(full, unit)) >= 0.99
+    assert np.sum(look(full, jax.random.uniform(jax.random.key(2), (20_000, 2)))) <= 1
+
+
+def test_equal_rows_that_start_together_are_seen(problem):
+    unit = jnp.tile(jnp.array([[0.25, 0.5]]), (C, 1))
+    rows = jnp.arange(C, dtype=jnp.int32)
+    twins = history.open_rows(history.empty(problem), rows, unit, jnp.zeros((C, 0)), jnp.int32(0))
+    assert np.all(history.seen(twins, unit))
+    assert not np.any(history.seen(twins, unit[:, ::-1]))
 
 
 def test_reporting_writes_the_latest_scores_and_one_place_of_the_curve(opened):

@@ -35,7 +35,7 @@ def test_any_number_of_events_a_dispatch_gives_the_same_bits(linear, ragged, sam
 
 
 def test_a_dispatch_moves_nothing_between_host_and_device(ragged):
-    program, data = ragged._program, ragged._data
+    program, data = ragged._run.program, ragged._run.data
     carry, events = begin(program, jax.random.key(0)), jnp.int32(5)
     with jax.transfer_guard("disallow"):
         carry, summary = dispatch(program, carry, data, events)
@@ -124,7 +124,8 @@ def test_a_diverging_trial_is_failed_and_leaves_the_others_bits_alone(linear, sa
     assert 0 < failed.sum() < 40
     np.testing.assert_array_equal(poisoned.history.status == Status.FAILED, failed)
     assert np.isposinf(poisoned.history.metrics[failed]).all()
-    for a, b in zip(clean.history, poisoned.history, strict=True):
+    for a, b in zip(clean.history._replace(tried=0), poisoned.history._replace(tried=0), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
         same_bits(a[~failed] if a.ndim else a, b[~failed] if b.ndim else b)
     assert poisoned.stats.failed == failed.sum()
     assert np.isnan(poisoned.trials[int(np.argmax(failed))].value)
@@ -198,7 +199,7 @@ def test_the_winner_that_is_kept_is_the_best_row_and_its_weights_score_so(linear
 
 
 def test_what_waits_in_the_queue_starts_before_what_is_asked_for(ragged):
-    program, data = ragged._program, ragged._data
+    program, data = ragged._run.program, ragged._run.data
     carry = begin(program, jax.random.key(3))
     waiting = carry.queue._replace(unit=jnp.full_like(carry.queue.unit, 0.25), valid=jnp.arange(LANES) == LANES - 1)
     carry, _ = dispatch(program, carry._replace(queue=waiting), data, jnp.int32(1))

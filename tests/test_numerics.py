@@ -1,11 +1,11 @@
-"""Small maths: fingerprints, ranks, selection, and zeros of any dtype."""
+"""Small maths: fingerprints, ranks, repeats, reflection, selection, and zeros of any dtype."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.numerics import fingerprint, ranks, select, zeros
+from jaxhpt.numerics import PAIRWISE, fingerprint, ranks, reflect, repeats, select, zeros
 
 
 def test_equal_rows_have_equal_fingerprints_wherever_they_stand():
@@ -47,6 +47,36 @@ def test_ranks_count_the_true_entries_before_each_place():
     found = ranks(jnp.asarray(mask))
     assert found.dtype == jnp.int32
     np.testing.assert_array_equal(found, [mask[:i].sum() for i in range(40)])
+
+
+def folded(x):
+    """Fold once, at the end that was crossed."""
+    x = -x if x < 0 else 2.0 - x if x > 1 else x
+    return min(max(x, 0.0), 1.0)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+def test_what_left_the_range_is_folded_back_at_the_end_it_crossed(wrap):
+    x = np.linspace(-3.0, 4.0, 1401).astype(np.float32)
+    found = np.asarray(wrap(reflect)(x))
+    assert np.all((found >= 0) & (found <= 1))
+    np.testing.assert_allclose(found, [folded(v) for v in x.tolist()], atol=1e-6)
+    np.testing.assert_allclose(found, 1.0 - np.asarray(wrap(reflect)(1.0 - x)), atol=1e-6)
+
+
+def test_what_is_in_the_range_keeps_its_bits():
+    x = np.array([0.0, 1e-30, 1e-9, 0.1, 1 / 3, np.nextafter(np.float32(1), np.float32(0)), 1.0], np.float32)
+    np.testing.assert_array_equal(reflect(x), x)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize(("num", "kinds"), [(1, 1), (60, 1), (60, 20), (60, 10**6), (PAIRWISE + 60, 200)])
+def test_repeats_are_entries_that_stood_before(wrap, num, kinds):
+    values = np.random.default_rng(0).integers(0, kinds, num).astype(np.uint32) * np.uint32(2**32 // kinds - 1)
+    found = wrap(repeats)(values)
+    assert found.dtype == bool
+    listed = values.tolist()
+    np.testing.assert_array_equal(found, [value in listed[:i] for i, value in enumerate(listed)])
 
 
 def test_select_takes_each_lane_from_one_side_whatever_the_leaf():

@@ -1,11 +1,35 @@
 """Where to look next: one file per algorithm. Read `base.py` first."""
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
+from jaxhpt.algorithms.cma_es import CMAES
+from jaxhpt.algorithms.differential_evolution import DifferentialEvolution
+from jaxhpt.algorithms.genetic import Genetic
 from jaxhpt.algorithms.grid import Grid
+from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.random_search import Random
 
-ALGORITHMS: dict[str, type] = {"grid": Grid, "quasi_random": QuasiRandom, "random": Random}
+ALGORITHMS: dict[str, type] = {
+    "cma_es": CMAES,
+    "differential_evolution": DifferentialEvolution,
+    "genetic": Genetic,
+    "grid": Grid,
+    "nsga2": NSGA2,
+    "quasi_random": QuasiRandom,
+    "random": Random,
+}
 DEFAULT_ALGORITHM = "quasi_random"
 
-__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHM", "Algorithm", "Grid", "Proposals", "QuasiRandom", "Random"]
+__all__ = [
+    "ALGORITHMS",
+    "CMAES",
+    "DEFAULT_ALGORITHM",
+    "NSGA2",
+    "Algorithm",
+    "DifferentialEvolution",
+    "Genetic",
+    "Grid",
+    "Proposals",
+    "QuasiRandom",
+    "Random",
+]

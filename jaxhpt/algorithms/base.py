@@ -5,10 +5,11 @@ one compiled program, beside the training, so it must answer any `count`, any nu
 or an all-failed history, one dimension, constant columns and ties.
 """
 
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
+from jaxhpt.checks import require
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
@@ -41,15 +42,35 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
     return Proposals(unit, jnp.zeros((num, 0), jnp.float32), jnp.ones(num, bool) if valid is None else valid)
 
 
+def fitness(history: History, problem: Problem, rows: Array) -> Array:
+    """Return what single-objective algorithms minimise, constraints included.
+
+    Args:
+      history: all trials.
+      problem: static.
+      rows: i32[n] row ids; C for none.
+
+    Returns:
+      f32[n]; +inf for none and for failed trials.
+    """
+    known = rows < problem.capacity
+    return jnp.where(known, problem.columns.fitness(history.metrics[rows]), jnp.inf)
+
+
+def require_one_objective(algorithm: Any, problem: Problem) -> None:
+    """Raise where there are several objectives and the algorithm can follow one only."""
+    names = [o.name for o in problem.objectives]
+    kind = type(algorithm).__name__
+    require(len(names) == 1, "objectives", names, f"one, for {kind}; NSGA2 takes several, Random and others any")
+
+
 @runtime_checkable
 class Algorithm(Protocol):
-    """Where to look next.
+    """Where to look next."""
 
-    Class attributes:
-      notes: width M of the note kept with each row.
-    """
-
-    notes: ClassVar[int]
+    def num_notes(self, space: Space) -> int:
+        """Return the width M of the note kept with each row."""
+        ...
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Return the state: a NamedTuple of arrays with what the history cannot give cheaply."""
@@ -82,7 +103,9 @@ class Algorithm(Protocol):
 class Endless:
     """The part that most algorithms share: no notes, proposals without end, nothing learned."""
 
-    notes: ClassVar[int] = 0
+    def num_notes(self, space: Space) -> int:
+        """Return 0: nothing is kept."""
+        return 0
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
         """Learn nothing: keep the state."""

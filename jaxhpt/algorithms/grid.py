@@ -1,7 +1,7 @@
 """Grid search: every combination once, coarse to fine."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -43,7 +43,6 @@ class Grid(Endless):
 
     points: int = 5
     seed: int = 0
-    notes: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         require_count("points", self.points)

@@ -1,7 +1,7 @@
 """Task: what is trained - three functions, the data, and the defaults that belong to them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn
@@ -30,6 +30,9 @@ class Task:
         "epochs", 1 for any other name.
       objective: the metric to optimise; may be left out where `evaluate` returns one.
       direction: "min" or "max"; may be left out where the name tells ("loss", "accuracy", ...).
+      objectives: several metrics to optimise, name to "min" or "max", such as
+        {"accuracy": "max", "params": "min"}; they come before `objective` and `direction`.
+      constraints: bounds on metrics, name to relation and bound, such as {"params": ("<=", 50_000)}.
       export: (state, hparams) -> what `Result.best_state` is; by default the state itself.
 
     Example:
@@ -56,6 +59,8 @@ class Task:
     steps_per_epoch: int | None = None
     objective: str | None = None
     direction: str | None = None
+    objectives: Mapping[str, str] | None = None
+    constraints: Mapping[str, tuple[str, float]] | None = None
     export: Callable | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,151 @@
+"""Genetic operators: selection, crossover and mutation as small pure functions of numbers drawn beforehand.
+
+They take uniforms instead of keys: drawing costs more than anything else here, so whoever uses several operators
+draws once for all. Populations are ranked best first, so that a place in them is a rank.
+"""
+
+import jax.numpy as jnp
+
+from jaxhpt.typing import Array
+
+
+def truncation(uniform: Array, count: Array, pressure: float) -> Array:
+    """Select among the better part of a ranked population, all of it alike.
+
+    Args:
+      uniform: f32[...] in [0, 1).
+      count: i32[] members there are, at least 1.
+      pressure: >= 1; the better 1 / `pressure` of the members are selected from.
+
+    Returns:
+      i32[...] ranks, 0 for the best.
+    """
+    better = jnp.maximum(jnp.ceil(count / pressure), 1.0)
+    return jnp.minimum(uniform * better, better - 1).astype(jnp.int32)
+
+
+def tournament(uniform: Array, count: Array, pressure: float) -> Array:
+    """Select the best of `pressure` members drawn with replacement from a ranked population.
+
+    The least of n uniforms is 1 - (1 - u)^(1/n), so one number stands for a whole tournament.
+
+    Args:
+      uniform: f32[...] in [0, 1).
+      count: i32[] members there are, at least 1.
+      pressure: >= 1, members of a tournament; need not be whole.
+
+    Returns:
+      i32[...] ranks, 0 for the best.
+
+    References:
+      Blickle and Thiele, "A comparison of selection schemes used in evolutionary algorithms",
+      https://doi.org/10.1162/evco.1996.4.4.361 (1996).
+    """
+    least = 1.0 - (1.0 - uniform) ** (1.0 / pressure)
+    return jnp.minimum(least * count, count - 1).astype(jnp.int32)
+
+
+SELECTIONS = {"truncation": truncation, "tournament": tournament}
+
+
+def uniform_crossover(uniform: Array, a: Array, b: Array) -> Array:
+    """Take each gene from either parent, evenly: uniform f32[Q, D], a and b [Q, D] -> [Q, D].
+
+    References:
+      Syswerda, "Uniform crossover in genetic algorithms", https://dl.acm.org/doi/10.5555/645512.657265 (1989).
+    """
+    return jnp.where(uniform < 0.5, a, b)
+
+
+def one_point_crossover(uniform: Array, a: Array, b: Array) -> Array:
+    """Take the genes before one cut from `a` and the rest from `b`: uniform f32[Q], a and b [Q, D] -> [Q, D].
+
+    Of both parents at least one gene is taken, where there are two.
+
+    References:
+      Holland, "Adaptation in natural and artificial systems", https://doi.org/10.7551/mitpress/1090.001.0001 (1975).
+    """
+    genes = a.shape[1]
+    cut = 1 + jnp.floor(uniform * (genes - 1))
+    return jnp.where(jnp.arange(genes) < cut[:, None], a, b)
+
+
+def simulated_binary_crossover(uniform: Array, a: Array, b: Array, eta: float) -> Array:
+    """Spread a child around its parents as a one-point crossover of binary numbers does; may leave [0, 1].
+
+    Args:
+      uniform: f32[Q, D] in [0, 1).
+      a: f32[Q, D], the parent that the child is near to.
+      b: f32[Q, D].
+      eta: >= 0; the larger, the nearer to the parent.
+
+    Returns:
+      f32[Q, D].
+
+    References:
+      Deb and Agrawal, "Simulated binary crossover for continuous search space", Complex Systems 9,
+      https://www.complex-systems.com/abstracts/v09_i02_a02/ (1995).
+    """
+    twice = 2.0 * uniform
+    spread = jnp.where(twice <= 1.0, twice, 1.0 / jnp.maximum(2.0 - twice, 1e-6)) ** (1.0 / (eta + 1.0))
+    return 0.5 * ((1.0 + spread) * a + (1.0 - spread) * b)
+
+
+def polynomial_mutation(uniform: Array, x: Array, eta: float) -> Array:
+    """Move genes by a step that is mostly small and may span the range; may leave [0, 1].
+
+    Args:
+      uniform: f32[...] in [0, 1).
+      x: f32[...].
+      eta: >= 0; the larger, the smaller the steps: about 1 / eta.
+
+    Returns:
+      f32[...].
+
+    References:
+      Deb and Goyal, "A combined genetic adaptive search (GeneAS) for engineering design" (1996).
+    """
+    side = jnp.where(uniform < 0.5, 1.0, -1.0)
+    near = jnp.minimum(2.0 * uniform, 2.0 - 2.0 * uniform)
+    return x + side * (near ** (1.0 / (eta + 1.0)) - 1.0)
+
+
+def gaussian_mutation(normal: Array, x: Array, sigma: float) -> Array:
+    """Move genes by a normal step: normal f32[...], x f32[...], sigma in units of the range -> f32[...]."""
+    return x + sigma * normal
+
+
+def resample(uniform: Array, x: Array, levels: Array) -> Array:
+    """Put another one of `levels` equally good values in a gene's place; the same where there is one only.
+
+    Args:
+      uniform: f32[..., D] in [0, 1).
+      x: f32[..., D] in [0, 1].
+      levels: f32[D], at least 1.
+
+    Returns:
+      f32[..., D] the middle of another bin.
+    """
+    level = jnp.clip(jnp.floor(x * levels), 0.0, levels - 1.0)
+    other = level + 1.0 + jnp.floor(uniform * (levels - 1.0))
+    return (jnp.where(other >= levels, other - levels, other) + 0.5) / levels
+
+
+def leave_bin(moved: Array, x: Array, low: Array, high: Array) -> Array:
+    """Lengthen a step of an ordered gene that would stay in its bin to the next bin, inwards at the ends.
+
+    Without it a range of few whole numbers is never left by small steps.
+
+    Args:
+      moved: f32[...] where the step leads, in [0, 1].
+      x: f32[...] where it began, in [0, 1].
+      low: f32[...] lower end of the bin around `x`.
+      high: f32[...] its upper end; as `low` where the range is continuous.
+
+    Returns:
+      f32[...].
+    """
+    beyond = 0.4 * (high - low)  # clear of rounding, and still in the next bin, which is 0.46 as wide at worst
+    down, up = low - beyond, high + beyond
+    falls = jnp.where(moved < x, down >= 0.0, up > 1.0)
+    return jnp.where((moved > down) & (moved < up), jnp.where(falls, down, up), moved)

@@ -1,0 +1,171 @@
+"""How children differ from their parents in a mixed space: what fits each dimension, `When`, and no repeats.
+
+The operators themselves are in `operators.py`; here they are put together gene by gene.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt import history as columns
+from jaxhpt.algorithms import operators
+from jaxhpt.dimensions import Choice
+from jaxhpt.history import History
+from jaxhpt.keys import words
+from jaxhpt.numerics import fingerprint, reflect, repeats
+from jaxhpt.problem import Problem
+from jaxhpt.space import Space
+from jaxhpt.typing import Array, Key
+
+TRIES = 4  # against a child that was tried before
+HALF_WORD = 2**16
+
+
+class Halves(NamedTuple):
+    """Two uniforms f32 in (0, 1) for the price of one: a random word cut in two, steps of 1 / 65,536."""
+
+    high: Array
+    low: Array
+
+
+def halves(drawn: Array) -> Halves:
+    """Cut u32[...] into two uniforms."""
+    share = jnp.float32(1 / HALF_WORD)
+    high, low = (drawn >> 16), (drawn & 0xFFFF)
+    return Halves((high.astype(jnp.float32) + 0.5) * share, (low.astype(jnp.float32) + 0.5) * share)
+
+
+class Genes(NamedTuple):
+    """What is known of each dimension: unordered, bool[D]; levels, f32[D], +inf where continuous."""
+
+    unordered: np.ndarray
+    levels: np.ndarray
+
+
+@functools.cache
+def genes(space: Space) -> Genes:
+    """Describe the dimensions of a space."""
+    levels = [np.inf if d.levels is None else d.levels for d in space.dimensions]
+    return Genes(np.array([isinstance(d, Choice) for d in space.dimensions]), np.array(levels, np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    """How a gene is mutated: `kind` "polynomial" or "gaussian", and its parameter.
+
+    Attributes:
+      kind: of ordered dimensions; of a Choice another value is taken.
+      eta: of polynomial steps.
+      sigma: of Gaussian steps, in units of the range.
+    """
+
+    kind: str = "polynomial"
+    eta: float = 20.0
+    sigma: float = 0.1
+
+    def __call__(self, uniform: Array, x: Array, space: Space) -> Array:
+        """Mutate every gene: uniform f32[Q, D] in (0, 1), x f32[Q, D] in [0, 1] -> f32[Q, D] in [0, 1]."""
+        unordered, levels = genes(space)
+        if unordered.all():
+            return operators.resample(uniform, x, levels)
+        moved = reflect(self._step(uniform, x))
+        if np.isfinite(levels).any():
+            moved = operators.leave_bin(moved, x, *space.bins(x))  # last: what is folded back may stay in its bin
+        if not unordered.any():
+            return moved
+        return jnp.where(unordered, operators.resample(uniform, x, np.where(unordered, levels, 1.0)), moved)
+
+    def _step(self, uniform: Array, x: Array) -> Array:
+        if self.kind == "gaussian":
+            return operators.gaussian_mutation(jax.scipy.special.ndtri(uniform), x, self.sigma)
+        return operators.polynomial_mutation(uniform, x, self.eta)
+
+
+class Parents(NamedTuple):
+    """Two rows that cross; genes that exist in one of them only are taken from it.
+
+    Attributes:
+      a: f32[Q, D].
+      b: f32[Q, D].
+      known: bool[Q, D] whether the gene exists in either; None where all always do.
+    """
+
+    a: Array
+    b: Array
+    known: Array | None
+
+
+def meet(a: Array, b: Array, space: Space) -> Parents:
+    """Let rows meet: snapped f32[Q, D] each."""
+    if not any(space.conditions):
+        return Parents(a, b, None)
+    in_a, in_b = space.active(a), space.active(b)
+    return Parents(jnp.where(in_a, a, b), jnp.where(in_b, b, a), in_a | in_b)
+
+
+def settle(child: Array, known: Array | None, uniform: Array, space: Space) -> Array:
+    """Snap children, after drawing anew the genes that exist in them and in no parent.
+
+    Args:
+      child: f32[Q, D] in [0, 1].
+      known: bool[Q, D] of `Parents`; None where there are no conditions.
+      uniform: f32[Q, D].
+      space: static.
+    """
+    return space.snap(child if known is None else jnp.where(known, child, uniform))
+
+
+def distinct(key: Key, child: Array, history: History, problem: Problem, count: Array, mutation: Mutation) -> Array:
+    """Mutate the children again that equal a past trial or one another, at most 4 times.
+
+    Args:
+      key: consumed.
+      child: f32[Q, D] snapped.
+      history: all trials.
+      problem: static.
+      count: i32[] children that will be used, the first.
+      mutation: of one or more genes of a repeated child.
+
+    Returns:
+      f32[Q, D] snapped. Still repeated where 4 tries found nothing new, as in a space that is exhausted.
+    """
+    used = jnp.arange(child.shape[0]) < count
+
+    def repeated(child: Array) -> Array:
+        again = columns.seen(history, child) | repeats(fingerprint(child))
+        return used & again
+
+    def mutate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        child, again, tries = carry
+        drawn = words(jax.random.fold_in(key, tries), (child.shape[0], child.shape[1] + 1))
+        other = _mutate_some(drawn, child, problem.space, mutation)
+        child = jnp.where(again[:, None], other, child)
+        return child, repeated(child), tries + 1
+
+    def going(carry: tuple[Array, Array, Array]) -> Array:
+        return jnp.any(carry[1]) & (carry[2] < TRIES)
+
+    child, _, _ = jax.lax.while_loop(going, mutate, (child, repeated(child), jnp.zeros((), jnp.int32)))
+    return child
+
+
+def _mutate_some(drawn: Array, child: Array, space: Space, mutation: Mutation) -> Array:
+    """Mutate one gene for certain and each other with chance 1 / D: u32[Q, D + 1], child snapped [Q, D]."""
+    num = child.shape[1]
+    amount, chance = halves(drawn[:, :num])
+    mask = pick(chance, 1.0 / num, halves(drawn[:, num]).high)
+    known = space.active(child) if any(space.conditions) else None
+    return settle(jnp.where(mask, mutation(amount, child, space), child), known, amount, space)
+
+
+def pick(chance: Array, rate: Array | float, forced: Array | None = None) -> Array:
+    """Choose genes: chance f32[Q, D] below `rate`, and where `forced` f32[Q] is given one of each row for certain."""
+    mask = chance < rate
+    if forced is None:
+        return mask
+    num = chance.shape[1]
+    return mask | (jnp.arange(num) == jnp.floor(forced * num)[:, None])

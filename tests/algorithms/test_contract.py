@@ -1,0 +1,270 @@
+"""What every algorithm owes the loop: bounds, dtypes, any count, sane behaviour on odd histories, the same bits."""
+
+import functools
+import inspect
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxhpt import CMAES, NSGA2, Choice, DifferentialEvolution, Float, Genetic, Grid, Int, Space, When, history
+from jaxhpt.algorithms import ALGORITHMS, Algorithm
+from jaxhpt.algorithms.base import no_proposals
+from jaxhpt.history import Status
+from jaxhpt.numerics import ranks
+from jaxhpt.objectives import choose
+from jaxhpt.problem import Problem
+
+LANES, EVENTS = 6, 8
+MIXED = {
+    "x": Float(1e-3, 1.0, log=True),
+    "n": Int(1, 40, log=True),
+    "c": ["a", "b", "c"],
+    "w": When("c", "a", {"v": Choice([1, 2, 3]), "u": Float(0, 1)}),
+}
+SPACES = {
+    "one": Space.of({"x": Float(0, 1)}),
+    "mixed": Space.of(MIXED),
+    "constant": Space.of({"x": Float(0, 1), "k": [7], "y": Float(0, 1)}),
+    "finite": Space.of({"a": [1, 2], "b": Int(0, 2)}),
+}
+NAMED = {name: kind() for name, kind in ALGORITHMS.items()}
+SETTINGS = {
+    "genetic, textbook": Genetic(
+        population=8, selection="truncation", crossover="uniform", mutation_rate=0.1, avoid_duplicates=False
+    ),
+    "genetic, adaptive": Genetic(population=8, crossover="one_point", mutation="gaussian", adaptive=True, elites=2),
+    "small de": DifferentialEvolution(population=4),
+    "small cma": CMAES(population=4, restarts=0),
+}
+SMALL = {"genetic": Genetic(population=8), "nsga2": NSGA2(population=8), "cma_es": CMAES(restarts=1)}
+EVERY = {**NAMED, **SMALL, **SETTINGS}
+every_algorithm = pytest.mark.parametrize("name", EVERY)
+every_name = pytest.mark.parametrize("name", NAMED)
+every_algorithm_and_space = pytest.mark.parametrize(
+    ("name", "space"), [*((name, "mixed") for name in EVERY), *((n, s) for n in NAMED for s in SPACES if s != "mixed")]
+)
+
+
+class Carry(NamedTuple):
+    """A search without training."""
+
+    state: object
+    past: history.History
+
+
+class Mode(NamedTuple):
+    """What becomes of proposals: how many, whether all fail, tie, or belong to somebody else."""
+
+    count: object
+    failing: object = False
+    tied: object = False
+    foreign: object = False
+
+
+@functools.cache
+def problem(space, trials=EVENTS * LANES):
+    return Problem(SPACES[space], choose(("loss",)), trials=trials, lanes=LANES, steps=1, interval=1)
+
+
+def score(unit):
+    return jnp.sum((unit - 0.3) ** 2, axis=1)
+
+
+def one_event(name, space, carry, key, mode, num=LANES):
+    """Ask, try and tell; return what was proposed too."""
+    algorithm, made = EVERY[name], problem(space)
+    found, state = algorithm.ask(key, carry.state, carry.past, made, num, jnp.int32(mode.count))
+    used = found.valid & (jnp.arange(num) < mode.count) & (ranks(found.valid) + carry.past.count < made.capacity)
+    rows = jnp.where(used, carry.past.count + ranks(used), made.capacity)
+    unit = made.space.snap(found.unit)
+    note = jnp.where(mode.foreign, jnp.nan, found.note)
+    past = history.open_rows(carry.past, rows, unit, note, jnp.int32(0))
+    scores = jnp.where(mode.failing, jnp.inf, jnp.where(mode.tied, 1.0, score(unit)))[:, None]
+    past = history.report(past, rows, scores, jnp.ones(num, jnp.int32), jnp.zeros(num, jnp.int32))
+    status = jnp.where(mode.failing, Status.FAILED, Status.DONE).astype(jnp.int8)
+    past = history.close(past, rows, jnp.full(num, status))
+    return Carry(algorithm.tell(key, state, past, made, rows), past), found
+
+
+@functools.cache
+def compiled(name, space, num=LANES):
+    return jax.jit(functools.partial(one_event, name, space, num=num))
+
+
+def start(name, space, seed=0):
+    past = history.empty(problem(space), EVERY[name].num_notes(SPACES[space]))
+    return Carry(EVERY[name].init(jax.random.key(seed), problem(space)), past)
+
+
+def run(name, space, modes, seed=0):
+    carry, proposed = start(name, space, seed), []
+    for index, mode in enumerate(modes):
+        given = Mode(*(jnp.asarray(v) for v in mode))
+        carry, found = compiled(name, space)(carry, jax.random.fold_in(jax.random.key(seed), index), given)
+        proposed.append((found, int(mode.count)))
+    return carry, proposed
+
+
+def kinds(tree):
+    return [(leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in jax.tree.leaves(tree)]
+
+
+def plain(tree):
+    typed = lambda v: jnp.issubdtype(v.dtype, jax.dtypes.prng_key)  # noqa: E731
+    return [np.asarray(jax.random.key_data(v) if typed(v) else v) for v in jax.tree.leaves(tree)]
+
+
+def assert_sane(carry, proposed, space):
+    for found, count in proposed:
+        unit = np.asarray(found.unit)[:count]
+        assert np.all((unit >= 0) & (unit <= 1))
+    for leaf in plain(carry.state):
+        assert not np.issubdtype(leaf.dtype, np.floating) or np.isfinite(leaf).all()
+    opened = np.asarray(carry.past.unit)[: int(carry.past.count)]
+    np.testing.assert_array_equal(opened, SPACES[space].snap(jnp.asarray(opened)))
+
+
+@every_algorithm
+def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
+    assert isinstance(EVERY[name], Algorithm)
+    assert hash(EVERY[name]) == hash(type(EVERY[name])(**vars(EVERY[name])))
+    for method in ("init", "ask", "tell", "num_points", "num_notes"):
+        own = inspect.signature(getattr(type(EVERY[name]), method)).parameters
+        assert list(own) == list(inspect.signature(getattr(Algorithm, method)).parameters), method
+
+
+@every_algorithm_and_space
+def test_shapes_and_dtypes_stay_and_nothing_is_weak(name, space):
+    carry = start(name, space)
+    later, found = jax.eval_shape(functools.partial(one_event, name, space), carry, jax.random.key(0), Mode(2))
+    assert kinds(later) == kinds(carry)
+    width = SPACES[space].num_dimensions
+    assert kinds(found)[0] == ((LANES, width), jnp.float32, False)
+    assert kinds(found)[1] == ((LANES, EVERY[name].num_notes(SPACES[space])), jnp.float32, False)
+    assert kinds(found)[2] == ((LANES,), jnp.bool_, False)
+
+
+@every_algorithm_and_space
+def test_it_stays_in_bounds_and_compiles_once_whatever_happens(name, space):
+    modes = [Mode(6), Mode(1), Mode(0), Mode(5, failing=True), Mode(6, tied=True), Mode(3, foreign=True), Mode(6)]
+    carry, proposed = run(name, space, modes)
+    assert_sane(carry, proposed, space)
+    assert compiled(name, space)._cache_size() == 1
+
+
+@every_algorithm
+def test_a_history_of_failures_alone_does_not_stop_it(name):
+    carry, proposed = run(name, "mixed", [Mode(6, failing=True)] * EVENTS)
+    assert_sane(carry, proposed, "mixed")
+    units = np.concatenate([np.asarray(found.unit) for found, _ in proposed])
+    assert len(np.unique(units, axis=0)) > EVENTS
+
+
+@every_algorithm
+def test_ties_do_not_stop_it(name):
+    carry, proposed = run(name, "mixed", [Mode(6, tied=True)] * EVENTS)
+    assert_sane(carry, proposed, "mixed")
+    assert len(np.unique(np.asarray(proposed[-1][0].unit), axis=0)) > 1
+
+
+@every_algorithm
+def test_the_same_key_gives_the_same_bits_and_another_key_others(name):
+    modes = [Mode(6)] * 4
+    first, again, other = (run(name, "mixed", modes, seed)[0] for seed in (3, 3, 4))
+    for a, b in zip(plain(first), plain(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    if not isinstance(EVERY[name], Grid):
+        assert np.any(np.asarray(first.past.unit) != np.asarray(other.past.unit))
+
+
+@every_name
+def test_a_scan_gives_the_same_as_a_loop(name):
+    looped, _ = run(name, "mixed", [Mode(6)] * 5)
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(jnp.arange(5))
+    step = lambda carry, key: (one_event(name, "mixed", carry, key, Mode(6))[0], None)  # noqa: E731
+    scanned, _ = jax.jit(lambda carry: jax.lax.scan(step, carry, keys))(start(name, "mixed"))
+    for a, b in zip(plain(scanned), plain(looped), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@every_name
+def test_any_number_may_be_asked_for(name):
+    carry, num = start(name, "mixed"), 17
+    for index in range(2):
+        key = jax.random.fold_in(jax.random.key(1), index)
+        carry, found = compiled(name, "mixed", num)(carry, key, Mode(*(jnp.asarray(v) for v in Mode(num))))
+        assert found.unit.shape == (num, 5)
+    assert_sane(carry, [(found, num)], "mixed")
+
+
+@every_algorithm
+def test_what_is_not_used_does_not_advance_it(name):
+    before, _ = run(name, "mixed", [Mode(6)])
+    after, _ = run(name, "mixed", [Mode(6), Mode(0)])
+    for a, b in zip(plain(after.state), plain(before.state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["genetic", "differential_evolution", "small cma", "nsga2"])
+def test_rows_of_others_are_learned_from(name):
+    strangers, _ = run(name, "mixed", [Mode(6, foreign=True)] * 3)
+    idle, _ = run(name, "mixed", [Mode(6, failing=True)] * 3)
+    assert any(np.any(a != b) for a, b in zip(plain(strangers.state), plain(idle.state), strict=True))
+
+
+@functools.cache
+def best_of_seeds(name, space, trials, seeds=8):
+    """Best score after `trials`, for each of some seeds, all in one program."""
+    made = problem(space, trials)
+
+    def search(key):
+        past = history.empty(made, EVERY[name].num_notes(SPACES[space]))
+
+        def step(carry, key):
+            algorithm, (state, past) = EVERY[name], carry
+            found, state = algorithm.ask(key, state, past, made, LANES, jnp.int32(LANES))
+            rows = past.count + jnp.arange(LANES)
+            unit = made.space.snap(found.unit)
+            past = history.open_rows(past, rows, unit, found.note, jnp.int32(0))
+            one = jnp.ones(LANES, jnp.int32)
+            past = history.report(past, rows, score(unit)[:, None], one, one * 0)
+            past = history.close(past, rows, jnp.full(LANES, Status.DONE, jnp.int8))
+            return (algorithm.tell(key, state, past, made, rows), past), None
+
+        begun = (EVERY[name].init(key, made), past)
+        (_, past), _ = jax.lax.scan(step, begun, jax.random.split(key, trials // LANES))
+        return jnp.min(past.metrics[:, 0])
+
+    return np.asarray(jax.jit(jax.vmap(search))(jax.random.split(jax.random.key(0), seeds)))
+
+
+@pytest.mark.parametrize("name", ["cma_es", "differential_evolution", "genetic", "nsga2", "genetic, adaptive"])
+@pytest.mark.parametrize(("space", "trials"), [("mixed", 300), ("constant", 300)])
+def test_it_beats_random_search(name, space, trials):
+    found, random = best_of_seeds(name, space, trials), best_of_seeds("random", space, trials)
+    floor = best_possible(space)
+    assert np.median(found - floor) < 0.5 * np.median(random - floor)
+    assert np.mean(found <= np.median(random)) >= 0.75
+
+
+def best_possible(space):
+    """Least score there is: every dimension as near to 0.3 as its bins allow."""
+    fine = np.linspace(0, 1, 20001, dtype=np.float32)[:, None] * np.ones(SPACES[space].num_dimensions, np.float32)
+    units = np.asarray(jnp.stack([d.snap(fine[:, i]) for i, d in enumerate(SPACES[space].dimensions)], axis=1))
+    return ((units - 0.3) ** 2).min(axis=0).sum()
+
+
+def test_algorithms_have_names_and_are_told_apart_by_value():
+    assert all(isinstance(algorithm, Algorithm) for algorithm in NAMED.values())
+    assert Grid(points=3) == Grid(points=3) != Grid(points=4)
+    assert Genetic() != Genetic(population=65)
+
+
+def test_no_proposals_are_none_that_count():
+    none = no_proposals(5, 3, 2)
+    assert none.unit.shape == (5, 3)
+    assert none.note.shape == (5, 2)
+    assert not np.any(none.valid)
