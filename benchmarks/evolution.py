@@ -6,10 +6,10 @@ Run: python -m benchmarks.evolution [--seeds 20] [--parts cma de ga nsga2] [--fu
 Parts cma, de and ga: the 24 noiseless functions of BBOB (coco-experiment), in [-5, 5]^D, 200 D evaluations; the seed
 is the instance too, which shifts and rotates the function. jaxhpt is driven by `Tuner`, a generation at a time. What
 counts is the best value found minus the least there is. pycma starts where jaxhpt does, in the centre with a deviation
-of 0.3 of the range, doubles its population at restarts, which begin anywhere, and has no bounds: with them it solves
-fewer targets here. pymoo's DE and GA run with their defaults, a population of 100, and again with 32; of the two,
-each function takes the better median. Part nsga2: the hypervolume of the last population of 100 after 200
-generations, on ZDT1 to 3 and DTLZ2, by pymoo's code for both. The same seeds give the same numbers.
+of 0.2 of the range, doubles its population at restarts, which begin anywhere, and has no bounds: with them it solves
+fewer targets here. pymoo's DE and GA run with their defaults, a population of 100, and again with 32. Part nsga2: the
+hypervolume of the last population of 100 after 200 generations, on ZDT1 to 3 and DTLZ2, by pymoo's code for both. The
+same seeds give the same numbers.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import jaxhpt
 from benchmarks.common import machine, missing, table
 
 EVALUATIONS = 200  # a dimension
-SIGMA = 0.3  # of the range
+SIGMA = 0.2  # of the range
 TARGETS = np.logspace(2, -8, 51)
 TIE = 1e-8
 GENERATIONS = 200
@@ -162,18 +162,23 @@ def compare_cma(options, pool):
 
 
 def compare_pymoo(part, options, pool):
-    """Print on how many functions our median is at least as good as the better one of pymoo's."""
+    """Print on how many functions our median is at least as good as pymoo's."""
     rows, all_won = [], []
     for dimension in options.dimensions:
         found = pool.map(measure, [(part, f, dimension, options.seeds) for f in options.functions], chunksize=1)
         each_function(f"{part.upper()}, D = {dimension}", options.functions, found)
         medians = np.array([[np.median(left[n]) for n in CONTENDERS[part]] for left in found])
-        won = medians[:, 0] <= medians[:, 1:].min(axis=1) + TIE
-        all_won.extend(won)
-        rows.append((dimension, f"{won.sum()} of {len(won)}", f"{np.mean(won):.2f}"))
-    rows.append(("all", f"{sum(all_won)} of {len(all_won)}", f"{np.mean(all_won):.2f}"))
-    print(f"\n{part.upper()}: functions on which jaxhpt is at least as good as the better pymoo, {options.seeds} seeds")
-    table(["D", "functions", "share"], rows)
+        rivals = (medians[:, 1], medians[:, 1:].min(axis=1))
+        won = np.stack([medians[:, 0] <= rival + TIE for rival in rivals], axis=1)
+        all_won.append(won)
+        rows.append((dimension, *_counts(won)))
+    rows.append(("all", *_counts(np.concatenate(all_won))))
+    print(f"\n{part.upper()}: functions on which jaxhpt is at least as good, {options.seeds} seeds")
+    table(["D", "as pymoo's defaults", "as the better of 100 and 32"], rows)
+
+
+def _counts(won):
+    return [f"{int(column.sum())} of {len(column)}, {column.mean():.2f}" for column in won.T]
 
 
 def _zdt(bend, hparams, key):

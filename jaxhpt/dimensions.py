@@ -64,6 +64,10 @@ class Dimension:
         """Return the value as plain Python, as the user wrote it."""
         return self.value(np.float64(unit), np).item()
 
+    def labels(self, unit: np.ndarray) -> list:
+        """Return the values of units f32[n] as plain Python."""
+        return [self.label(u) for u in unit]
+
     def grid(self, points: int) -> np.ndarray:
         """Return at most `points` units, evenly spread over the range, ends included: f64[n]."""
         if self.levels is None:
@@ -132,7 +136,11 @@ class Float(Dimension):
         return (value - self.low) / (self.high - self.low)
 
     def label(self, unit: Any) -> float:
-        return float(str(self.value(np.float64(unit), np)))  # the shortest number that is this float32
+        return self.labels(np.asarray([unit]))[0]
+
+    def labels(self, unit: np.ndarray) -> list:
+        values = self.value(unit.astype(np.float64), np)
+        return [float(str(value)) for value in values]  # the shortest number that is this float32
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,8 +176,10 @@ class Space:
     def label_rows(self, unit: Any) -> list[list[Any]]:
         """Show rows f32[n, D] as n lists of D plain values, in the order of `names`."""
         unit = np.asarray(unit)
+        columns = [d.labels(unit[:, i]) for i, d in enumerate(self.dimensions)]
+        if not any(self.conditions):
+            return [list(row) for row in zip(*columns, strict=True)]
         active = np.asarray(self.active(jnp.asarray(unit)))
-        columns = [[d.label(u) for u in unit[:, i]] for i, d in enumerate(self.dimensions)]
         shown = [[v if a else None for v, a in zip(c, active[:, i], strict=True)] for i, c in enumerate(columns)]
         return [list(row) for row in zip(*shown, strict=True)]
 

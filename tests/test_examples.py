@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import math
+import sys
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from jaxhpt.problems import hartmann6
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+sys.path.append(str(FOLDER))  # as for `python examples/name.py`
 
 
 def load(name):
@@ -88,3 +90,23 @@ def test_char_lm(capsys):
     out = capsys.readouterr().out
     assert f"{result.best.value / math.log(2):.3f} bits per character" in out
     assert bytes(x[0].tolist()).decode() in out
+
+
+def test_genetic(capsys):
+    result = load("genetic").main(200)
+    assert result.stats.trials == 200
+    assert {tuple(trial.hparams) for trial in result.trials} == {("batch_size", "epochs", "learning_rate")}
+    assert result.best.value > 0.95
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["first", "last", "wall"]
+
+
+def test_pareto(capsys):
+    result = load("pareto").main(150)
+    front = result.pareto_front()
+    sizes = [trial.metrics["weights"] for trial in front]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= 3_000
+    assert len(front) >= 4
+    assert [trial.metrics["weights"] == 75 * trial.hparams["width"] + 10 for trial in front] == [True] * len(front)
+    assert "hypervolume" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.numerics import PAIRWISE, fingerprint, ranks, reflect, repeats, select, zeros
+from jaxhpt.numerics import fingerprint, front, ranks, reflect, repeats, select, zeros
 
 
 def test_equal_rows_have_equal_fingerprints_wherever_they_stand():
@@ -49,6 +49,15 @@ def test_ranks_count_the_true_entries_before_each_place():
     np.testing.assert_array_equal(found, [mask[:i].sum() for i in range(40)])
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize(("num", "share"), [(1, 0.0), (1, 1.0), (40, 0.0), (40, 0.3), (40, 1.0), (1000, 0.9)])
+def test_the_true_places_come_first_in_their_order(wrap, num, share):
+    mask = np.random.default_rng(0).uniform(size=num) < share
+    found = wrap(front)(jnp.asarray(mask))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, np.argsort(~mask, kind="stable"))
+
+
 def folded(x):
     """Fold once, at the end that was crossed."""
     x = -x if x < 0 else 2.0 - x if x > 1 else x
@@ -70,7 +79,7 @@ def test_what_is_in_the_range_keeps_its_bits():
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
-@pytest.mark.parametrize(("num", "kinds"), [(1, 1), (60, 1), (60, 20), (60, 10**6), (PAIRWISE + 60, 200)])
+@pytest.mark.parametrize(("num", "kinds"), [(1, 1), (60, 1), (60, 20), (60, 10**6), (572, 200)])
 def test_repeats_are_entries_that_stood_before(wrap, num, kinds):
     values = np.random.default_rng(0).integers(0, kinds, num).astype(np.uint32) * np.uint32(2**32 // kinds - 1)
     found = wrap(repeats)(values)

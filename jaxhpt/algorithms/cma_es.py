@@ -105,7 +105,7 @@ class CMAES(Endless):
     """
 
     population: int | None = None
-    sigma: float = 0.3
+    sigma: float = 0.2
     restarts: int = 3
 
     def __post_init__(self) -> None:
@@ -182,7 +182,7 @@ class CMAES(Endless):
         """Learn from the first `num` rows of the buffer, and take them out."""
         rows, none = state.buffer[:num], problem.capacity
         value = fitness(history, problem, rows)
-        order = jnp.argsort(value, stable=True)
+        order = jnp.argsort(value + _penalty(state, history, rows, value), stable=True)
         moved = _moved(state, history, problem, rows)[order]
         learned = _update(state, _rates(problem.num_dimensions, num), moved, problem.space)
         some = jnp.isfinite(value[order[0]])
@@ -265,6 +265,23 @@ def _moved(state: CMAESState, history: History, problem: Problem, rows: Array) -
     fresh = own & (note[:, -1] == state.generation)
     share = jnp.where(fresh, 1.0, jnp.minimum(1.0, limit / jnp.maximum(length, 1e-30)))
     return moved * share[:, None]
+
+
+def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> Array:
+    """Return what leaving [0, 1] costs in the ranking, f32[N]: rows were tried at the border that they crossed.
+
+    In units of the generation's own spread, so that beyond the border the landscape always rises.
+
+    References:
+      Hansen et al., "A method for handling uncertainty in evolutionary optimization",
+      https://doi.org/10.1109/TEVC.2008.924423 (2009), on boundaries.
+    """
+    x = history.note[rows, :-1]
+    beyond = jnp.where(jnp.isnan(x), 0.0, x - jnp.clip(x, 0.0, 1.0))
+    far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state))
+    ordered, num = jnp.sort(value), jnp.sum(jnp.isfinite(value), dtype=jnp.int32)
+    spread = ordered[jnp.maximum(3 * num // 4 - 1, 0)] - ordered[num // 4]
+    return jnp.where(jnp.isfinite(spread) & (far > 0), 2.0 * spread * far, 0.0)
 
 
 def _update(state: CMAESState, rates: _Rates, moved: Array, space: Space) -> CMAESState:

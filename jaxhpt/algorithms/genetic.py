@@ -3,6 +3,8 @@
 Holland, "Adaptation in natural and artificial systems", https://doi.org/10.7551/mitpress/1090.001.0001 (1975).
 Deb and Agrawal, "Simulated binary crossover for continuous search space", Complex Systems 9,
 https://www.complex-systems.com/abstracts/v09_i02_a02/ (1995).
+Baker, "Reducing bias and inefficiency in the selection algorithm", https://dl.acm.org/doi/10.5555/42512.42515 (1987),
+for the even spread of the draws.
 """
 
 import dataclasses
@@ -10,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
@@ -18,7 +21,6 @@ from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
 from jaxhpt.history import History
 from jaxhpt.keys import words
-from jaxhpt.numerics import reflect
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -27,6 +29,7 @@ CROSSOVERS = ("one_point", "simulated_binary", "uniform")
 MUTATIONS = ("gaussian", "polynomial")
 LEARNING_RATE = 0.22  # of self-adaptive rates: the deviation of a step of the logarithm
 MAX_RATE = 0.5
+PLASTIC = np.array([0xC13FA9A9, 0x91E10DA5], np.uint32)  # shares of 2^32 whose multiples fill the square evenly
 
 
 class GeneticState(NamedTuple):
@@ -59,7 +62,8 @@ class Genetic(Endless):
       crossover_rate: share of the children that are crossed at all, in [0, 1].
       mutation: of ordered dimensions, "polynomial" or "gaussian"; of a Choice another value is drawn.
       mutation_rate: chance of each gene, in [0, 1]; None is 1 / D.
-      eta: distribution index of simulated binary crossover and polynomial mutation, >= 0: the larger, the nearer.
+      eta: distribution index of simulated binary crossover, >= 0: the larger, the nearer to the parents.
+      mutation_eta: distribution index of polynomial mutation, >= 0: the larger, the smaller the steps.
       sigma: deviation of Gaussian mutation, in units of the range.
       elites: members that outlive their generation, from 0 to `population`; None is all, so that the population is
         the best so far. Fewer forget, which noisy objectives may need.
@@ -81,7 +85,7 @@ class Genetic(Endless):
       See the module.
     """
 
-    population: int = 64
+    population: int = 32
     selection: str = "tournament"
     pressure: float = 2.0
     crossover: str = "simulated_binary"
@@ -89,6 +93,7 @@ class Genetic(Endless):
     mutation: str = "polynomial"
     mutation_rate: float | None = None
     eta: float = 15.0
+    mutation_eta: float = 20.0
     sigma: float = 0.1
     elites: int | None = None
     adaptive: bool = False
@@ -105,7 +110,8 @@ class Genetic(Endless):
         require(0 <= self.crossover_rate <= 1, "crossover_rate", self.crossover_rate, "in [0, 1]")
         rate = self.mutation_rate
         require(rate is None or 0 <= rate <= 1, "mutation_rate", rate, "in [0, 1], or None for 1 / D")
-        require(self.eta >= 0, "eta", self.eta, "at least 0")
+        for field in ("eta", "mutation_eta"):
+            require(getattr(self, field) >= 0, field, getattr(self, field), "at least 0")
         require(self.sigma > 0, "sigma", self.sigma, "above 0")
         kept = self.elites
         require(kept is None or 0 <= kept <= self.population, "elites", kept, "from 0 to the population, or None")
@@ -161,7 +167,7 @@ class Genetic(Endless):
 
     @property
     def _mutation(self) -> Mutation:
-        return Mutation(self.mutation, self.eta, self.sigma)
+        return Mutation(self.mutation, self.mutation_eta, self.sigma)
 
     def _begun(self, child: Array, state: GeneticState, problem: Problem) -> Array:
         """Put design points in the places of the first generation, and of all while too few trials succeeded."""
@@ -181,11 +187,12 @@ class Genetic(Endless):
         """Return snapped children f32[num, D] and their mutation rates f32[num]."""
         size, space = problem.num_dimensions, problem.space
         drawn = words(key, (num, 2 * size + 4))
-        a, b, inherited = self._parents(drawn[:, :2], state, history, problem)
-        chance, forced = halves(drawn[:, 2])
-        crossed = chance < self.crossover_rate
+        a, b, inherited = self._parents(drawn[0, :2], num, state, history, problem)
+        pair = drawn[jnp.arange(num) // 2]  # two children share their parents and what is drawn to cross them
+        crossed = halves(pair[:, 2]).high < self.crossover_rate
         parents = meet(a, b, space)
-        child = jnp.where(crossed[:, None], self._cross(drawn[:, 4 : 4 + size], parents, space), parents.a)
+        child = jnp.where(crossed[:, None], self._cross(pair[:, 4 : 4 + size], parents, space), parents.a)
+        forced = halves(drawn[:, 2]).low
         rate = self._rate(inherited, halves(drawn[:, 3]).high, size)
         amount, gene = halves(drawn[:, 4 + size :])
         mask = pick(gene, rate[:, None], jnp.where(crossed, jnp.inf, forced) if self.avoid_duplicates else None)
@@ -193,14 +200,22 @@ class Genetic(Endless):
         return settle(child, parents.known, amount, space), rate
 
     def _parents(
-        self, drawn: Array, state: GeneticState, history: History, problem: Problem
+        self, drawn: Array, num: int, state: GeneticState, history: History, problem: Problem
     ) -> tuple[Array, Array, Array]:
-        """Select: u32[Q, 2] -> two rows f32[Q, D] each, and the first one's mutation rate f32[Q]."""
+        """Select: u32[2] -> two rows f32[Q, D] each, and the first one's mutation rate f32[Q].
+
+        The draws of one event are spread evenly, so that no member has more children than its share by luck alone.
+        The second child of a pair has the same parents in turned roles: what one does not inherit, the other does.
+        """
+        index = jnp.arange(num, dtype=jnp.uint32)
         alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
-        uniform = (drawn >> 8).astype(jnp.float32) * jnp.float32(2**-24)
+        spread = drawn + (index // 2)[:, None] * PLASTIC
+        uniform = (spread >> 8).astype(jnp.float32) * jnp.float32(2**-24)
         ranks = operators.SELECTIONS[self.selection](uniform, jnp.maximum(alive, 1), self.pressure)
         first, second = ranks[:, 0], ranks[:, 1]
         second = jnp.where(first == second, (second + 1) % jnp.maximum(alive, 1), second)
+        turned = index % 2 == 1
+        first, second = jnp.where(turned, second, first), jnp.where(turned, first, second)
         rows = state.members[jnp.stack([first, second])]
         unit = history.unit[rows]
         rate = history.note[rows[0], 0] if self.adaptive else jnp.full(first.shape, jnp.nan, jnp.float32)
@@ -225,6 +240,6 @@ class Genetic(Endless):
         if self.crossover == "uniform":
             return either
         far = operators.uniform_crossover(1.0 - other, a, b)
-        near = reflect(operators.simulated_binary_crossover(uniform, either, far, self.eta))
+        near = operators.simulated_binary_crossover(uniform, either, far, self.eta)
         blended = jnp.where(drawn & 1 == 1, near, a)  # half of the genes are left as they are
         return jnp.where(genes(space).unordered, either, blended)

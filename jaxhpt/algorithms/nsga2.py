@@ -23,6 +23,7 @@ class NSGA2(Genetic):
 
     Args:
       population: members, at least 2; the points a front is drawn with.
+      crossover_rate: as in `Genetic`, but all children by default: of copies too many would crowd the front.
 
     Example:
       >>> import jaxhpt
@@ -38,6 +39,7 @@ class NSGA2(Genetic):
     """
 
     population: int = 100
+    crossover_rate: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -71,12 +71,12 @@ def one_point_crossover(uniform: Array, a: Array, b: Array) -> Array:
 
 
 def simulated_binary_crossover(uniform: Array, a: Array, b: Array, eta: float) -> Array:
-    """Spread a child around its parents as a one-point crossover of binary numbers does; may leave [0, 1].
+    """Spread a child around its parents as a one-point crossover of binary numbers does, within [0, 1].
 
     Args:
-      uniform: f32[Q, D] in [0, 1).
-      a: f32[Q, D], the parent that the child is near to.
-      b: f32[Q, D].
+      uniform: f32[Q, D] in (0, 1).
+      a: f32[Q, D] in [0, 1], the parent that the child is near to.
+      b: f32[Q, D] in [0, 1].
       eta: >= 0; the larger, the nearer to the parent.
 
     Returns:
@@ -85,18 +85,23 @@ def simulated_binary_crossover(uniform: Array, a: Array, b: Array, eta: float) -
     References:
       Deb and Agrawal, "Simulated binary crossover for continuous search space", Complex Systems 9,
       https://www.complex-systems.com/abstracts/v09_i02_a02/ (1995).
+      Deb and Beyer, "Self-adaptive genetic algorithms with simulated binary crossover",
+      https://doi.org/10.1162/106365601750190406 (2001), for the distribution cut off at the ends.
     """
-    twice = 2.0 * uniform
-    spread = jnp.where(twice <= 1.0, twice, 1.0 / jnp.maximum(2.0 - twice, 1e-6)) ** (1.0 / (eta + 1.0))
-    return 0.5 * ((1.0 + spread) * a + (1.0 - spread) * b)
+    power = 1.0 / (eta + 1.0)
+    room = jnp.where(a < b, a, 1.0 - a)
+    farthest = 1.0 + 2.0 * room / jnp.maximum(jnp.abs(b - a), 1e-7)
+    share = uniform * (2.0 - farthest ** -(eta + 1.0))
+    spread = jnp.where(share <= 1.0, share, 1.0 / jnp.maximum(2.0 - share, 1e-7)) ** power
+    return jnp.clip(0.5 * ((1.0 + spread) * a + (1.0 - spread) * b), 0.0, 1.0)
 
 
 def polynomial_mutation(uniform: Array, x: Array, eta: float) -> Array:
-    """Move genes by a step that is mostly small and may span the range; may leave [0, 1].
+    """Move genes by a step that is mostly small and may span the range, within [0, 1].
 
     Args:
-      uniform: f32[...] in [0, 1).
-      x: f32[...].
+      uniform: f32[...] in (0, 1).
+      x: f32[...] in [0, 1].
       eta: >= 0; the larger, the smaller the steps: about 1 / eta.
 
     Returns:
@@ -104,10 +109,14 @@ def polynomial_mutation(uniform: Array, x: Array, eta: float) -> Array:
 
     References:
       Deb and Goyal, "A combined genetic adaptive search (GeneAS) for engineering design" (1996).
+      Deb and Deb, "Analysing mutation schemes for real-parameter genetic algorithms",
+      https://doi.org/10.1504/IJAISC.2014.059280 (2014), for the distribution cut off at the ends.
     """
-    side = jnp.where(uniform < 0.5, 1.0, -1.0)
-    near = jnp.minimum(2.0 * uniform, 2.0 - 2.0 * uniform)
-    return x + side * (near ** (1.0 / (eta + 1.0)) - 1.0)
+    down = uniform < 0.5
+    near = jnp.where(down, 2.0 * uniform, 2.0 - 2.0 * uniform)
+    rest = jnp.where(down, 1.0 - x, x) ** (eta + 1.0)
+    step = 1.0 - (near + (1.0 - near) * rest) ** (1.0 / (eta + 1.0))
+    return jnp.clip(jnp.where(down, x - step, x + step), 0.0, 1.0)
 
 
 def gaussian_mutation(normal: Array, x: Array, sigma: float) -> Array:

@@ -72,16 +72,16 @@ class Mutation:
         unordered, levels = genes(space)
         if unordered.all():
             return operators.resample(uniform, x, levels)
-        moved = reflect(self._step(uniform, x))
+        moved = self._step(uniform, x)
         if np.isfinite(levels).any():
-            moved = operators.leave_bin(moved, x, *space.bins(x))  # last: what is folded back may stay in its bin
+            moved = operators.leave_bin(moved, x, *space.bins(x))  # last: what is cut off may be in its bin again
         if not unordered.any():
             return moved
         return jnp.where(unordered, operators.resample(uniform, x, np.where(unordered, levels, 1.0)), moved)
 
     def _step(self, uniform: Array, x: Array) -> Array:
         if self.kind == "gaussian":
-            return operators.gaussian_mutation(jax.scipy.special.ndtri(uniform), x, self.sigma)
+            return reflect(operators.gaussian_mutation(jax.scipy.special.ndtri(uniform), x, self.sigma))
         return operators.polynomial_mutation(uniform, x, self.eta)
 
 
