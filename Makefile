@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 demo: $(VENV)/.examples
 	@$(BIN)/python examples/quickstart.py
 
+# Two workers, a file each: tests compile on one thread, and share compiled functions within a file.
 test: lint
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -m slow

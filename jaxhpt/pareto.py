@@ -26,7 +26,7 @@ def dominates(scores: Array, violation: Array | None = None) -> Array:
       Deb, "An efficient constraint handling method for genetic algorithms",
       https://doi.org/10.1016/S0045-7825(99)00389-8 (2000).
     """
-    worse, better = False, False
+    worse = better = jnp.zeros((scores.shape[0],) * 2, bool)
     for column in scores.T:  # an objective at a time: [N, N, M] would be read from memory
         worse |= column[:, None] > column[None, :]
         better |= column[:, None] < column[None, :]

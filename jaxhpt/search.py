@@ -119,8 +119,9 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       True
     """
     space = Space.of(space)
-    direction = {} if "objectives" in options else {"direction": "min"}
-    return search(blackbox_task(function, space), space, **direction, **options)
+    if "objectives" not in options:
+        options = {"direction": "min", **options}
+    return search(blackbox_task(function, space), space, **options)
 
 
 def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

@@ -33,7 +33,7 @@ class Gains(NamedTuple):
     """Sums over the children since the memory last moved.
 
     Attributes:
-      told: i32[] children.
+      told: i32[] children that did not fail.
       weight: f32[2] of gain times weight, and of gain times rate.
       square: f32[2] of gain times their squares.
     """
@@ -143,17 +143,17 @@ class DifferentialEvolution(Endless):
         """Let each finished child replace its target if it is no worse, and learn from the gains."""
         value, members = fitness(history, problem, finished), fitness(history, problem, state.members)
         note = history.note[finished]
-        own = (finished < problem.capacity) & jnp.isfinite(note[:, 2])
-        slot = self._slots(note[:, 2], own, members)
+        known = finished < problem.capacity
+        own = known & jnp.isfinite(note[:, 2])
+        slot = self._slots(note[:, 2], own, known & ~own, members)
         rival = members[slot]
         state = self._learn(state, note, own & jnp.isfinite(value), rival - value)
         return self._replace(state, problem, finished, slot, value, (value <= rival) & jnp.isfinite(value))
 
-    def _slots(self, noted: Array, own: Array, members: Array) -> Array:
+    def _slots(self, noted: Array, own: Array, foreign: Array, members: Array) -> Array:
         """Return the place each finished row competes for: its target's; the worst ones for rows of others."""
         _, worst = jax.lax.top_k(members, self.population)
-        foreign = worst[ranks(~own) % self.population]
-        return jnp.where(own, noted, foreign).astype(jnp.int32)
+        return jnp.where(own, noted, worst[ranks(foreign) % self.population]).astype(jnp.int32)
 
     def _replace(
         self,
@@ -218,7 +218,7 @@ class DifferentialEvolution(Endless):
         memory = state.memory[:, jnp.floor(uniform[3] * MEMORY).astype(jnp.int32)]
         weight = _weight(uniform[4], memory[0])
         rate = jnp.clip(memory[1] + SPREAD * jax.scipy.special.ndtri(uniform[5]), 0.0, 1.0)
-        return _Draw(*unit, weight, rate)
+        return _Draw(unit[0], unit[1], unit[2], unit[3], weight, rate)
 
     def _begun(
         self, child: Array, state: DifferentialEvolutionState, problem: Problem, index: Array, slot: Array

@@ -8,7 +8,7 @@ for the even spread of the draws.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +98,7 @@ class Genetic(Endless):
     elites: int | None = None
     adaptive: bool = False
     avoid_duplicates: bool = True
+    _usual: ClassVar[float] = 1.0  # genes of a child that are mutated, where `mutation_rate` is None
 
     def __post_init__(self) -> None:
         require_count("population", self.population)
@@ -213,7 +214,8 @@ class Genetic(Endless):
         uniform = (spread >> 8).astype(jnp.float32) * jnp.float32(2**-24)
         ranks = operators.SELECTIONS[self.selection](uniform, jnp.maximum(alive, 1), self.pressure)
         first, second = ranks[:, 0], ranks[:, 1]
-        second = jnp.where(first == second, (second + 1) % jnp.maximum(alive, 1), second)
+        other = jnp.where(first > 0, first - 1, jnp.minimum(1, jnp.maximum(alive - 1, 0)))  # as good, or the next
+        second = jnp.where(first == second, other, second)
         turned = index % 2 == 1
         first, second = jnp.where(turned, second, first), jnp.where(turned, first, second)
         rows = state.members[jnp.stack([first, second])]
@@ -223,7 +225,7 @@ class Genetic(Endless):
 
     def _rate(self, inherited: Array, uniform: Array, size: int) -> Array:
         """Return each child's mutation rate, f32[Q]."""
-        usual = jnp.float32(1.0 / size if self.mutation_rate is None else self.mutation_rate)
+        usual = jnp.float32(self._usual / size if self.mutation_rate is None else self.mutation_rate)
         if not self.adaptive:
             return jnp.full(inherited.shape, usual)
         step = jnp.exp(LEARNING_RATE * jax.scipy.special.ndtri(uniform))

@@ -4,6 +4,7 @@ Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", http
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -24,6 +25,7 @@ class NSGA2(Genetic):
     Args:
       population: members, at least 2; the points a front is drawn with.
       crossover_rate: as in `Genetic`, but all children by default: of copies too many would crowd the front.
+      mutation_rate: as in `Genetic`, but None is 0.7 / D: a front of many points is kept up by crossing.
 
     Example:
       >>> import jaxhpt
@@ -40,6 +42,7 @@ class NSGA2(Genetic):
 
     population: int = 100
     crossover_rate: float = 1.0
+    _usual: ClassVar[float] = 0.7
 
     def __post_init__(self) -> None:
         super().__post_init__()

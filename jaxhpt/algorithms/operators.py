@@ -5,6 +5,7 @@ draws once for all. Populations are ranked best first, so that a place in them i
 """
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.typing import Array
 
@@ -124,7 +125,7 @@ def gaussian_mutation(normal: Array, x: Array, sigma: float) -> Array:
     return x + sigma * normal
 
 
-def resample(uniform: Array, x: Array, levels: Array) -> Array:
+def resample(uniform: Array, x: Array, levels: Array | np.ndarray) -> Array:
     """Put another one of `levels` equally good values in a gene's place; the same where there is one only.
 
     Args:

@@ -29,12 +29,12 @@ def problem(space=BOX, trials=64, columns=None):
 
 
 def finished(made, scores, notes=0, seed=0):
-    """Make a history of random settings with these scores f32[N, K]."""
-    num = len(scores)
-    unit = made.space.snap(jax.random.uniform(jax.random.key(seed), (num, made.num_dimensions)))
-    past, rows = history.empty(made, notes), jnp.arange(num)
-    past = history.open_rows(past, rows, unit, jnp.full((num, notes), jnp.nan), jnp.int32(0))
-    return past._replace(metrics=past.metrics.at[rows].set(jnp.asarray(scores, jnp.float32).reshape(num, -1)))
+    """Make a history of random continuous settings with these scores f32[N, K]."""
+    num, past = len(scores), history.empty(made, notes)
+    unit, metrics = np.zeros(past.unit.shape, np.float32), np.full(past.metrics.shape, np.inf, np.float32)
+    unit[:num] = np.random.default_rng(seed).uniform(size=(num, made.num_dimensions))
+    metrics[:num] = np.reshape(scores, (num, -1))
+    return past._replace(unit=jnp.asarray(unit), metrics=jnp.asarray(metrics), count=jnp.int32(num))
 
 
 @functools.cache
@@ -48,9 +48,9 @@ def asker(algorithm, made, num):
 
 
 def grown(algorithm, made, past):
-    """Return the state after everything was told, with the first generation behind it."""
+    """Return the state after eight rows were told, with the first generation behind it."""
     state = algorithm.init(jax.random.key(0), made)._replace(asked=jnp.int32(1000))
-    return teller(algorithm, made)(state, past, jnp.arange(int(past.count)))
+    return teller(algorithm, made)(state, past, jnp.where(jnp.arange(8) < past.count, jnp.arange(8), made.capacity))
 
 
 def random_scores(num, seed=0, failing=0.0):
@@ -68,7 +68,7 @@ def textbook_children(seed):
     return np.asarray(found.unit), np.asarray(past.unit)[order]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_children_have_the_genes_of_the_better_half_column_by_column(seed):
     children, members = textbook_children(seed)
     for column in range(5):
@@ -93,7 +93,7 @@ def survivors(rows, scores, population, elites):
     return sorted(chosen + rest[: population - len(chosen)], key=lambda r: scores[r])
 
 
-@pytest.mark.parametrize("elites", [None, 0, 1, 2, 5])
+@pytest.mark.parametrize("elites", [None, 0, 2])
 @pytest.mark.parametrize("failing", [0.0, 0.4])
 def test_members_are_the_elites_and_the_youngest_of_all_that_were_told(elites, failing):
     population, scores = 5, random_scores(48, failing=failing)
@@ -147,16 +147,17 @@ def test_children_inherit_a_rate_near_that_of_their_first_parent():
 
 
 def test_a_parent_that_has_no_rate_passes_on_the_usual_one():
-    algorithm, made = Genetic(population=4, adaptive=True), problem()
-    past = finished(made, [0.1, 0.2, 0.3, 0.4], notes=1)
+    algorithm, made = Genetic(population=8, adaptive=True), problem()
+    past = finished(made, random_scores(8), notes=1)
     found, _ = asker(algorithm, made, 64)(jax.random.key(0), grown(algorithm, made, past), past)
     assert np.log(np.asarray(found.note, np.float64) * 5).mean() == pytest.approx(0.0, abs=5 * 0.22 / 8)
 
 
-def proposed(algorithm, made, events, num, seed):
-    """Run a search; return all settings f32[events * num, D]."""
+def proposed(algorithm, made, events, num, seeds=16):
+    """Run searches; return all settings f32[seeds, events * num, D]."""
 
     @jax.jit
+    @jax.vmap
     def search(key):
         def step(carry, key):
             state, past = carry
@@ -171,18 +172,19 @@ def proposed(algorithm, made, events, num, seed):
         (_, past), _ = jax.lax.scan(step, begun, jax.random.split(key, events))
         return past.unit
 
-    return np.asarray(search(jax.random.key(seed)))
+    return np.asarray(search(jax.random.split(jax.random.key(0), seeds)))
 
 
-@pytest.mark.parametrize("population", [5, 10])
-def test_no_setting_of_a_small_space_is_proposed_twice_while_others_are_left(population):
-    units = proposed(Genetic(population=population), problem(SMALL, trials=25), events=5, num=5, seed=0)
-    assert len(np.unique(units[:20], axis=0)) == 20
-
-
-def test_settings_are_repeated_where_that_is_allowed():
-    units = proposed(Genetic(population=5, avoid_duplicates=False), problem(SMALL, trials=25), events=5, num=5, seed=0)
-    assert len(np.unique(units[:20], axis=0)) < 20
+def test_settings_of_a_small_space_are_seldom_proposed_twice_and_often_where_that_is_allowed():
+    """Of 27 settings; four tries are made for a new one, which may all find what is known."""
+    new, free = [], []
+    for avoid, counts in ((True, new), (False, free)):
+        runs = proposed(Genetic(population=5, avoid_duplicates=avoid), problem(SMALL, trials=25), 5, 5)
+        counts += [[len(np.unique(units[:first], axis=0)) for first in (5, 10, 20)] for units in runs]
+    assert np.min(new, axis=0)[0] == 5
+    assert np.mean(new, axis=0)[1] > 9.8
+    assert np.mean(new, axis=0)[2] > 18
+    assert np.mean(free, axis=0)[2] < 16
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_field(field, value):
 
 @pytest.mark.parametrize("value", [2.0, True, "8"])
 def test_a_population_that_is_no_whole_number_is_refused(value):
-    with pytest.raises(TypeError, match="^population="):
+    with pytest.raises(TypeError, match=r"^population="):
         Genetic(population=value)
 
 
@@ -228,7 +230,7 @@ def test_several_objectives_are_refused_with_the_name_of_who_takes_them():
 
 
 def test_nsga2_has_no_elites():
-    with pytest.raises(ValueError, match="^elites=3: must be None"):
+    with pytest.raises(ValueError, match=r"^elites=3: must be None"):
         NSGA2(elites=3)
 
 
@@ -260,8 +262,7 @@ def sorted_fronts(scores, violation, rows):
     return ordered
 
 
-@pytest.mark.parametrize("objectives", [2, 3])
-@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize(("objectives", "bounded"), [(2, False), (2, True), (3, True)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_nsga2_ranks_by_fronts_and_crowding(objectives, bounded, seed):
     names = ("a", "b", "c")[:objectives]
