@@ -93,8 +93,8 @@ def test_char_lm(capsys):
 
 
 def test_genetic(capsys):
-    result = load("genetic").main(200)
-    assert result.stats.trials == 200
+    result = load("genetic").main(60)
+    assert result.stats.trials == 60
     assert {tuple(trial.hparams) for trial in result.trials} == {("batch_size", "epochs", "learning_rate")}
     assert result.best.value > 0.95
     lines = capsys.readouterr().out.splitlines()
@@ -102,7 +102,7 @@ def test_genetic(capsys):
 
 
 def test_pareto(capsys):
-    result = load("pareto").main(150)
+    result = load("pareto").main(100)
     front = result.pareto_front()
     sizes = [trial.metrics["weights"] for trial in front]
     assert sizes == sorted(sizes, reverse=True)

@@ -1,5 +1,7 @@
 """The whole search lowers for GPU and TPU on any machine, with no float64 and no call back to the host."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -40,9 +42,7 @@ def finished(digits):
     return jaxhpt.search(task, space, trials=6, lanes=3, progress=False)
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
-def test_the_search_lowers(finished, platform):
-    program, data = finished._run.program, finished._run.data
+def assert_lowers(program, data, platform):
     shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
     lowered = export.export(dispatch, platforms=[platform])(
         program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
@@ -51,3 +51,21 @@ def test_the_search_lowers(finished, platform):
     assert "f64" not in text
     assert "callback" not in text
     assert "stablehlo.while" in text
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
+def test_the_search_lowers(finished, platform):
+    assert_lowers(finished._run.program, finished._run.data, platform)
+
+
+@pytest.fixture(scope="module")
+def cheap():
+    space = {"x": jaxhpt.Float(0, 1), "n": jaxhpt.Int(1, 9, log=True), "c": [1, 2]}
+    return jaxhpt.minimize(lambda h, key: h["x"] * h["n"] + h["c"], space, trials=4, lanes=2, progress=False)._run
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize("name", jaxhpt.ALGORITHMS)
+def test_every_algorithm_lowers(cheap, name, platform):
+    program = dataclasses.replace(cheap.program, algorithm=jaxhpt.ALGORITHMS[name]())
+    assert_lowers(program, cheap.data, platform)
