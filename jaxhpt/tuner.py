@@ -71,11 +71,8 @@ def _tell(
     algorithm: Algorithm, problem: Problem, root: Key, state: _State, scores: Array, rows: Array, status: Array
 ) -> _State:
     """Close rows i32[num], C for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
-    history = state.history._replace(metrics=scores)
-    first, ones = scores[rows, 0], jnp.ones(rows.shape, jnp.int32)
-    history = history._replace(
-        curve=history.curve.at[rows, 0].set(first, mode="drop"), steps=history.steps.at[rows].set(ones, mode="drop")
-    )
+    ones = jnp.ones(rows.shape, jnp.int32)
+    history = columns.report(state.history._replace(metrics=scores), rows, scores[rows], ones, jnp.zeros_like(ones))
     history = columns.close(history, rows, status)
     key = key_of(root, Stream.TELL, state.clock)
     learned = algorithm.tell(key, state.algorithm, history, problem, rows)

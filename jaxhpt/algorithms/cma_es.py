@@ -28,7 +28,7 @@ LARGEST_SIGMA = 1.0  # a step as wide as the range says nothing
 SMALLEST_STEP = 5e-7  # float32 tells apart no less in [0, 1]
 SMALLEST_SHARE = 1e-8  # of the largest variance, that float32 still resolves
 BIN_SHARE = 0.25  # least deviation of a stepped dimension, in bins: one sample in 20 leaves the middle of its bin
-NEVER = 2**24  # a stamp that no row has
+STAMPS = 2**24  # generations that the float32 of a note tells apart
 
 
 class CMAESState(NamedTuple):
@@ -192,7 +192,7 @@ class CMAES(Endless):
         best = jnp.where(some, rows[order[0]], none)
         bests = jnp.concatenate([state.bests[1:], best[None]])
         return state._replace(
-            buffer=rest, filled=state.filled - num, bests=bests, generation=(state.generation + 1) % NEVER
+            buffer=rest, filled=state.filled - num, bests=bests, generation=(state.generation + 1) % STAMPS
         )
 
     def _restarted(self, key: Key, state: CMAESState, history: History, problem: Problem) -> CMAESState:

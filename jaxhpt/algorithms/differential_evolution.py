@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
-from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, settle
+from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, laid_out, pick, settle
 from jaxhpt.checks import require, require_count
-from jaxhpt.designs import sobol
 from jaxhpt.history import History
 from jaxhpt.keys import uniforms, words
 from jaxhpt.numerics import ranks
@@ -226,12 +225,7 @@ class DifferentialEvolution(Endless):
         """Put design points where the target is not there yet, and everywhere while there are fewer than 4 members."""
         unfilled = state.members >= problem.capacity
         few = jnp.sum(~unfilled) < 4
-
-        def design() -> Array:
-            point = problem.space.snap(sobol(state.scramble, index, problem.num_dimensions))
-            return jnp.where((few | unfilled[slot])[:, None], point, child)
-
-        return jax.lax.cond(jnp.any(unfilled), design, lambda: child)
+        return laid_out(state.scramble, index, few | unfilled[slot], child, problem.space)
 
 
 def _no_gains() -> Gains:
@@ -264,8 +258,8 @@ def _cross(key: Key, draw: _Draw, space: Space) -> Array:
     if unordered.any():
         agreed = jnp.where(amount < weight, draw.best, draw.target)
         mutant = jnp.where(unordered, jnp.where(draw.a == draw.b, agreed, amount), mutant)
-    forced = jnp.arange(size) == jnp.floor(halves(drawn[:, size]).high * size)[:, None]
-    child = jnp.where((chance < draw.rate[:, None]) | forced, mutant, draw.target)
+    crossed = pick(chance, draw.rate[:, None], halves(drawn[:, size]).high)
+    child = jnp.where(crossed, mutant, draw.target)
     known = None
     if any(space.conditions):
         rows = (draw.target, draw.best, draw.a, draw.b)

@@ -16,9 +16,8 @@ import numpy as np
 
 from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
-from jaxhpt.algorithms.variation import Mutation, Parents, distinct, genes, halves, meet, pick, settle
+from jaxhpt.algorithms.variation import Mutation, Parents, distinct, genes, halves, laid_out, meet, pick, settle
 from jaxhpt.checks import require, require_count, suggest
-from jaxhpt.designs import sobol
 from jaxhpt.history import History
 from jaxhpt.keys import words
 from jaxhpt.problem import Problem
@@ -175,12 +174,7 @@ class Genetic(Endless):
         num = child.shape[0]
         index = state.asked + jnp.arange(num, dtype=jnp.int32)
         few = jnp.sum(state.members < problem.capacity) < max(2, self.population // 4)
-
-        def design() -> Array:
-            point = problem.space.snap(sobol(state.scramble, index, problem.num_dimensions))
-            return jnp.where((few | (index < self.population))[:, None], point, child)
-
-        return jax.lax.cond(few | (state.asked < self.population), design, lambda: child)
+        return laid_out(state.scramble, index, few | (index < self.population), child, problem.space)
 
     def _breed(
         self, key: Key, state: GeneticState, history: History, problem: Problem, num: int

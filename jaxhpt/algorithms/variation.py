@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms import operators
+from jaxhpt.designs import sobol
 from jaxhpt.dimensions import Choice
 from jaxhpt.history import History
 from jaxhpt.keys import words
@@ -117,6 +118,26 @@ def settle(child: Array, known: Array | None, uniform: Array, space: Space) -> A
       space: static.
     """
     return space.snap(child if known is None else jnp.where(known, child, uniform))
+
+
+def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space) -> Array:
+    """Put points of a quasi-random design in the places of the first generation.
+
+    Args:
+      key: of the scramble; the same in every event.
+      index: i32[Q] places in the design.
+      fresh: bool[Q] where a point goes.
+      child: f32[Q, D] what stays elsewhere.
+      space: static.
+
+    Returns:
+      f32[Q, D] snapped.
+    """
+
+    def design() -> Array:
+        return jnp.where(fresh[:, None], space.snap(sobol(key, index, space.num_dimensions)), child)
+
+    return jax.lax.cond(jnp.any(fresh), design, lambda: child)
 
 
 def distinct(key: Key, child: Array, history: History, problem: Problem, count: Array, mutation: Mutation) -> Array:
