@@ -28,6 +28,7 @@ LARGEST_SIGMA = 1.0  # a step as wide as the range says nothing
 SMALLEST_STEP = 5e-7  # float32 tells apart no less in [0, 1]
 SMALLEST_SHARE = 1e-8  # of the largest variance, that float32 still resolves
 BIN_SHARE = 0.25  # least deviation of a stepped dimension, in bins: one sample in 20 leaves the middle of its bin
+CORNER = 5  # dimensions up to which samples from a corner are often cut off to the corner itself
 STAMPS = 2**24  # generations that the float32 of a note tells apart
 
 
@@ -246,6 +247,17 @@ def _variance(state: CMAESState) -> Array:
     return state.sigma**2 * jnp.diag(state.covariance)
 
 
+def _near(x: Array, state: CMAESState) -> Array:
+    """Clip f32[..., D] to the range, and in many dimensions to a margin around it.
+
+    The margin is as many deviations wide as it takes to be cut off in all dimensions as often as in a few without it:
+    an optimum in a corner is then met exactly.
+    """
+    deviations = jax.scipy.special.ndtri(0.5 ** min(1.0, CORNER / x.shape[-1]))
+    margin = jnp.minimum(deviations * jnp.sqrt(_variance(state)), 0.5)
+    return jnp.clip(x, -margin, 1.0 + margin)
+
+
 def _missing(state: CMAESState, space: Space) -> Array:
     """Return the variance that stepped dimensions lack to leave their bins, f32[D]."""
     least = (BIN_SHARE / genes(space).levels) ** 2
@@ -270,15 +282,16 @@ def _moved(state: CMAESState, history: History, problem: Problem, rows: Array) -
 def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> Array:
     """Return what leaving [0, 1] costs in the ranking, f32[N]: rows were tried at the border that they crossed.
 
-    In units of the generation's own spread, so that beyond the border the landscape always rises.
+    In units of the generation's own spread, so that beyond the border the landscape rises. Less in many dimensions,
+    where it would outweigh the objective as soon as several borders are met.
 
     References:
       Hansen et al., "A method for handling uncertainty in evolutionary optimization",
       https://doi.org/10.1109/TEVC.2008.924423 (2009), on boundaries.
     """
     x = history.note[rows, :-1]
-    beyond = jnp.where(jnp.isnan(x), 0.0, x - jnp.clip(x, 0.0, 1.0))
-    far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state))
+    beyond = jnp.where(jnp.isnan(x), 0.0, x - _near(x, state))
+    far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state)) / max(1.0, x.shape[1] / CORNER) ** 2
     ordered, num = jnp.sort(value), jnp.sum(jnp.isfinite(value), dtype=jnp.int32)
     spread = ordered[jnp.maximum(3 * num // 4 - 1, 0)] - ordered[num // 4]
     return jnp.where(jnp.isfinite(spread) & (far > 0), 2.0 * spread * far, 0.0)
@@ -292,7 +305,7 @@ def _update(state: CMAESState, rates: _Rates, moved: Array, space: Space) -> CMA
         variance = _variance(state)
         y = y * jnp.sqrt(variance / (variance + _missing(state, space)))
     chosen = rates.weights[: rates.parents]
-    mean = jnp.clip(state.mean + chosen @ moved[: rates.parents], 0.0, 1.0)
+    mean = _near(state.mean + chosen @ moved[: rates.parents], state)
     step = chosen @ y[: rates.parents]
     white = state.axes @ ((step @ state.axes) / state.scale)
     path = (1 - rates.step) * state.path[0] + math.sqrt(rates.step * (2 - rates.step) * rates.mass) * white

@@ -84,7 +84,7 @@ class Genetic(Endless):
       See the module.
     """
 
-    population: int = 32
+    population: int = 20
     selection: str = "tournament"
     pressure: float = 2.0
     crossover: str = "simulated_binary"
@@ -92,7 +92,7 @@ class Genetic(Endless):
     mutation: str = "polynomial"
     mutation_rate: float | None = None
     eta: float = 15.0
-    mutation_eta: float = 20.0
+    mutation_eta: float = 10.0
     sigma: float = 0.1
     elites: int | None = None
     adaptive: bool = False

@@ -26,6 +26,7 @@ class NSGA2(Genetic):
       population: members, at least 2; the points a front is drawn with.
       crossover_rate: as in `Genetic`, but all children by default: of copies too many would crowd the front.
       mutation_rate: as in `Genetic`, but None is 0.7 / D: a front of many points is kept up by crossing.
+      mutation_eta: as in `Genetic`, but of smaller steps.
 
     Example:
       >>> import jaxhpt
@@ -42,6 +43,7 @@ class NSGA2(Genetic):
 
     population: int = 100
     crossover_rate: float = 1.0
+    mutation_eta: float = 20.0
     _usual: ClassVar[float] = 0.7
 
     def __post_init__(self) -> None:
