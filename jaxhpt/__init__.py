@@ -1,7 +1,17 @@
 """jaxhpt: tune many small JAX models at once, on device."""
 
 from jaxhpt import problems
-from jaxhpt.algorithms import ALGORITHMS, CMAES, NSGA2, DifferentialEvolution, Genetic, Grid, QuasiRandom, Random
+from jaxhpt.algorithms import (
+    ALGORITHMS,
+    CMAES,
+    NSGA2,
+    Bayesian,
+    DifferentialEvolution,
+    Genetic,
+    Grid,
+    QuasiRandom,
+    Random,
+)
 from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result, Stats, Trial
@@ -20,6 +30,7 @@ __all__ = [
     "CMAES",
     "NSGA2",
     "Batch",
+    "Bayesian",
     "Bool",
     "Choice",
     "DifferentialEvolution",

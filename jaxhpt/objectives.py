@@ -63,10 +63,14 @@ class Constraint:
         if not (number and math.isfinite(self.bound)):
             raise ValueError(f"constraint {self.name!r}: the bound {self.bound!r} must be a finite number")
 
-    def violation(self, value: Array) -> Array:
-        """Measure how far values [...] are beyond the bound, as a share of it where it is not 0."""
+    def excess(self, value: Array) -> Array:
+        """Measure how far values [...] are beyond the bound, as a share of it where it is not 0; below 0 inside it."""
         sign = 1.0 if self.relation == "<=" else -1.0
-        return jnp.maximum(sign * (value - self.bound), 0.0) / (abs(self.bound) or 1.0)
+        return sign * (value - self.bound) / (abs(self.bound) or 1.0)
+
+    def violation(self, value: Array) -> Array:
+        """Measure by how much values [...] break the bound: `excess`, or 0."""
+        return jnp.maximum(self.excess(value), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Where to look next: one file per algorithm. Read `base.py` first."""
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
+from jaxhpt.algorithms.bayesian import Bayesian
 from jaxhpt.algorithms.cma_es import CMAES
 from jaxhpt.algorithms.differential_evolution import DifferentialEvolution
 from jaxhpt.algorithms.genetic import Genetic
@@ -10,6 +11,7 @@ from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.random_search import Random
 
 ALGORITHMS: dict[str, type] = {
+    "bayesian": Bayesian,
     "cma_es": CMAES,
     "differential_evolution": DifferentialEvolution,
     "genetic": Genetic,
@@ -26,6 +28,7 @@ __all__ = [
     "DEFAULT_ALGORITHM",
     "NSGA2",
     "Algorithm",
+    "Bayesian",
     "DifferentialEvolution",
     "Genetic",
     "Grid",

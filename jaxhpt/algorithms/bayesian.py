@@ -1,0 +1,283 @@
+"""Bayesian optimisation: a Gaussian process says where the next trials are worth most, a whole batch at a time.
+
+Every pick of a batch is bolder or more careful than its neighbours, and counts those before it, and the trials that
+run, as certain; one search of the acquisition serves all.
+
+Garnett, "Bayesian optimization", https://bayesoptbook.com (2023).
+Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",
+https://arxiv.org/abs/2402.02229 (2024).
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt import history as columns
+from jaxhpt.algorithms import candidates
+from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.evidence import Evidence, best_first, num_outputs
+from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
+from jaxhpt.algorithms.variation import laid_out
+from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.history import History
+from jaxhpt.keys import normals, uniforms
+from jaxhpt.numerics import fingerprint, repeats
+from jaxhpt.problem import Problem
+from jaxhpt.surrogates import acquisition, gp
+from jaxhpt.surrogates.acquisition import Taste
+from jaxhpt.surrogates.fit import start
+from jaxhpt.typing import Array, Key
+
+ACQUISITIONS = ("bounds", "log_ei")
+GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
+ENOUGH = 3  # trials that a model needs
+STARTS = 10  # best trials that local candidates begin at
+APART = 0.3  # share of the candidates that each refinement may begin at
+MOVES = 10  # of a refinement
+SHORTLIST = 512
+TAKEN = 1e6  # what a setting that was tried before costs
+
+
+class BayesianState(NamedTuple):
+    """What the history does not tell.
+
+    Attributes:
+      scramble: key of the initial design.
+      asked: i32[] proposals made.
+      best: i32[B] rows, best first; C for none.
+      theta: f32[J, D + 2] hyperparameters of each output's process.
+      fitted: i32[] trials at the latest fit from afresh.
+    """
+
+    scramble: Key
+    asked: Array
+    best: Array
+    theta: Array
+    fitted: Array
+
+
+class _Shortlist(NamedTuple):
+    unit: Array  # f32[S, D]
+    mean: Array  # f32[J, S]
+    covariance: Array  # f32[J, S, S]
+    noise: Array  # f32[J]
+    least: Array
+    nadir: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Bayesian(Endless):
+    """Bayesian optimisation. Choose it where a trial costs more than a millisecond and there are up to 5,000.
+
+    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints.
+
+    Args:
+      initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
+      acquisition: "bounds", lower bounds from careful to bold; or "log_ei", the logarithm of expected improvement,
+        for one objective.
+      boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
+      candidates: places that the model is asked about in each event, half around the best trials.
+      refined: how many of them follow the gradient.
+      refit_steps: steps of the fit in each event, from where the last one ended.
+      limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
+        spread trials are learned from, so that time stays flat.
+
+    Raises:
+      ValueError: a value out of its range or an unknown name; at the start of a search, several objectives for
+        "log_ei".
+
+    Example:
+      >>> import jaxhpt
+      >>> hartmann6 = jaxhpt.problems.hartmann6
+      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm="bayesian", trials=128, lanes=8,
+      ...                          progress=False)
+      >>> result.best.value < -3.1
+      True
+
+    References:
+      See the module, and `surrogates`.
+    """
+
+    initial: int | None = None
+    acquisition: str = "bounds"
+    boldness: tuple[float, float] = (0.5, 5.0)
+    candidates: int = 2048
+    refined: int = 64
+    refit_steps: int = 15
+    limit: int = 512
+
+    def __post_init__(self) -> None:
+        if self.initial is not None:
+            require_count("initial", self.initial)
+        known = self.acquisition in ACQUISITIONS
+        require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), ACQUISITIONS)}")
+        pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
+        require(pair and 0 < self.boldness[0] <= self.boldness[1], "boldness", self.boldness, "two rising numbers > 0")
+        for field in ("candidates", "refined", "refit_steps"):
+            require_count(field, getattr(self, field))
+        require(self.candidates >= 64, "candidates", self.candidates, "at least 64")
+        require(self.refined <= self.candidates // 2, "refined", self.refined, "at most half of the candidates")
+        sizes = [2**i for i in range(6, 12)]
+        require(self.limit in sizes, "limit", self.limit, f"one of {sizes}")
+
+    def init(self, key: Key, problem: Problem) -> BayesianState:
+        """Start without a model."""
+        several = len(problem.objectives) > 1 and self.acquisition == "log_ei"
+        require(not several, "acquisition", self.acquisition, "'bounds' for several objectives")
+        zero = jnp.zeros((), jnp.int32)
+        theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem), 1))
+        return BayesianState(key, zero, jnp.full(self.limit // 2, problem.capacity, jnp.int32), theta, zero)
+
+    def tell(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, finished: Array
+    ) -> BayesianState:
+        """Keep the best rows in mind."""
+        rows = jnp.concatenate([state.best, finished])
+        return state._replace(best=best_first(history, problem, rows, state.best.shape[0]))
+
+    def ask(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, BayesianState]:
+        """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
+        index = state.asked + jnp.arange(num, dtype=jnp.int32)
+        usual = max(8, min(2 * problem.num_dimensions, 64))
+        few = jnp.sum(state.best < problem.capacity) < ENOUGH
+        fresh = few | (index < (self.initial or usual))
+        used = jnp.arange(num) < count
+
+        def search() -> tuple[Array, BayesianState]:
+            return self._search(key, state, history, problem, num, count)
+
+        none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
+        child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
+        child = laid_out(state.scramble, index, fresh, child, problem.space)
+        return proposals(child), state._replace(asked=state.asked + count)
+
+    def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
+        """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.
+
+        Minus the logarithm of the constrained expected improvement of the first objective, by the model of the
+        latest fit; all 0 while there are too few trials.
+        """
+        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))])
+
+        def score(seen: Evidence) -> Array:
+            known = surrogate(state.theta, seen, history, problem)
+            belief = believe(known, unit, problem)
+            mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
+            return acquisition.constrained_improvement(mean, deviation, known.least)
+
+        def model() -> Array:
+            return sized(self.limit, history, problem, state.best, score)
+
+        few = jnp.sum(state.best < problem.capacity) < ENOUGH
+        return jax.lax.cond(few, lambda: jnp.zeros(unit.shape[0], jnp.float32), model)
+
+    def _search(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Array, BayesianState]:
+        """Return settings f32[Q, D], and the state with the model that found them."""
+        shortlist_key, pick_key = jax.random.split(key)
+        best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
+
+        def shortlist(seen: Evidence) -> tuple[Array, Array, _Shortlist]:
+            ended = jnp.sum(seen.known, dtype=jnp.int32)
+            fresh = ended >= GROWTH * state.fitted
+            theta = refitted(state.theta, fresh, seen, problem, self.refit_steps)
+            known = surrogate(theta, seen, history, problem)
+            found = self._shortlist(shortlist_key, best, known, history, problem, num)
+            return theta, jnp.where(fresh, ended, state.fitted), found
+
+        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
+        picked = self._pick(pick_key, found, num, count)
+        return found.unit[picked], state._replace(theta=theta, fitted=fitted)
+
+    def _shortlist(
+        self, key: Key, best: Array, known: Surrogate, history: History, problem: Problem, num: int
+    ) -> _Shortlist:
+        """Ask the model everywhere and around the best, follow the gradient from the most promising, keep the best."""
+        k = jax.random.split(key, 4)
+        space, theta = problem.space, known.models.theta
+        scale = jnp.exp(theta[0, : problem.num_dimensions])
+        half = self.candidates // 2
+        near = candidates.around(k[0], best, scale, space, half)
+        pool = jnp.concatenate([near, candidates.everywhere(k[1], space, self.candidates - half)])
+        there = believe(known, pool, problem)
+        tastes = self._tastes(k[2], known.nadir.shape[0], self.refined)
+        score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.least, known.nadir)
+
+        def at(x: Array) -> Array:
+            found = believe(known, x, problem)
+            mean, deviation = found.mean[:, :, None], jnp.sqrt(found.variance)[:, :, None]
+            return self._score(mean, deviation, tastes, known.least, known.nadir)[:, 0]
+
+        # Each begins at the best of a share of its own, so that they do not all climb the same hill.
+        first = jnp.argmin(jnp.where(uniforms(k[3], score.shape) < APART, score, jnp.inf), axis=1)
+        better = candidates.refined(pool[first], at, scale, space, MOVES)
+        kept = _promising(score, min(max(SHORTLIST, 2 * num) - self.refined, self.candidates))
+        found = _joined(believe(known, better, problem), _taken(there, kept))
+        unit = jnp.concatenate([better, pool[kept]])
+        again = columns.seen(history, unit) | repeats(fingerprint(unit))
+        covariance = each(_covariance, known.models, found)
+        return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.least, known.nadir)
+
+    def _tastes(self, key: Key, objectives: int, num: int) -> Taste:
+        """Draw what each of `num` picks is after."""
+        low, high = (math.log(b) for b in self.boldness)
+        boldness = jnp.exp(low + uniforms(key, (num,)) * (high - low))
+        direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
+        length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
+        return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
+
+    def _score(self, mean: Array, deviation: Array, tastes: Taste, least: Array, nadir: Array) -> Array:
+        """Score places for each of n tastes: f32[J, n or 1, P] -> f32[n, P]."""
+        if self.acquisition == "log_ei":
+            value = acquisition.constrained_improvement(mean, deviation, least)
+            return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
+        return acquisition.lower_bound(mean, deviation, tastes, nadir)
+
+    def _pick(self, key: Key, found: _Shortlist, num: int, count: Array) -> Array:
+        """Pick places of the shortlist: i32[Q]."""
+        tastes = self._tastes(key, found.nadir.shape[0], num)
+
+        def score(i: Array, mean: Array, deviation: Array) -> Array:
+            taste = jax.tree.map(lambda a: a[i][None], tastes)
+            return self._score(mean[:, None], deviation[:, None], taste, found.least, found.nadir)[0]
+
+        return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
+
+
+def _filled(rows: Array, none: int) -> Array:
+    """Repeat the rows there are in the places of those that are none."""
+    return rows[jnp.arange(rows.shape[0]) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]
+
+
+def _promising(score: Array, num: int) -> Array:
+    """Return the places that rank best for the average taste or for any of a few: f32[n, P] -> i32[num]."""
+    few = jnp.concatenate([score[:: max(score.shape[0] // 4, 1)], jnp.mean(score, axis=0, keepdims=True)])
+    least = jnp.sort(few, axis=1)
+    middle, spread = least[:, :1], least[:, score.shape[1] // 4][:, None] - least[:, :1]
+    _, kept = jax.lax.top_k(-jnp.min((few - middle) / jnp.maximum(spread, 1e-12), axis=0), num)
+    return kept
+
+
+def _covariance(model: gp.Model, belief: gp.Belief) -> Array:
+    return gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root
+
+
+def _taken(belief: gp.Belief, places: Array) -> gp.Belief:
+    """Take some of the places: leaves [J, ...], i32[S]."""
+    mean, variance, root, x = belief
+    return gp.Belief(mean[:, places], variance[:, places], root[..., places], x[:, places])
+
+
+def _joined(a: gp.Belief, b: gp.Belief) -> gp.Belief:
+    """Put places beside places: leaves [J, ...]."""
+    root = jnp.concatenate([a.root, b.root], axis=2)
+    mean, variance, x = (
+        jnp.concatenate([m, n], axis=1) for m, n in ((a.mean, b.mean), (a.variance, b.variance), (a.x, b.x))
+    )
+    return gp.Belief(mean, variance, root, x)

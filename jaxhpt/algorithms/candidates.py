@@ -1,0 +1,108 @@
+"""Where a model is asked: points all over the space, steps of all sizes from the best trials, and their children.
+
+Steps follow the length-scales of the model: long where it is flat, short where it is steep.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxhpt.algorithms import operators
+from jaxhpt.algorithms.variation import genes, meet, pick, settle
+from jaxhpt.designs import sobol
+from jaxhpt.keys import normals, uniforms, words
+from jaxhpt.numerics import reflect
+from jaxhpt.space import Space
+from jaxhpt.typing import Array, Key
+
+STEPS = (5e-3, 0.5)  # least and largest deviation of a step, in units of the range
+STRETCH = 3.0  # by how much a dimension's steps may be longer or shorter than the others'
+CROSSED = 0.25  # share of the local points that have two parents
+FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
+
+
+def around(key: Key, best: Array, scale: Array, space: Space, num: int) -> Array:
+    """Draw settings around the best: f32[num, D], snapped.
+
+    A quarter are children of two of them; the others differ from one in some dimensions, from one to all, by normal
+    steps of all sizes; unordered choices are drawn anew.
+
+    Args:
+      key: consumed.
+      best: f32[B, D] snapped, the places to start from.
+      scale: f32[D] length-scales.
+      space: static.
+      num: static.
+    """
+    size = space.num_dimensions
+    k = jax.random.split(key, 4)
+    chance = uniforms(k[0], (num, size + 4))
+    a, b = (best[(chance[:, i] * best.shape[0]).astype(jnp.int32)] for i in (0, 1))
+    parents = meet(a, b, space)
+    crossed = jnp.where(words(k[3], (num, size)) & 1 == 1, parents.a, parents.b)
+    base = jnp.where(jnp.arange(num)[:, None] < CROSSED * num, crossed, parents.a)
+    rate = jnp.maximum(chance[:, 2:3], 1.0 / size)
+    mask = pick(chance[:, 4:], rate, chance[:, 3])
+    lengths = stretch(scale) * jnp.exp(np.log(STEPS[0]) + uniforms(k[1], (num, 1)) * np.log(STEPS[1] / STEPS[0]))
+    moved = moves(normals(k[2], (num, size)), base, lengths, space)
+    return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
+
+
+def stretch(scale: Array) -> Array:
+    """Return how long the steps of each dimension are beside the others', f32[D]."""
+    return jnp.clip(scale / jnp.exp(jnp.mean(jnp.log(scale))), 1.0 / STRETCH, STRETCH)
+
+
+def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
+    """Step from places: normal, base and lengths f32[num, D] -> f32[num, D] in [0, 1]; choices are drawn anew."""
+    unordered, levels = genes(space)
+    moved = reflect(base + lengths * normal)
+    if np.isfinite(levels).any():
+        moved = operators.leave_bin(moved, base, *space.bins(base))
+    if not unordered.any():
+        return moved
+    uniform = jax.scipy.special.ndtr(normal)
+    return jnp.where(unordered, operators.resample(uniform, base, np.where(unordered, levels, 1.0)), moved)
+
+
+def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: Space, steps: int) -> Array:
+    """Follow the gradient of a score from each start: f32[R, D] -> the best places met, f32[R, D], snapped.
+
+    Only what is continuous moves. Steps go by the sign of the gradient, so that no score is too flat or too steep.
+
+    Args:
+      start: f32[R, D].
+      score: f32[R, D] -> f32[R], each of its own place, smaller is better.
+      scale: f32[D] length-scales.
+      space: static.
+      steps: static.
+    """
+    free = np.isinf(genes(space).levels)
+    if not free.any() or steps == 0:
+        return start
+    rule = optax.rprop(FIRST_MOVE, max_step_size=LARGEST_MOVE)
+    unit = jnp.where(free, jnp.minimum(scale, 1.0), 0.0)
+
+    def total(x: Array) -> tuple[Array, Array]:
+        value = score(x)
+        return jnp.sum(value), value
+
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
+        x, memory, best, least = carry
+        (_, value), gradient = jax.value_and_grad(total, has_aux=True)(x)
+        better = value < least
+        best, least = jnp.where(better[:, None], x, best), jnp.where(better, value, least)
+        moved, memory = rule.update(jnp.where(jnp.isfinite(gradient), gradient, 0.0), memory, x)
+        return (jnp.clip(x + moved * unit, 0.0, 1.0), memory, best, least), None
+
+    first = (start, rule.init(start), start, jnp.full(start.shape[0], jnp.inf, jnp.float32))
+    (_, _, best, _), _ = jax.lax.scan(step, first, None, length=steps)
+    return space.snap(best)
+
+
+def everywhere(key: Key, space: Space, num: int) -> Array:
+    """Draw settings evenly over the whole space: f32[num, D], snapped."""
+    return space.snap(sobol(key, jnp.arange(num, dtype=jnp.int32), space.num_dimensions))

@@ -1,0 +1,115 @@
+"""The model behind Bayesian optimisation: a Gaussian process for each output, in the smallest size that holds the data.
+
+Outputs are the objectives, then the constraints; each has hyperparameters of its own.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.evidence import Evidence, chosen, evidence, incumbent, nadir
+from jaxhpt.history import History
+from jaxhpt.problem import Problem
+from jaxhpt.surrogates import gp
+from jaxhpt.surrogates.features import embed, features
+from jaxhpt.surrogates.fit import fit, start
+from jaxhpt.typing import Array
+
+SMALLEST = 128  # rows of the smallest model; they double up to the limit
+FITTED = 256  # rows that the hyperparameters are fitted to
+FRESH_STEPS = 25
+
+
+class Surrogate(NamedTuple):
+    """What is known in one event.
+
+    Attributes:
+      seen: the rows learned from.
+      models: one process an output, leaves [J, ...].
+      least: f32[] standardised value of the best feasible trial; +inf for none.
+      nadir: f32[M] what a Pareto front should be better than.
+    """
+
+    seen: Evidence
+    models: gp.Model
+    least: Array
+    nadir: Array
+
+
+def sized(limit: int, history: History, problem: Problem, best: Array, use: Callable[[Evidence], Any]) -> Any:
+    """Read the history in the smallest size that holds it, and use it.
+
+    Each size is compiled: time grows with the cube of the size, not of the trials in it.
+
+    Args:
+      limit: static; most rows, a power of two.
+      history: all trials.
+      problem: static.
+      best: i32[B] rows, best first; C for none.
+      use: Evidence -> a pytree of the same shapes for every size.
+    """
+    sizes = [SMALLEST]
+    while sizes[-1] < min(limit, problem.capacity):
+        sizes.append(2 * sizes[-1])
+
+    def at(size: int) -> Any:
+        return use(evidence(history, problem, chosen(history, problem, best, size)))
+
+    which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes)), len(sizes) - 1)
+    return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
+
+
+def refitted(theta: Array, fresh: Array, seen: Evidence, problem: Problem, steps: int) -> Array:
+    """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
+
+    Args:
+      theta: f32[J, D + 2].
+      fresh: bool[].
+      seen: the rows; a few hundred of them, evenly spread, are enough.
+      problem: static.
+      steps: static.
+    """
+    owner = features(problem.space).owner
+    size, ended = seen.known.shape[0], jnp.sum(seen.known, dtype=jnp.int32)
+    index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
+    rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
+    x, known, middle = seen.x[rows], seen.known[rows], centre(seen)
+    far = jnp.stack([jnp.int32(steps), jnp.where(fresh, FRESH_STEPS, 0)])
+
+    def one(theta: Array, y: Array) -> Array:
+        return fit(jnp.stack([theta, start(problem.num_dimensions)]), far, x, y, known, owner, middle)
+
+    return each(one, theta, seen.y[:, rows])
+
+
+def centre(seen: Evidence) -> Array:
+    """Return the features of the best row, near which precision matters: f32[F]."""
+    return seen.x[jnp.argmin(jnp.where(seen.known, seen.y[0], jnp.inf))]
+
+
+def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) -> Surrogate:
+    """Let processes of given hyperparameters f32[J, D + 2] see the data."""
+    owner, middle = features(problem.space).owner, centre(seen)
+
+    def one(theta: Array, y: Array) -> gp.Model:
+        return gp.condition(theta, seen.x, y, seen.known, seen.mask, owner, middle)
+
+    models = each(one, theta, seen.y)
+    return Surrogate(seen, models, incumbent(history, problem, seen), nadir(problem, seen))
+
+
+def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:
+    """Return what is believed of settings f32[P, D], leaves [J, ...]."""
+    owner, x = features(problem.space).owner, embed(unit, problem.space)
+    return each(lambda model: gp.believe(model, x, owner), known.models)
+
+
+def each(function: Callable[..., Any], *outputs: Any) -> Any:
+    """Map over the J outputs, leading axes. One alone goes without a loop: it compiles to less."""
+    if jax.tree.leaves(outputs)[0].shape[0] == 1:
+        alone = function(*jax.tree.map(lambda a: a[0], outputs))
+        return jax.tree.map(lambda a: a[None], alone)
+    return jax.lax.map(lambda one: function(*one), outputs)

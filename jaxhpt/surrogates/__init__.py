@@ -1,0 +1,1 @@
+"""Models of the objective: maths without any policy of search."""

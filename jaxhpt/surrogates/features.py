@@ -1,0 +1,66 @@
+"""What a kernel sees of a setting: distances between features are distances between settings, choices included."""
+
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.dimensions import Choice, Dimension
+from jaxhpt.space import Space
+from jaxhpt.typing import Array
+
+APART = 0.5  # between a dimension that exists and one that does not, in units of the range
+
+
+class Features(NamedTuple):
+    """How the features of a space are made. All static.
+
+    Attributes:
+      owner: i32[F] the dimension that each feature belongs to.
+      onehot: bool[D] whether a dimension has a feature for each of its values.
+      conditional: bool[D] whether it has one more, which tells whether it exists.
+    """
+
+    owner: np.ndarray
+    onehot: np.ndarray
+    conditional: np.ndarray
+
+
+def unordered(dimension: Dimension) -> bool:
+    """Tell whether the values of a dimension have no order: choices, unless they are rising or falling numbers."""
+    if not isinstance(dimension, Choice):
+        return False
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in dimension.values)
+    steps = np.diff([float(v) for v in dimension.values]) if numbers else np.array([1.0, -1.0])
+    return not (np.all(steps > 0) or np.all(steps < 0))
+
+
+@functools.cache
+def features(space: Space) -> Features:
+    """Describe the features of a space."""
+    onehot = np.array([unordered(d) for d in space.dimensions])
+    conditional = np.array([bool(c) for c in space.conditions])
+    sizes = [(d.levels or 1) if o else 1 for d, o in zip(space.dimensions, onehot, strict=True)]
+    owner = np.repeat(np.arange(len(sizes)), np.array(sizes) + conditional)
+    return Features(owner.astype(np.int32), onehot, conditional)
+
+
+def embed(unit: Array, space: Space) -> Array:
+    """Turn settings into features: snapped f32[..., D] -> f32[..., F].
+
+    Squared distances add up over dimensions: for ordered ones the squared difference of `unit`, for unordered ones 1
+    where they differ. A dimension that does not exist stands in the middle of its range, some way off.
+    """
+    about, columns = features(space), []
+    active = space.active(unit) if about.conditional.any() else None
+    for i, dimension in enumerate(space.dimensions):
+        if about.onehot[i]:
+            levels = dimension.levels or 1
+            hot = dimension.level(unit[..., i])[..., None] == jnp.arange(levels)
+            columns.append(hot.astype(jnp.float32) * jnp.float32(0.5**0.5))
+        else:
+            columns.append(unit[..., i : i + 1])
+        if active is not None and about.conditional[i]:
+            columns.append(active[..., i : i + 1].astype(jnp.float32) * APART)
+    return jnp.concatenate(columns, axis=-1)

@@ -1,0 +1,214 @@
+"""Gaussian processes: what is known of a function from noisy values at some places, and how surely.
+
+Notations. All arrays are float32.
+
+  N  rows of a model: its capacity; rows that `mask` leaves out change nothing
+  P  places that are asked about
+  F  features of a place, D dimensions they belong to (see `features.py`)
+
+  x       [N, F]  features
+  y       [N]     values, standardised
+  mask    [N]     bool, rows that count
+  theta   [D + 2] logarithms of the D length-scales, of the signal variance, of the noise variance
+  K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension
+  chol    [N, N]  lower Cholesky factor of K
+  white   [N]     chol^-1 (y - mean)
+
+Distances are matrix products around a centre near which precision matters, and the gradient is written out: one
+factorisation and one contraction a dimension, where differentiating through them would hold N x N x D numbers.
+
+Rasmussen and Williams, "Gaussian processes for machine learning", https://gaussianprocess.org/gpml/ (2006);
+equation numbers are theirs.
+Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",
+https://arxiv.org/abs/2402.02229 (2024), for the prior of the length-scales.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+
+from jaxhpt.typing import Array
+
+LEAST_NOISE = 1e-4  # variance, of a standardised value; below it float32 cannot factorise crowded places
+SCALE_PRIOR = (math.sqrt(2.0), math.sqrt(3.0))  # mean and deviation of log length-scale, before log(D) / 2
+SIGNAL_PRIOR = (0.0, 0.5)
+NOISE_PRIOR = (-6.0, 2.0)
+SCALE_BOUNDS = (math.log(5e-3), math.log(1e3))
+
+
+class Model(NamedTuple):
+    """A process that has seen data.
+
+    Attributes:
+      theta: f32[D + 2].
+      x: f32[N, F] centred features over length-scales.
+      centre: f32[F].
+      chol: f32[N, N].
+      white: f32[N]; 0 in rows whose place is known and whose value is not.
+      mean: f32[] of the process far from all data.
+      mask: bool[N].
+    """
+
+    theta: Array
+    x: Array
+    centre: Array
+    chol: Array
+    white: Array
+    mean: Array
+    mask: Array
+
+
+class Belief(NamedTuple):
+    """What a model says of P places.
+
+    Attributes:
+      mean: f32[P].
+      variance: f32[P] of the function, without noise.
+      root: f32[N, P]; covariances are k(p, p') - root.T @ root.
+      x: f32[P, F] centred features over length-scales.
+    """
+
+    mean: Array
+    variance: Array
+    root: Array
+    x: Array
+
+
+def prior(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and deviations of theta before any data: f32[D + 2] each."""
+    scale = SCALE_PRIOR[0] + 0.5 * math.log(dimensions)
+    mean = [scale] * dimensions + [SIGNAL_PRIOR[0], NOISE_PRIOR[0]]
+    deviation = [SCALE_PRIOR[1]] * dimensions + [SIGNAL_PRIOR[1], NOISE_PRIOR[1]]
+    return np.array(mean, np.float32), np.array(deviation, np.float32)
+
+
+def bounds(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest theta: f32[D + 2] each."""
+    low = [SCALE_BOUNDS[0]] * dimensions + [math.log(0.05), -12.0]
+    high = [SCALE_BOUNDS[1]] * dimensions + [math.log(20.0), 0.0]
+    return np.array(low, np.float32), np.array(high, np.float32)
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Return squared distances of rows: [N, F], [P, F] -> [N, P]."""
+    lengths = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None]
+    return jnp.maximum(lengths - 2.0 * a @ b.T, 0.0)
+
+
+def matern(squared: Array) -> tuple[Array, Array]:
+    """Return Matern-5/2 of squared distances, and minus twice its slope: [...] -> two [...]. Eq. (4.17)."""
+    r = jnp.sqrt(5.0 * squared)
+    fall = jnp.exp(-r)
+    return (1.0 + r + r * r / 3.0) * fall, (5.0 / 3.0) * (1.0 + r) * fall
+
+
+def scaled(x: Array, theta: Array, owner: np.ndarray, centre: Array) -> Array:
+    """Return centred features over their length-scales: [P, F] -> [P, F]."""
+    return (x - centre) * jnp.exp(-theta[owner])
+
+
+def noise(theta: Array) -> Array:
+    """Return the noise variance, f32[]."""
+    return LEAST_NOISE + jnp.exp(theta[-1])
+
+
+class _Factors(NamedTuple):
+    s: Array  # scaled x
+    kernel: Array  # without noise, 0 where masked
+    slope: Array
+    chol: Array
+
+
+def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Array) -> _Factors:
+    s = scaled(x, theta, owner, centre)
+    k, slope = matern(squared_distances(s, s))
+    both, diagonal = mask[:, None] & mask[None], jnp.eye(mask.shape[0], dtype=bool)
+    signal = jnp.exp(theta[-2])
+    k = jnp.where(both, signal * jnp.where(diagonal, 1.0, k), 0.0)
+    chol = jnp.linalg.cholesky(k + jnp.where(diagonal, jnp.where(mask, noise(theta), 1.0), 0.0))
+    return _Factors(s, k, jnp.where(both, signal * slope, 0.0), chol)
+
+
+def _mean(inverse_ones: Array, y: Array) -> Array:
+    """Return the mean of generalised least squares, shrunk to 0 as by one observation of it. Eq. (2.42)."""
+    return jnp.sum(inverse_ones * y) / (jnp.sum(inverse_ones) + 1.0)
+
+
+def loss_and_gradient(
+    theta: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array
+) -> tuple[Array, Array]:
+    """Return minus the logarithm of likelihood and prior, and its gradient. Eqs. (2.30) and (5.9).
+
+    Args:
+      theta: f32[D + 2].
+      x: f32[N, F].
+      y: f32[N]; what stands where `mask` is False does not matter.
+      mask: bool[N].
+      owner: i32[F], static.
+      centre: f32[F].
+
+    Returns:
+      f32[] and f32[D + 2].
+    """
+    size = theta.shape[0] - 2
+    s, k, slope, chol = _factors(theta, x, mask, owner, centre)
+    identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
+    half = solve_triangular(chol, identity, lower=True)
+    inverse = half.T @ half
+    ones = jnp.where(mask, 1.0, 0.0)
+    y = jnp.where(mask, y, 0.0)
+    mean = _mean(inverse @ ones, y)
+    residual = jnp.where(mask, y - mean, 0.0)
+    alpha = inverse @ residual
+    centres, widths = prior(size)
+    away = (theta - centres) / widths
+    fit = 0.5 * residual @ alpha + jnp.sum(jnp.log(jnp.diagonal(chol))) + 0.5 * jnp.log(2 * jnp.pi) * jnp.sum(ones)
+    loss = fit + 0.5 * (mean**2 + jnp.sum(away**2))
+    outer = jnp.outer(alpha, alpha) - inverse
+    a = outer * slope
+    by_feature = jnp.sum(a, axis=1) @ (s**2) - jnp.sum(s * (a @ s), axis=0)
+    by_scale = jnp.zeros(size, jnp.float32).at[owner].add(by_feature)
+    by_signal = 0.5 * jnp.sum(outer * k)
+    by_noise = 0.5 * jnp.exp(theta[-1]) * jnp.sum(jnp.diagonal(outer) * ones)
+    return loss, away / widths - jnp.concatenate([by_scale, jnp.stack([by_signal, by_noise])])
+
+
+def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, owner: np.ndarray, centre: Array) -> Model:
+    """Let a process see data.
+
+    Rows of `mask` that are not `known`, which must come after those that are, only make it sure of their places:
+    the mean is what it is without them.
+
+    Args:
+      theta: f32[D + 2].
+      x: f32[N, F].
+      y: f32[N].
+      known: bool[N] rows whose value is known.
+      mask: bool[N] rows whose place is known.
+      owner: i32[F], static.
+      centre: f32[F].
+    """
+    s, _, _, chol = _factors(theta, x, mask, owner, centre)
+    both = jnp.stack([jnp.where(known, y, 0.0), jnp.where(known, 1.0, 0.0)], axis=1)
+    # Rows come in order, so what is solved for the known ones does not depend on those after them.
+    solved = solve_triangular(chol, both, lower=True) * known[:, None]
+    mean = jnp.sum(solved[:, 0] * solved[:, 1]) / (jnp.sum(solved[:, 1] ** 2) + 1.0)
+    return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
+
+
+def believe(model: Model, x: Array, owner: np.ndarray) -> Belief:
+    """Ask a model about places: x f32[P, F]. Eqs. (2.23) to (2.26)."""
+    s = scaled(x, model.theta, owner, model.centre)
+    cross = covariance(model, model.x, s)
+    root = solve_triangular(model.chol, jnp.where(model.mask[:, None], cross, 0.0), lower=True)
+    signal = jnp.exp(model.theta[-2])
+    variance = jnp.maximum(signal - jnp.sum(root**2, axis=0), 1e-6 * signal)
+    return Belief(model.mean + model.white @ root, variance, root, s)
+
+
+def covariance(model: Model, a: Array, b: Array) -> Array:
+    """Return the prior covariance of scaled places: [N, F], [P, F] -> [N, P]."""
+    return jnp.exp(model.theta[-2]) * matern(squared_distances(a, b))[0]

@@ -1,0 +1,135 @@
+"""Bayesian optimisation: what the model adds, and that it takes what the loop may bring."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxhpt
+from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
+from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.history import Status
+from jaxhpt.objectives import choose
+from jaxhpt.problem import Problem
+
+HARTMANN = jaxhpt.problems.hartmann6
+MIXED = {
+    "x": Float(1e-4, 1.0, log=True),
+    "n": Int(1, 16),
+    "c": Choice(["a", "b", "c"]),
+    "w": When("c", "b", {"u": Float(0, 1)}),
+}
+
+
+@functools.cache
+def hartmann(seed, lanes=8, acquisition="bounds"):
+    algorithm = Bayesian(acquisition=acquisition)
+    return jaxhpt.minimize(
+        HARTMANN, HARTMANN.space(), algorithm=algorithm, trials=96, lanes=lanes, seed=seed, progress=False
+    )
+
+
+def mixed(h, key):
+    inner = jnp.where(h["c"] == 1, (h["w"]["u"] - 0.7) ** 2, 0.5)
+    return (jnp.log10(h["x"]) + 2.0) ** 2 + 0.02 * (h["n"] - 11) ** 2 + inner
+
+
+@pytest.mark.parametrize("acquisition", ["bounds", "log_ei"])
+def test_96_trials_come_near_the_minimum_of_hartmann(acquisition):
+    found = [hartmann(seed, acquisition=acquisition).best.value for seed in range(3)]
+    assert np.median(found) < -3.1, found
+
+
+def test_no_setting_is_tried_twice():
+    settings = np.asarray(hartmann(0).history.unit)
+    assert len(np.unique(settings, axis=0)) == len(settings)
+
+
+def test_a_batch_is_spread():
+    """Picks of one event are not crowded at one place while little is known."""
+    batch = np.asarray(hartmann(0).history.unit)[24:32]
+    apart = np.sqrt(((batch[:, None] - batch[None]) ** 2).sum(-1))
+    assert np.median(apart) > 0.1
+
+
+def test_mixed_and_conditional_spaces():
+    result = jaxhpt.minimize(mixed, MIXED, algorithm="bayesian", trials=96, lanes=8, progress=False)
+    assert result.best.hparams["c"] == "b"
+    assert result.best.value < 0.02
+
+
+def test_constraints_are_kept_at_the_border():
+    result = jaxhpt.minimize(
+        lambda h, key: {"loss": (h["x"] - 1) ** 2 + (h["y"] - 1) ** 2, "size": h["x"] + h["y"]},
+        {"x": Float(0, 1), "y": Float(0, 1)}, objective="loss", constraints={"size": ("<=", 1.0)},
+        algorithm="bayesian", trials=64, lanes=8, progress=False,
+    )  # fmt: skip
+    assert result.best.feasible
+    assert result.best.value == pytest.approx(0.5, abs=0.02)
+
+
+def test_two_objectives_spread_over_the_front():
+    result = jaxhpt.minimize(
+        lambda h, key: {"a": h["x"] ** 2 + h["y"] ** 2, "b": (h["x"] - 1) ** 2 + h["y"] ** 2},
+        {"x": Float(0, 1), "y": Float(-1, 1)}, objectives={"a": "min", "b": "min"},
+        algorithm="bayesian", trials=80, lanes=8, progress=False,
+    )  # fmt: skip
+    best = 1.0 - 1.0 / 6.0  # the area below (1, 1) that the true front a = (1 - sqrt(b))^2 dominates
+    assert result.hypervolume({"a": 1.0, "b": 1.0}) > 0.97 * best
+
+
+def test_several_objectives_need_bounds():
+    with pytest.raises(ValueError, match="acquisition"):
+        jaxhpt.minimize(
+            lambda h, key: {"a": h["x"], "b": -h["x"]}, {"x": Float(0, 1)}, objectives={"a": "min", "b": "min"},
+            algorithm=Bayesian(acquisition="log_ei"), trials=8, progress=False,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("initial", 0),
+        ("acquisition", "ei"),
+        ("boldness", (2.0, 1.0)),
+        ("candidates", 8),
+        ("refined", 4096),
+        ("limit", 500),
+    ],
+)
+def test_bad_settings_are_named(argument, value):
+    with pytest.raises(ValueError, match=argument):
+        Bayesian(**{argument: value})
+
+
+def long_history(trials=1000):
+    problem = Problem(Space.of({"x": Float(0, 1), "y": Float(0, 1)}), choose(("loss",)), trials, 8, 1, 1)
+    unit = jax.random.uniform(jax.random.key(0), (trials, 2))
+    rows = jnp.arange(trials)
+    past = history.open_rows(history.empty(problem), rows, unit, jnp.zeros((trials, 0)), jnp.int32(0))
+    past = history.report(past, rows, jnp.sum((unit - 0.3) ** 2, axis=1)[:, None], rows * 0 + 1, rows * 0)
+    return problem, history.close(past, rows, jnp.full(trials, Status.DONE, jnp.int8))
+
+
+def test_beyond_the_limit_the_best_the_latest_and_others_are_learned_from():
+    problem, past = long_history()
+    best = best_first(past, problem, jnp.arange(1000), 64)
+    rows = np.asarray(chosen(past, problem, best, 128))
+    there = rows[rows < 1000]
+    assert len(np.unique(there)) == len(there) > 100
+    assert np.isin(np.asarray(best), there).all()
+    assert np.isin(np.arange(1000 - 32, 1000), there).all()
+    assert np.diff(np.sort(there[there < 900])).max() < 120
+
+
+def test_acquire_prefers_what_promises_more():
+    problem, past = long_history(120)
+    algorithm = Bayesian(limit=128)
+    state = algorithm.init(jax.random.key(0), problem)
+    good, bad = jnp.array([[0.31, 0.29]]), jnp.array([[0.95, 0.95]])
+    assert not np.asarray(algorithm.acquire(state, past, problem, good)).any()  # nothing is known yet
+    state = algorithm.tell(jax.random.key(1), state, past, problem, jnp.arange(120))
+    score = algorithm.acquire(state, past, problem, jnp.concatenate([good, bad]))
+    assert score[0] < score[1]
