@@ -7,10 +7,12 @@ or an all-failed history, one dimension, constant columns and ties.
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt.checks import require
 from jaxhpt.history import History
+from jaxhpt.pareto import crowding, dominates, fronts
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -55,6 +57,24 @@ def fitness(history: History, problem: Problem, rows: Array) -> Array:
     """
     known = rows < problem.capacity
     return jnp.where(known, problem.columns.fitness(history.metrics[rows]), jnp.inf)
+
+
+def by_fitness(history: History, problem: Problem, rows: Array, num: int) -> Array:
+    """Return the best of rows i32[n], C for none, by fitness: i32[num], best first; C for those that failed."""
+    value = fitness(history, problem, rows)
+    _, order = jax.lax.top_k(-value, num)
+    return jnp.where(jnp.isfinite(value), rows, problem.capacity)[order]
+
+
+def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Array:
+    """Order rows i32[n], C for none, by front and then by crowding, the best `num` at least: i32[n], best first."""
+    scores = history.metrics[rows]
+    objectives = scores[:, : len(problem.objectives)]
+    alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
+    violation = problem.columns.violation(scores) if problem.columns.constraints else None
+    rank = fronts(dominates(objectives, violation) & alive[:, None], alive, num)
+    order = jnp.lexsort((rows, -crowding(objectives, rank), rank))
+    return jnp.where(alive, rows, problem.capacity)[order]
 
 
 def require_one_objective(algorithm: Any, problem: Problem) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt import pareto
-from jaxhpt.algorithms.base import fitness
+from jaxhpt.algorithms.base import by_fitness, by_fronts, fitness
 from jaxhpt.history import History, Status
 from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
@@ -95,17 +95,8 @@ def best_first(history: History, problem: Problem, rows: Array, num: int) -> Arr
 
     Of several objectives, by front and crowding.
     """
-    if len(problem.objectives) == 1:
-        value = fitness(history, problem, rows)
-        _, order = jax.lax.top_k(-value, num)
-        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[order]
-    scores = history.metrics[rows]
-    objectives = scores[:, : len(problem.objectives)]
-    alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
-    violation = problem.columns.violation(scores) if problem.columns.constraints else None
-    rank = pareto.fronts(pareto.dominates(objectives, violation) & alive[:, None], alive, num)
-    order = jnp.lexsort((rows, -pareto.crowding(objectives, rank), rank))
-    return jnp.where(alive, rows, problem.capacity)[order][:num]
+    ordered = by_fitness if len(problem.objectives) == 1 else by_fronts
+    return ordered(history, problem, rows, num)[:num]
 
 
 def incumbent(history: History, problem: Problem, seen: Evidence) -> Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
+from jaxhpt.algorithms.base import Endless, Proposals, by_fitness, fitness, require_one_objective
 from jaxhpt.algorithms.variation import Mutation, Parents, distinct, genes, halves, laid_out, meet, pick, settle
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
@@ -150,11 +150,9 @@ class Genetic(Endless):
 
     def ranked(self, history: History, problem: Problem, rows: Array) -> Array:
         """Order candidates for the population: rows i32[n] -> i32[n], best first, C for those that failed."""
-        value = fitness(history, problem, rows)
         if self.elites is None or self.elites == self.population:
-            _, order = jax.lax.top_k(-value, self.population)
-            return jnp.where(jnp.isfinite(value), rows, problem.capacity)[order]
-        return self._by_generation(rows, value, problem)
+            return by_fitness(history, problem, rows, self.population)
+        return self._by_generation(rows, fitness(history, problem, rows), problem)
 
     def _by_generation(self, rows: Array, value: Array, problem: Problem) -> Array:
         """Let the elites survive, and of the others the youngest generations."""

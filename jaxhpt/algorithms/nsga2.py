@@ -6,11 +6,9 @@ Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", http
 import dataclasses
 from typing import ClassVar
 
-import jax.numpy as jnp
-
+from jaxhpt.algorithms.base import by_fronts
 from jaxhpt.algorithms.genetic import Genetic, GeneticState
 from jaxhpt.history import History
-from jaxhpt.pareto import crowding, dominates, fronts
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
 
@@ -57,10 +55,4 @@ class NSGA2(Genetic):
 
     def ranked(self, history: History, problem: Problem, rows: Array) -> Array:
         """Order candidates by front, then by crowding; see `Genetic.ranked`."""
-        scores = history.metrics[rows]
-        objectives = scores[:, : len(problem.objectives)]
-        alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
-        violation = problem.columns.violation(scores) if problem.columns.constraints else None
-        rank = fronts(dominates(objectives, violation) & alive[:, None], alive, self.population)
-        order = jnp.lexsort((rows, -crowding(objectives, rank), rank))
-        return jnp.where(alive, rows, problem.capacity)[order]
+        return by_fronts(history, problem, rows, self.population)

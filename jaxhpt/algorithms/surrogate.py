@@ -51,7 +51,7 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
       best: i32[B] rows, best first; C for none.
       use: Evidence -> a pytree of the same shapes for every size.
     """
-    sizes = [SMALLEST]
+    sizes = [min(SMALLEST, limit)]
     while sizes[-1] < min(limit, problem.capacity):
         sizes.append(2 * sizes[-1])
 
