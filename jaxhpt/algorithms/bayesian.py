@@ -103,7 +103,7 @@ class Bayesian(Endless):
 
     initial: int | None = None
     acquisition: str = "bounds"
-    boldness: tuple[float, float] = (1.0, 4.0)
+    boldness: tuple[float, float] = (1.0, 3.0)
     candidates: int = 2048
     refined: int = 64
     refit_steps: int = 15
