@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import assemble, machine, missing, table
-from benchmarks.evolution import THREADS
+from benchmarks.common import THREADS, assemble, machine, missing, table
 from jaxhpt.loop import begin, dispatch
 
 FUNCTIONS = {  # dimensions, whether the optimum is moved

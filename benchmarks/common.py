@@ -1,5 +1,6 @@
 """What benchmarks share: digits, the plain training of an MLP, timing, and a table with machine and versions."""
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -21,6 +22,7 @@ from jaxhpt.search import _pool
 from jaxhpt.space import Space
 
 BATCH = 128
+THREADS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @functools.cache
@@ -81,9 +83,10 @@ def take_turns(repeats, contenders):
     return {name: np.asarray(runs) for name, runs in seconds.items() if None not in runs}
 
 
-def assemble(task, space, algorithm, trials, lanes):
+def assemble(task, space, algorithm, trials, lanes, prior=0):
     """Return the program and the data of a search, to be dispatched by hand."""
     pool, data = _pool(task, Space.of(space), trials, lanes, "auto", RunToEnd())
+    pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
     return Program(pool, algorithm, RunToEnd()), data
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import machine, missing, table
+from benchmarks.common import THREADS, machine, missing, table
 
 EVALUATIONS = 200  # a dimension
 SIGMA = 0.2  # of the range
@@ -32,7 +32,6 @@ GENERATIONS = 200
 POPULATION = 100  # of NSGA-II
 NEEDS = {"cma": ("cocoex", "cma"), "de": ("cocoex", "pymoo"), "ga": ("cocoex", "pymoo"), "nsga2": ("pymoo",)}
 PEERS = ("cma", "pymoo", "coco-experiment")
-THREADS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Spent(Exception):  # noqa: N818 - not an error

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.history import Known
 from jaxhpt.loop import Program, SearchState, Summary, begin, dispatch
 from jaxhpt.report.progress import Display
 from jaxhpt.report.snapshot import Snapshot
@@ -61,11 +62,13 @@ class Outcome:
     ended: str
 
 
-def drive(program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display) -> Outcome:
-    """Run a search to its end."""
+def drive(
+    program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, known: Known | None = None
+) -> Outcome:
+    """Run a search to its end, from what was known before."""
     called = time.perf_counter()
     shown.compiling()
-    carry, _ = dispatch(program, begin(program, key), data, jnp.int32(0))
+    carry, _ = dispatch(program, begin(program, key, known), data, jnp.int32(0))
     jax.block_until_ready(carry)
     begun = time.perf_counter()
     first, ended, events = None, "finished", 1 if limits.events == "auto" else _events(limits.events)

@@ -28,6 +28,18 @@ class Status(enum.IntEnum):
     PRIOR = 5  # known before the search began
 
 
+class Known(NamedTuple):
+    """Trials of earlier searches.
+
+    Attributes:
+      unit: f32[P, D] snapped settings.
+      metrics: f32[P, K] scores, minimised; +inf where failed or not known.
+    """
+
+    unit: Array
+    metrics: Array
+
+
 class History(NamedTuple):
     """Trials as columns; the row id is the trial id.
 
@@ -101,6 +113,15 @@ def open_rows(history: History, rows: Array, unit: Array, note: Array, tick: Arr
         tried=_try(history.tried, unit, fresh),
         count=history.count + jnp.sum(fresh, dtype=jnp.int32),
     )
+
+
+def remember(history: History, known: Known) -> tuple[History, Array]:
+    """Enter the trials of earlier searches into an empty history; return it and their rows, i32[P]."""
+    rows = jnp.arange(known.unit.shape[0], dtype=jnp.int32)
+    foreign = jnp.full((rows.shape[0], history.note.shape[1]), jnp.nan, jnp.float32)
+    history = open_rows(history, rows, known.unit, foreign, jnp.zeros((), jnp.int32))
+    history = history._replace(metrics=history.metrics.at[rows].set(known.metrics))
+    return close(history, rows, jnp.int8(Status.PRIOR)), rows
 
 
 def seen(history: History, unit: Array) -> Array:

@@ -26,6 +26,13 @@ class Stream(enum.IntEnum):
     ASK = 5  # proposals, by event
     TELL = 6  # learning, by event
     DECIDE = 7  # scheduling, by event
+    PRIOR = 8  # learning from what was known before
+
+
+def root_of(seed: int, prior: int = 0) -> Key:
+    """Return the root of a search's keys: another one where trials are known, so that a second search is no repeat."""
+    root = jax.random.key(seed)
+    return jax.random.fold_in(root, prior) if prior else root
 
 
 def key_of(root: Key, stream: Stream, n: Array | int = 0) -> Key:

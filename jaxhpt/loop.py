@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
-from jaxhpt.algorithms.base import Algorithm, Proposals, no_proposals
-from jaxhpt.history import History, Status
+from jaxhpt.algorithms.base import Algorithm, Proposals, informed, no_proposals
+from jaxhpt.history import History, Known, Status
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Lanes
 from jaxhpt.numerics import front, ranks, zeros
@@ -98,7 +98,7 @@ class Summary(NamedTuple):
     """What the host is told after a dispatch.
 
     Attributes:
-      count: i32[] trials opened.
+      count: i32[] trials opened by this search.
       live: i32[] lanes whose trials go on.
       busy: i32[] lanes that trained in the latest event.
       failed: i32[] trials failed.
@@ -119,16 +119,17 @@ class Summary(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def begin(program: Program, root: Key) -> SearchState:
-    """Make the carry of a search that has not begun."""
+def begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
+    """Make the carry of a search that has not begun, but for what was `known` before."""
     problem, lanes = program.problem, program.pool.vacant(root)
     one = zeros(jax.eval_shape(program.pool.functions.start, root, value_shapes(problem.space)))
     none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem.space)
+    history, algorithm = informed(program.algorithm, root, problem, known)
     best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
     return SearchState(
         lanes=lanes,
-        history=columns.empty(problem, notes),
-        algorithm=program.algorithm.init(key_of(root, Stream.ALGORITHM), problem),
+        history=history,
+        algorithm=algorithm,
         scheduler=program.scheduler.init(key_of(root, Stream.SCHEDULER), problem),
         best=best,
         queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
@@ -158,7 +159,7 @@ def dispatch(program: Program, carry: SearchState, data: Data, events: Array) ->
         return (carry.clock < last) & ~carry.finished
 
     carry = jax.lax.while_loop(going, lambda c: event(program, c, data), carry)
-    return carry, _summary(carry)
+    return carry, _summary(program, carry)
 
 
 def event(program: Program, carry: SearchState, data: Data) -> SearchState:
@@ -168,7 +169,7 @@ def event(program: Program, carry: SearchState, data: Data) -> SearchState:
     carry = _train(program, carry, data)
     carry, ended = _judge(program, carry, data)
     carry = _tell(program, carry, ended)
-    left = carry.history.count < program.problem.trials
+    left = carry.history.count < program.problem.capacity
     finished = ~jnp.any(carry.lanes.live) & (~left | (busy == 0))
     return carry._replace(clock=carry.clock + jnp.minimum(busy, 1), busy=busy, finished=finished)
 
@@ -178,7 +179,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
     problem, history = program.problem, carry.history
     free = jnp.sum(~carry.lanes.live, dtype=jnp.int32)
     waiting = jnp.sum(carry.queue.valid, dtype=jnp.int32)
-    count = jnp.minimum(free, problem.trials - history.count) - waiting
+    count = jnp.minimum(free, problem.capacity - history.count) - waiting
     key = key_of(carry.key, Stream.ASK, carry.clock)
 
     def ask() -> tuple[Proposals, Any]:
@@ -271,12 +272,13 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
     return carry._replace(algorithm=jax.lax.cond(some, tell, lambda: carry.algorithm))
 
 
-def _summary(carry: SearchState) -> Summary:
+def _summary(program: Program, carry: SearchState) -> Summary:
     failed = jnp.sum(carry.history.status == Status.FAILED, dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
     row, fitness = carry.best.row, carry.best.score
     score = jnp.where(fitness < INFEASIBLE, fitness, jnp.inf)
-    return Summary(carry.history.count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
+    count = carry.history.count - program.problem.prior
+    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
 
 
 @functools.partial(jax.jit, static_argnums=0)

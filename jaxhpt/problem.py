@@ -19,6 +19,7 @@ class Problem:
       interval: training steps between two events.
       reports: reports kept of each trial's learning curve, R.
       exact: whether `interval` divides every trial's steps, so that no update needs a mask.
+      prior: trials known beforehand; they have the first rows.
     """
 
     space: Space
@@ -29,6 +30,7 @@ class Problem:
     interval: int
     reports: int = 1
     exact: bool = False
+    prior: int = 0
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -38,7 +40,7 @@ class Problem:
     @property
     def capacity(self) -> int:
         """Rows of the history, C; a row id of C means none."""
-        return self.trials
+        return self.prior + self.trials
 
     @property
     def num_dimensions(self) -> int:

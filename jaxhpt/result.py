@@ -15,6 +15,7 @@ from jaxhpt.history import History, Status
 from jaxhpt.loop import Program, train_again
 from jaxhpt.pareto import hypervolume, nondominated
 from jaxhpt.problem import Problem
+from jaxhpt.space import Space
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Hparams
 
@@ -31,7 +32,7 @@ class Trial:
       metrics: name to value, in the user's own sign; NaN where failed or not reported.
       value: the objective's.
       steps: training steps done at the latest report.
-      status: "done", "stopped", "failed" or "running".
+      status: "done", "stopped", "failed", "running", or "prior" if known before the search.
       start: tick of the batch stream at which it started.
       feasible: whether it keeps all constraints; True where there are none.
     """
@@ -51,7 +52,7 @@ class Stats:
     """How a search ran.
 
     Attributes:
-      trials: trials that ended.
+      trials: trials of this search that ended.
       failed: those of them whose objective was not finite.
       seconds: wall time without compilation.
       compile_seconds: tracing and compiling; close to 0 where the program was there already.
@@ -132,8 +133,13 @@ class Result:
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
-        """All trials, in order of start."""
+        """All trials, in order of start; those known before the search come first."""
         return self._trials(np.arange(int(self.history.count)))
+
+    @property
+    def space(self) -> Space:
+        """What was searched."""
+        return self._problem.space
 
     @property
     def best(self) -> Trial:
@@ -344,7 +350,7 @@ def _steps_of_live_lanes(outcome: Outcome) -> int:
 
 def _stats(program: Program, history: History, outcome: Outcome) -> Stats:
     problem, events = program.problem, int(outcome.carry.clock)
-    ended = history.status >= Status.DONE
+    ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
     worked = int(history.steps[ended].sum()) + _steps_of_live_lanes(outcome)
     return Stats(
         trials=int(ended.sum()),

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.checks import named, require, require_count, suggest
 from jaxhpt.driver import Callback, Limits, drive
+from jaxhpt.keys import root_of
 from jaxhpt.loop import Program
 from jaxhpt.objectives import choose
+from jaxhpt.prior import Prior, known
 from jaxhpt.problem import Problem
 from jaxhpt.report.progress import display
 from jaxhpt.result import Result
@@ -41,6 +43,7 @@ def search(
     interval: int | str = "auto",
     events_per_dispatch: int | str = "auto",
     timeout: float | None = None,
+    prior: Prior | None = None,
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -60,6 +63,8 @@ def search(
       events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, after which
         progress, callbacks, Ctrl-C and the timeout are looked at. The results are the same bits for all.
       timeout: seconds of searching, compilation not included; what has ended by then is the result.
+      prior: what is known before: an earlier `Result` or several, or pairs of a setting and its value. The algorithm
+        learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -91,9 +96,11 @@ def search(
     if events_per_dispatch not in ("auto", "all"):
         require_count("events_per_dispatch", events_per_dispatch)
     pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
+    before = known(prior, space, pool.problem.columns)
+    pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
-    outcome = drive(program, jax.random.key(seed), data, limits, display(progress))
+    outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
     return Result.of(program, data, outcome, job.export)
 
 

@@ -13,11 +13,13 @@ import numpy as np
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.algorithms.base import informed
 from jaxhpt.checks import named, require_count
-from jaxhpt.history import History, Status
-from jaxhpt.keys import Stream, key_of
+from jaxhpt.history import History, Known, Status
+from jaxhpt.keys import Stream, key_of, root_of
 from jaxhpt.numerics import ranks
 from jaxhpt.objectives import SCALAR, choose
+from jaxhpt.prior import Prior, known
 from jaxhpt.problem import Problem
 from jaxhpt.result import Result, Stats
 from jaxhpt.space import Space
@@ -48,9 +50,8 @@ class _State(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _begin(algorithm: Algorithm, problem: Problem, root: Key) -> _State:
-    history = columns.empty(problem, algorithm.num_notes(problem.space))
-    return _State(history, algorithm.init(key_of(root, Stream.ALGORITHM), problem), jnp.zeros((), jnp.int32))
+def _begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> _State:
+    return _State(*informed(algorithm, root, problem, before), jnp.zeros((), jnp.int32))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
@@ -94,6 +95,7 @@ class Tuner:
       metrics: further names that values may hold.
       trials: settings that will be asked for at most; room is made for so many.
       lanes: settings that are usually in flight at once, where an algorithm adapts to it.
+      prior: as in `search`.
       seed: of all randomness.
 
     Raises:
@@ -120,6 +122,7 @@ class Tuner:
         metrics: Sequence[str] = (),
         trials: int = DEFAULT_TRIALS,
         lanes: int = 1,
+        prior: Prior | None = None,
         seed: int = 0,
     ) -> None:
         require_count("trials", trials)
@@ -128,12 +131,18 @@ class Tuner:
         names = tuple(dict.fromkeys([*chosen, *(constraints or {}), *metrics]))
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
         wanted = choose(names, objective, direction, objectives, constraints)
-        self.problem = Problem(Space.of(space), wanted, trials, lanes, steps=1, interval=1)
-        self._root = jax.random.key(seed)
-        self._state = _begin(self._algorithm, self.problem, self._root)
-        self._scores = np.full((trials, len(names)), np.inf)
-        self._status = np.zeros(trials, np.int8)
-        self._count = 0
+        space = Space.of(space)
+        before = known(prior, space, wanted)
+        num = before.unit.shape[0]
+        self.problem = Problem(space, wanted, trials, lanes, steps=1, interval=1, prior=num)
+        self._root = root_of(seed, num)
+        self._scores = np.full((self.problem.capacity, len(names)), np.inf)
+        self._scores[:num] = before.metrics
+        self._status = np.zeros(self.problem.capacity, np.int8)
+        self._status[:num] = Status.PRIOR
+        self._count = num
+        told = before._replace(metrics=jnp.asarray(self._told()[:num]))
+        self._state = _begin(self._algorithm, self.problem, self._root, told)
         self._begun = time.perf_counter()
 
     def ask(self, num: int = 1) -> list[Asked]:
@@ -143,7 +152,7 @@ class Tuner:
           ValueError, TypeError: `num` is not a whole number of at least 1.
         """
         require_count("num", num)
-        count = min(num, self.problem.trials - self._count)
+        count = min(num, self.problem.capacity - self._count)
         if count == 0:
             return []
         arguments = (self._root, self._state, jnp.int32(count))
@@ -192,9 +201,9 @@ class Tuner:
 
     def _check_running(self, rows: list[int]) -> None:
         for row in rows:
-            known = 0 <= row < self._count
-            if not known or self._status[row] != Status.RUNNING:
-                state = "told already" if known else "never asked for"
+            asked = 0 <= row < self._count
+            if not asked or self._status[row] != Status.RUNNING:
+                state = "told already" if asked else "never asked for"
                 raise ValueError(f"trial {row}: it was {state}; tell each trial once")
         if len(set(rows)) < len(rows):
             raise ValueError(f"trials={rows}: each must be told once")
@@ -234,11 +243,12 @@ class Tuner:
 
     def _best_row(self) -> int:
         fitness = np.asarray(self.problem.columns.fitness(jnp.asarray(self._told())))
+        fitness = np.where(self._status == Status.PRIOR, np.inf, fitness)
         row = int(fitness.argmin())
         return row if np.isfinite(fitness[row]) else self.problem.capacity
 
     def _stats(self) -> Stats:
-        ended = int((self._status >= Status.DONE).sum())
+        ended = int(np.isin(self._status, (Status.DONE, Status.FAILED)).sum())
         return Stats(
             trials=ended,
             failed=int((self._status == Status.FAILED).sum()),
@@ -249,7 +259,7 @@ class Tuner:
             lanes_busy=1.0,
             interval=1,
             events=int(self._state.clock),
-            ended="finished" if self._count == self.problem.trials else "told",
+            ended="finished" if self._count == self.problem.capacity else "told",
             device=jax.devices()[0].device_kind,
             jax=jax.__version__,
         )

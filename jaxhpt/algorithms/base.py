@@ -10,8 +10,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxhpt import history as columns
 from jaxhpt.checks import require
-from jaxhpt.history import History
+from jaxhpt.history import History, Known
+from jaxhpt.keys import Stream, key_of
 from jaxhpt.pareto import crowding, dominates, fronts
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
@@ -42,6 +44,16 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
     """Return proposals without notes; all valid unless told otherwise."""
     num = unit.shape[0]
     return Proposals(unit, jnp.zeros((num, 0), jnp.float32), jnp.ones(num, bool) if valid is None else valid)
+
+
+def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
+    """Return the history and the state of an algorithm that is told what was known before, if anything."""
+    history = columns.empty(problem, algorithm.num_notes(problem.space))
+    state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
+    if known is None or problem.prior == 0:
+        return history, state
+    history, rows = columns.remember(history, known)
+    return history, algorithm.tell(key_of(root, Stream.PRIOR), state, history, problem, rows)
 
 
 def fitness(history: History, problem: Problem, rows: Array) -> Array:
@@ -112,7 +124,7 @@ class Algorithm(Protocol):
         ...
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
-        """Learn from rows that ended: `finished` i32[L] row ids, C for none. Return the state."""
+        """Learn from rows that ended: `finished` i32[n] row ids, C for none. Return the state."""
         ...
 
     def num_points(self, space: Space) -> int | None:

@@ -46,7 +46,7 @@ class BayesianState(NamedTuple):
 
     Attributes:
       scramble: key of the initial design.
-      asked: i32[] proposals made.
+      asked: i32[] proposals made, and trials known beforehand.
       best: i32[B] rows, best first; C for none.
       theta: f32[J, D + 2] hyperparameters of each output's process.
       fitted: i32[] trials at the latest fit from afresh.
@@ -129,7 +129,9 @@ class Bayesian(Endless):
         require(not several, "acquisition", self.acquisition, "'bounds' for several objectives")
         zero = jnp.zeros((), jnp.int32)
         theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem), 1))
-        return BayesianState(key, zero, jnp.full(self.limit // 2, problem.capacity, jnp.int32), theta, zero)
+        return BayesianState(
+            key, zero + problem.prior, jnp.full(self.limit // 2, problem.capacity, jnp.int32), theta, zero
+        )
 
     def tell(
         self, key: Key, state: BayesianState, history: History, problem: Problem, finished: Array

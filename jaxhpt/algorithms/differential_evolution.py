@@ -47,7 +47,7 @@ class DifferentialEvolutionState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      asked: i32[] proposals made; a proposal's target is this number modulo P.
+      asked: i32[] proposals made, and trials known beforehand; a proposal's target is this number modulo P.
       members: i32[P] rows of the population; C while unfilled.
       archive: i32[P] rows that were replaced; C for none.
       archived: i32[] rows ever put there.
@@ -120,7 +120,7 @@ class DifferentialEvolution(Endless):
         require_one_objective(self, problem)
         zero, none = jnp.zeros((), jnp.int32), jnp.full(self.population, problem.capacity, jnp.int32)
         memory = jnp.full((2, MEMORY), 0.5, jnp.float32)
-        return DifferentialEvolutionState(key, zero, none, none, zero, memory, zero, _no_gains())
+        return DifferentialEvolutionState(key, zero + problem.prior, none, none, zero, memory, zero, _no_gains())
 
     def ask(
         self, key: Key, state: DifferentialEvolutionState, history: History, problem: Problem, num: int, count: Array

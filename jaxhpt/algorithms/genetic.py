@@ -36,7 +36,7 @@ class GeneticState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      asked: i32[] proposals made.
+      asked: i32[] proposals made, and trials known beforehand.
       members: i32[P] rows of the population, best first; C for none.
     """
 
@@ -127,7 +127,7 @@ class Genetic(Endless):
 
     def _begin(self, key: Key, problem: Problem) -> GeneticState:
         none = jnp.full(self.population, problem.capacity, jnp.int32)
-        return GeneticState(key, jnp.zeros((), jnp.int32), none)
+        return GeneticState(key, jnp.int32(problem.prior), none)
 
     def ask(
         self, key: Key, state: GeneticState, history: History, problem: Problem, num: int, count: Array

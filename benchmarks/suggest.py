@@ -1,0 +1,117 @@
+"""Milliseconds per proposed trial beside Optuna's Gaussian process, at the same numbers of known trials.
+
+Run: python -m benchmarks.suggest [--dimensions 6 20] [--known 50 200 500 1000] [--turns 5]
+
+Both are given the same random trials of Rosenbrock's function. Then follow rounds of proposing, evaluating and telling:
+jaxhpt one trial a round, or 32, inside its loop; Optuna, which has no batches, one. So everybody fits a model anew in
+each round, and the function itself takes microseconds. The contenders take turns; the ratios are medians over them.
+Compilation and a first round are left out. All have one thread; run it alone on the machine.
+"""
+
+import argparse
+import functools
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxhpt
+from benchmarks.common import THREADS, assemble, machine, missing, table, take_turns
+from jaxhpt.history import Known
+from jaxhpt.loop import begin, dispatch
+from jaxhpt.training.blackbox import blackbox_task
+
+ROSENBROCK = jaxhpt.problems.rosenbrock
+ROUNDS = 3  # timed at a time
+MOST = 60  # rounds there is room for
+SEED = 3
+
+
+@functools.cache
+def known_trials(dimensions, num):
+    """Return random settings in [0, 1] and their values: f32[n, D], f32[n]."""
+    unit = np.random.default_rng(SEED).uniform(size=(num, dimensions)).astype(np.float32)
+    points = ROSENBROCK.low + unit * (ROSENBROCK.high - ROSENBROCK.low)
+    return unit, np.asarray(jax.vmap(ROSENBROCK.function)(points))
+
+
+def ours(dimensions, num, batch):
+    """Return what runs rounds in batches, and tells milliseconds a trial."""
+    space = jaxhpt.Space.of(ROSENBROCK.space(dimensions))
+    program, data = assemble(blackbox_task(ROSENBROCK, space), space, jaxhpt.Bayesian(), MOST * batch, batch, num)
+    unit, values = known_trials(dimensions, num)
+    known = Known(space.snap(jnp.asarray(unit)), jnp.asarray(values)[:, None])
+    now = [begin(program, jax.random.key(SEED), known)]
+
+    def run(rounds=ROUNDS):
+        begun = time.perf_counter()
+        now[0], summary = dispatch(program, now[0], data, jnp.int32(rounds))
+        jax.block_until_ready(summary)
+        return 1e3 * (time.perf_counter() - begun) / (rounds * batch)
+
+    run(1)
+    return run
+
+
+def optunas(dimensions, num):
+    """Return what runs rounds of one, and tells milliseconds a trial."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = ROSENBROCK.space(dimensions)
+    ranges = {n: optuna.distributions.FloatDistribution(d.low, d.high) for n, d in space.items()}
+    unit, values = known_trials(dimensions, num)
+    study = optuna.create_study(sampler=optuna.samplers.GPSampler(seed=SEED))
+    for row, value in zip(unit.astype(np.float64), values, strict=True):
+        params = {n: d.low + u * (d.high - d.low) for (n, d), u in zip(ranges.items(), row, strict=True)}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=ranges, value=float(value)))
+    function = jax.jit(ROSENBROCK.function)
+
+    def run(rounds=ROUNDS):
+        begun = time.perf_counter()
+        for _ in range(rounds):
+            trial = study.ask(ranges)
+            study.tell(trial, float(function(np.array([trial.params[n] for n in space], np.float32))))
+        return 1e3 * (time.perf_counter() - begun) / rounds
+
+    run(1)
+    return run
+
+
+def compare(dimensions, num, turns):
+    """Return a row of the table."""
+    contenders = {
+        "one": ours(dimensions, num, 1),
+        "batch": ours(dimensions, num, 32),
+        "optuna": optunas(dimensions, num),
+    }
+    times = take_turns(turns, contenders)
+    one, batch = (np.median(times["optuna"] / times[name]) for name in ("one", "batch"))
+    shown = (f"{np.median(times[name]):.3g}" for name in ("optuna", "one", "batch"))
+    return dimensions, num, *shown, f"{one:.1f}", f"{batch:.0f}"
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dimensions", type=int, nargs="+", default=[6, 20])
+    parser.add_argument("--known", type=int, nargs="+", default=[50, 200, 500, 1000])
+    parser.add_argument("--turns", type=int, default=5)
+    options = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in THREADS.items()):  # read when jax and torch are imported
+        sys.exit(subprocess.call([sys.executable, "-m", "benchmarks.suggest", *sys.argv[1:]], env=os.environ | THREADS))
+    print(machine("optuna", "torch"), flush=True)
+    if absent := missing("optuna", "torch"):
+        print(f"skipped, not installed: {' '.join(absent)}")
+        return
+    rows = [compare(d, n, options.turns) for d in options.dimensions for n in options.known]
+    head = ["D", "known", "Optuna GP, ms", "jaxhpt one by one, ms", "jaxhpt 32 at once, ms a trial"]
+    table([*head, "times as fast, one by one", "times as fast, 32 at once"], rows)
+
+
+if __name__ == "__main__":
+    main()
