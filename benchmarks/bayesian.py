@@ -1,13 +1,17 @@
-"""Quality of Bayesian optimisation beside Optuna's samplers, at equal trials.
+"""Quality of Bayesian optimisation beside Optuna's samplers, BoTorch, hyperoptax and published results.
 
-Run: python -m benchmarks.bayesian [--seeds 20] [--peer-seeds 10] [--parts batch sequential] [--functions branin ...]
-         [--processes 2]
+Run: python -m benchmarks.bayesian [--parts batch sequential real lcbench hyperoptax] [--contenders bayesian tpe ...]
+         [--problems branin lcbench:3945 ...] [--seeds 20] [--peer-seeds 10] [--slow-seeds 3] [--regret-seeds 30]
+         [--processes 2] [--data DIR]
 
-Standard functions whose optimum is moved by up to a fifth of the range in every dimension, differently for each seed
-(Branin and Hartmann-6 stay where they are), the same for all contenders. Part batch: 512 trials in batches of 32, each
-batch proposed before any of it is told. Part sequential: 100 trials, one at a time. What counts is the best value.
-Optuna: TPE with multivariate=False and CMA-ES with a population of 32 in batches, those and the GP sampler one by one.
-Times are of whole searches, compilation left out. The same seeds give the same values.
+Part batch: 512 trials of a standard function in batches of 32, each batch proposed before any of it is told.
+Part sequential: 100 trials, one at a time. Part real: the same on LCBench's surrogate and on tables of real trainings.
+What counts is the best value. The optimum of a standard function is moved by up to a fifth of the range in every
+dimension, differently for each seed (Branin and Hartmann-6 stay where they are), the same for all contenders.
+Part lcbench: regret on one task after 125 full trainings, beside published figures. Part hyperoptax: its own benchmark.
+Optuna: TPE with multivariate=False, CMA-ES with a population of 32, the GP sampler. BoTorch: its default process and
+log expected improvement, of few seeds as it takes minutes. Times are of whole searches, compilation left out. The same
+seeds give the same values.
 """
 
 import argparse
@@ -15,59 +19,81 @@ import functools
 import multiprocessing
 import os
 import time
+import warnings
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import wilcoxon
 
 import jaxhpt
-from benchmarks.common import THREADS, assemble, machine, missing, table
+from benchmarks import beside_hyperoptax, problems
+from benchmarks.common import THREADS, assemble, data_option, machine, missing, table
 from jaxhpt.loop import begin, dispatch
 
-FUNCTIONS = {  # dimensions, whether the optimum is moved
-    "branin": (2, False),
-    "hartmann6": (6, False),
-    "ackley": (10, True),
-    "levy": (6, True),
-    "rosenbrock": (8, True),
+
+class Part(NamedTuple):
+    """A comparison: trials, trials of a batch, what runs, and the families of problems."""
+
+    trials: int
+    batch: int
+    contenders: tuple
+    families: tuple
+
+
+PARTS = {
+    "batch": Part(512, 32, ("bayesian", "our_tpe", "tpe", "cma_es"), ("standard",)),
+    "sequential": Part(100, 1, ("bayesian", "our_tpe", "tpe", "cma_es", "gp", "botorch"), ("standard",)),
+    "real": Part(100, 1, ("bayesian", "our_tpe", "tpe", "cma_es", "gp"), ("lcbench", "tables")),
+    "lcbench": Part(125, 1, ("bayesian", "our_tpe", "random"), ("lcbench",)),
+    "hyperoptax": Part(50, 1, (), ()),
 }
-PARTS = {"batch": (512, 32), "sequential": (100, 1)}  # trials, batch
-PEERS = {"batch": ("tpe", "cma_es"), "sequential": ("tpe", "cma_es", "gp")}
-SHIFT = 0.2  # of the range, at most
+OURS = {"bayesian": jaxhpt.Bayesian(), "our_tpe": jaxhpt.TPE(), "random": jaxhpt.Random()}
+NEEDS = {"tpe": ("optuna",), "cma_es": ("optuna", "cmaes"), "gp": ("optuna", "torch"), "botorch": ("botorch",)}
+LABELS = (
+    {name: f"jaxhpt {name.removeprefix('our_')}" for name in OURS}
+    | {name: f"optuna {name}" for name in NEEDS}
+    | {"botorch": "botorch"}
+)
+PROTOTYPE = {"hartmann6": -3.322, "ackley": 3.35, "levy": 0.0053, "rosenbrock": 8.2}  # medians of part batch
+PUBLISHED = "lcbench:167168"
+LEAST, MOST = 0.1062, 0.8294  # error, where its regret is 0 and 1
 ALL = jnp.int32(2**20)  # events; more than there are
 
 
-def shift(name, seed):
-    """Return where the optimum goes, in units of the range: f32[D]."""
-    dimensions, moved = FUNCTIONS[name]
-    rng = np.random.default_rng(1000 + seed)
-    return rng.uniform(-SHIFT, SHIFT, dimensions).astype(np.float32) * moved
-
-
-def evaluated(name):
-    """Return a function of a point and a shift: f32[D], f32[D] -> f32[]."""
-    kind, (dimensions, _) = getattr(jaxhpt.problems, name), FUNCTIONS[name]
-    width = np.broadcast_to(np.float32(kind.high) - np.float32(kind.low), dimensions)
-    return lambda x, moved: kind.function(x - moved * width)
-
-
-def ours(name, algorithm, part, seeds):
+def ours(problem, name, part, seeds):
     """Let jaxhpt minimise: the best values f64[S], and the median seconds of a search."""
-    dimensions, (trials, batch) = FUNCTIONS[name][0], PARTS[part]
-    function = evaluated(name)
     task = jaxhpt.Task(
         init=lambda key, h: jnp.zeros(()), step=lambda state, rows, h, key: state, steps=1,
-        evaluate=lambda state, moved, h: {"loss": function(jnp.stack([h[f"x{i}"] for i in range(dimensions)]), moved)},
-        valid_data=jnp.zeros(dimensions),
+        evaluate=lambda state, moved, h: {"loss": problem.function(h, jax.tree.map(lambda a: a[0], moved))},
+        valid_data=_one_row(problem.moved(0)),
     )  # fmt: skip
-    space = getattr(jaxhpt.problems, name).space(dimensions)
-    program, data = assemble(task, space, algorithm, trials, batch)
+    program, data = assemble(task, problem.space, OURS[name], part.trials, part.batch)
     dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
     best, seconds = [], []
     for seed in range(seeds):
+        moved = _one_row(problem.moved(seed))
         carry, began = begin(program, jax.random.key(seed)), time.perf_counter()
-        carry, _ = dispatch(program, carry, data._replace(valid=jnp.asarray(shift(name, seed))), ALL)
+        carry, _ = dispatch(program, carry, data._replace(valid=moved), ALL)
         best.append(float(jnp.min(carry.history.metrics[:, 0])))
+        seconds.append(time.perf_counter() - began)
+    return np.array(best), np.median(seconds)
+
+
+def _one_row(moved):
+    """Give arrays the leading axis that data of a task has."""
+    return jax.tree.map(lambda a: jnp.asarray(a)[None], moved)
+
+
+def peers(problem, name, part, seeds):
+    """Let another package minimise: as `ours`."""
+    search = botorch_search if name == "botorch" else functools.partial(optuna_search, kind=name)
+    function, best, seconds = jax.jit(problem.function), [], []
+    for seed in range(seeds):
+        moved = jax.tree.map(jnp.asarray, problem.moved(seed))
+        began = time.perf_counter()
+        best.append(search(problem, lambda h, moved=moved: float(function(h, moved)), part=part, seed=seed))
         seconds.append(time.perf_counter() - began)
     return np.array(best), np.median(seconds)
 
@@ -83,58 +109,108 @@ def sampler(kind, seed):
     return optuna.samplers.CmaEsSampler(seed=seed, popsize=32)
 
 
-def optuna_search(name, kind, part, seeds):
-    """Let Optuna minimise: as `ours`."""
+def optuna_search(problem, value, part, seed, kind):
+    """Let Optuna minimise `value`: the best."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    function, (trials, batch) = jax.jit(evaluated(name)), PARTS[part]
-    space = getattr(jaxhpt.problems, name).space(FUNCTIONS[name][0])
-    ranges = {n: optuna.distributions.FloatDistribution(d.low, d.high) for n, d in space.items()}
-    best, seconds = [], []
-    for seed in range(seeds):
-        study, began, moved = optuna.create_study(sampler=sampler(kind, seed)), time.perf_counter(), shift(name, seed)
-        for _ in range(trials // batch):
-            asked = [study.ask(ranges) for _ in range(batch)]
-            for trial in asked:
-                x = np.array([trial.params[n] for n in space], np.float32)
-                study.tell(trial, float(function(x, moved)))
-        best.append(study.best_value)
-        seconds.append(time.perf_counter() - began)
-    return np.array(best), np.median(seconds)
+    study, ranges = optuna.create_study(sampler=sampler(kind, seed)), problem.distributions()
+    dtypes = {n: d.dtype for n, d in zip(problem.space.names, problem.space.dimensions, strict=True)}
+    for _ in range(part.trials // part.batch):
+        asked = [study.ask(ranges) for _ in range(part.batch)]
+        for trial in asked:
+            study.tell(trial, value({n: dtype(trial.params[n]) for n, dtype in dtypes.items()}))
+    return study.best_value
 
 
-def contenders(part):
-    """Return what runs: name -> (function, seconds) by seeds."""
-    peers = {f"optuna {k}": functools.partial(optuna_search, kind=k) for k in PEERS[part]}
-    return {"jaxhpt bayesian": functools.partial(ours, algorithm=jaxhpt.Bayesian()), **peers}
+def botorch_search(problem, value, part, seed):
+    """Let BoTorch minimise `value`, one at a time, after as many Sobol points as we take: the best."""
+    import torch
+
+    warnings.simplefilter("ignore")  # of the process, about the scale of its own data
+    torch.manual_seed(seed)
+    dimensions = problem.space.num_dimensions
+    sobol = torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=seed)
+    unit, decode = sobol.draw(max(8, min(2 * dimensions, 64)), dtype=torch.double), jax.jit(problem.space.decode)
+    values = [value(decode(row.numpy().astype(np.float32))) for row in unit]
+    while len(values) < part.trials:
+        row = _most_promising(unit, torch.tensor(values, dtype=torch.double)[:, None])
+        unit = torch.cat([unit, row])
+        values.append(value(decode(row[0].numpy().astype(np.float32))))
+    return min(values)
+
+
+def _most_promising(unit, values):
+    """Fit BoTorch's default process, and return where log expected improvement is largest: [1, D]."""
+    import torch
+    from botorch.acquisition import LogExpectedImprovement
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import SingleTaskGP
+    from botorch.models.transforms import Standardize
+    from botorch.optim import optimize_acqf
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    model = SingleTaskGP(unit, -values, outcome_transform=Standardize(m=1))
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    bounds = torch.stack([torch.zeros_like(unit[0]), torch.ones_like(unit[0])])
+    improvement = LogExpectedImprovement(model, best_f=(-values).max())
+    return optimize_acqf(improvement, bounds, q=1, num_restarts=10, raw_samples=512)[0].detach()
 
 
 def measure(job):
-    """Run one contender on one function."""
-    part, name, contender, seeds = job
-    return contenders(part)[contender](name, part=part, seeds=seeds)
+    """Run one contender on one problem."""
+    part, name, contender, seeds, folder = job
+    return (ours if contender in OURS else peers)(problems.load(name, folder), contender, PARTS[part], seeds)
+
+
+def chosen(part, options):
+    """Return the contenders of a part that are wanted and installed."""
+    wanted = [c for c in PARTS[part].contenders if options.contenders is None or c in options.contenders]
+    for contender in wanted:
+        if absent := missing(*NEEDS.get(contender, ())):
+            print(f"{LABELS[contender]}: skipped, not installed: {' '.join(absent)}")
+    return [c for c in wanted if not missing(*NEEDS.get(c, ()))]
+
+
+def present(part, options):
+    """Return the problems of a part that are wanted and have data."""
+    names = [n for family in PARTS[part].families for n in problems.FAMILIES[family]]
+    wanted = [n for n in names if options.problems is None or n in options.problems]
+    absent = [n for n in wanted if problems.load(n, options.data) is None]
+    if absent:
+        print(f"skipped, no data in {options.data}: {' '.join(absent)}")
+    return [n for n in wanted if n not in absent]
+
+
+def seeds_of(contender, options):
+    """Return how many seeds a contender gets."""
+    if contender in OURS:
+        return options.seeds
+    return options.slow_seeds if contender == "botorch" else options.peer_seeds
 
 
 def compare(part, options, pool):
-    """Print medians, quartiles and mean ranks."""
-    names = list(contenders(part))
-    jobs = [
-        (part, f, n, options.peer_seeds if "optuna" in n else options.seeds) for f in options.functions for n in names
-    ]
-    found = dict(zip(((j[1], j[2]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
-    rows, ranks = [], []
-    for function in options.functions:
-        medians = np.array([np.median(found[function, n][0]) for n in names])
-        ranks.append([1 + np.sum(medians < m) for m in medians])
-        rows.append((function, *(_cell(*found[function, n]) for n in names)))
-    rows.append(("mean rank", *(f"{r:.2f}" for r in np.mean(ranks, axis=0))))
-    trials, batch = PARTS[part]
-    print(
-        f"\n{trials} trials in batches of {batch}: median [quartiles] of the best value, seconds of a search;", end=" "
-    )
-    print(f"{options.seeds} seeds of jaxhpt, {options.peer_seeds} of the others", flush=True)
-    table(["function", *names], rows)
+    """Print medians, quartiles and mean ranks, and what is claimed of them."""
+    names, tasks = chosen(part, options), present(part, options)
+    if not names or not tasks:
+        return
+    jobs = [(part, task, n, seeds_of(n, options), options.data) for task in tasks for n in names]
+    runs = dict(zip(((j[1], j[2]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
+    trials, batch, *_ = PARTS[part]
+    seeds = ", ".join(f"{seeds_of(n, options)} of {LABELS[n]}" for n in names)
+    print(f"\nPart {part}, {trials} trials in batches of {batch}: median [quartiles] of the best value,", end=" ")
+    print(f"seconds of a search; seeds: {seeds}", flush=True)
+    rows = [(task, *(_cell(*runs[task, n]) for n in names)) for task in tasks]
+    ranks = np.mean([_ranks([runs[task, n][0] for n in names]) for task in tasks], axis=0)
+    table(["problem", *(LABELS[n] for n in names)], [*rows, ("mean rank", *(f"{r:.2f}" for r in ranks))])
+    if "bayesian" in names:
+        found = {task: {n: runs[task, n][0] for n in names} for task in tasks}
+        beside_prototype(found) if part == "batch" else within_reach(found)
+
+
+def _ranks(bests):
+    medians = np.array([np.median(best) for best in bests])
+    return [1 + np.sum(medians < m) for m in medians]
 
 
 def _cell(best, seconds):
@@ -142,23 +218,72 @@ def _cell(best, seconds):
     return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
 
 
+def beside_prototype(found):
+    """Print whether our seeds are worse than the median that an earlier prototype reached."""
+    for task, reference in PROTOTYPE.items():
+        if task in found:
+            over = found[task]["bayesian"] - reference
+            p = wilcoxon(over, alternative="greater").pvalue if over.any() else 1.0
+            print(f"{task}: worse than the prototype's median, {reference}: p = {p:.3g}", flush=True)
+
+
+def within_reach(found):
+    """Print where our median is above that of the best peer by more than that peer's inter-quartile range."""
+    beyond = []
+    for task, bests in found.items():
+        quartiles = {n: np.quantile(best, [0.25, 0.5, 0.75]) for n, best in bests.items() if n not in OURS}
+        if not quartiles:
+            return
+        peer = min(quartiles, key=lambda n, q=quartiles: q[n][1])
+        (low, middle, high), median = quartiles[peer], np.median(bests["bayesian"])
+        if median > middle + high - low:
+            beyond.append(f"{task} ({median:.4g}; {LABELS[peer]} {middle:.4g} + {high - low:.3g})")
+    print(f"within the best peer's median + its inter-quartile range: {len(found) - len(beyond)} of {len(found)}")
+    print(f"not on: {', '.join(beyond) or '-'}", flush=True)
+
+
+def regret(part, options, pool):
+    """Print the normalised regret on the task of the published figures."""
+    names = chosen(part, options)
+    if problems.load(PUBLISHED, options.data) is None:
+        print(f"part {part}: skipped, no data in {options.data}")
+        return
+    runs = pool.map(measure, [(part, PUBLISHED, n, options.regret_seeds, options.data) for n in names], chunksize=1)
+    print(f"\nPart {part}, {PUBLISHED}: normalised regret after {PARTS[part].trials} full trainings,", end=" ")
+    print(f"one at a time, {options.regret_seeds} seeds; published: Random .1214, SMAC .0125", flush=True)
+    rows = []
+    for name, (best, seconds) in zip(names, runs, strict=True):
+        regrets = (best - LEAST) / (MOST - LEAST)
+        error = regrets.std(ddof=1) / len(regrets) ** 0.5
+        rows.append(
+            (LABELS[name], *(f"{v:.4f}" for v in (regrets.mean(), error, np.median(regrets))), f"{seconds:.2f}")
+        )
+    table(["", "mean", "standard error", "median", "seconds of a search"], rows)
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, seeds in (("seeds", 20), ("peer-seeds", 10), ("slow-seeds", 3), ("regret-seeds", 30)):
+        parser.add_argument(f"--{name}", type=int, default=seeds)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--contenders", nargs="+", choices=LABELS, metavar="NAME", help=" ".join(LABELS))
+    known = [name for names in problems.FAMILIES.values() for name in names]
+    parser.add_argument("--problems", nargs="+", choices=known, metavar="NAME", help=" ".join(known))
+    parser.add_argument("--processes", type=int, default=2)
+    data_option(parser)
+    return parser.parse_args()
+
+
 def main():
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--peer-seeds", type=int, default=10)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--functions", nargs="+", choices=FUNCTIONS, default=list(FUNCTIONS))
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    print(machine("optuna", "cmaes", "torch"), flush=True)
-    if absent := missing("optuna", "cmaes", "torch"):
-        print(f"skipped, not installed: {' '.join(absent)}")
-        return
+    options = parse()
+    print(machine("optuna", "cmaes", "torch", "botorch", "hyperoptax"), flush=True)
     os.environ.update(THREADS)  # for the processes that are started next: one thread each
+    others = {"lcbench": regret, "hyperoptax": beside_hyperoptax.compare}
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for part in options.parts:
-            compare(part, options, pool)
+            others.get(part, compare)(part, options, pool)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import os
+import pathlib
 import platform
 import time
 
@@ -88,6 +89,12 @@ def assemble(task, space, algorithm, trials, lanes, prior=0):
     pool, data = _pool(task, Space.of(space), trials, lanes, "auto", RunToEnd())
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
     return Program(pool, algorithm, RunToEnd()), data
+
+
+def data_option(parser):
+    """Add --data, the folder of real tasks: by default JAXHPT_DATA, else ../shared/data."""
+    default = os.environ.get("JAXHPT_DATA", pathlib.Path(__file__).parent.parent.parent / "shared" / "data")
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(default))
 
 
 def missing(*modules):

@@ -14,15 +14,13 @@ import argparse
 import dataclasses
 import functools
 import json
-import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import assemble, machine, table
+from benchmarks.common import assemble, data_option, machine, table
 from jaxhpt.loop import begin, dispatch
 
 TASKS = {
@@ -123,8 +121,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--mean", action="store_true", help="no noise: a trial sees the mean of its setting")
-    default = os.environ.get("JAXHPT_DATA", pathlib.Path(__file__).parent.parent.parent / "shared" / "data")
-    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(default))
+    data_option(parser)
     options = parser.parse_args()
     print(machine(), flush=True)
     compare(options)

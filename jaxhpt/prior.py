@@ -57,7 +57,7 @@ def _rows(part: Any, space: Space, columns: Columns) -> list[tuple[np.ndarray, n
     if isinstance(part, Result):
         useful = [t for t in part.trials if Status[t.status.upper()] in USEFUL]
         if part.space == space:  # the very same bits, and faster
-            return [(part.history.unit[t.id], _scores(t.metrics, columns)) for t in useful]
+            return [(np.asarray(part.history.unit[t.id]), _scores(t.metrics, columns)) for t in useful]
         part = [(t.hparams, t.metrics) for t in useful]
     rows, reasons = [], []
     for setting, value in part:

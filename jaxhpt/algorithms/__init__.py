@@ -9,6 +9,7 @@ from jaxhpt.algorithms.grid import Grid
 from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.random_search import Random
+from jaxhpt.algorithms.tpe import TPE
 
 ALGORITHMS: dict[str, type] = {
     "bayesian": Bayesian,
@@ -19,6 +20,7 @@ ALGORITHMS: dict[str, type] = {
     "nsga2": NSGA2,
     "quasi_random": QuasiRandom,
     "random": Random,
+    "tpe": TPE,
 }
 DEFAULT_ALGORITHM = "quasi_random"
 
@@ -27,6 +29,7 @@ __all__ = [
     "CMAES",
     "DEFAULT_ALGORITHM",
     "NSGA2",
+    "TPE",
     "Algorithm",
     "Bayesian",
     "DifferentialEvolution",

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
-from jaxhpt.algorithms.evidence import Evidence, best_first, num_outputs
+from jaxhpt.algorithms.evidence import Evidence, best_first, designed, enough, num_outputs
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
@@ -33,7 +33,6 @@ from jaxhpt.typing import Array, Key
 
 ACQUISITIONS = ("bounds", "log_ei")
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
-ENOUGH = 3  # trials that a model needs
 STARTS = 10  # best trials that local candidates begin at
 APART = 0.3  # share of the candidates that each refinement may begin at
 MOVES = 10  # of a refinement
@@ -145,9 +144,7 @@ class Bayesian(Endless):
     ) -> tuple[Proposals, BayesianState]:
         """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
         index = state.asked + jnp.arange(num, dtype=jnp.int32)
-        usual = max(8, min(2 * problem.num_dimensions, 64))
-        few = jnp.sum(state.best < problem.capacity) < ENOUGH
-        fresh = few | (index < (self.initial or usual))
+        fresh = designed(index, state.best, self.initial, problem)
         used = jnp.arange(num) < count
 
         def search() -> tuple[Array, BayesianState]:
@@ -175,8 +172,8 @@ class Bayesian(Endless):
         def model() -> Array:
             return sized(self.limit, history, problem, state.best, score)
 
-        few = jnp.sum(state.best < problem.capacity) < ENOUGH
-        return jax.lax.cond(few, lambda: jnp.zeros(unit.shape[0], jnp.float32), model)
+        none = jnp.zeros(unit.shape[0], jnp.float32)
+        return jax.lax.cond(enough(state.best, problem), model, lambda: none)
 
     def _search(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array

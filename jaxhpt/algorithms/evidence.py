@@ -18,6 +18,8 @@ from jaxhpt.surrogates.features import embed
 from jaxhpt.surrogates.outcomes import slack, standardised
 from jaxhpt.typing import Array
 
+ENOUGH = 3  # trials that a model needs
+
 
 class Evidence(NamedTuple):
     """Rows of a model, those that have ended first.
@@ -42,6 +44,24 @@ class Evidence(NamedTuple):
 def num_outputs(problem: Problem) -> int:
     """Return J: objectives and constraints."""
     return len(problem.objectives) + len(problem.columns.constraints)
+
+
+def designed(index: Array, best: Array, initial: int | None, problem: Problem) -> Array:
+    """Tell which proposals are of the initial design: the first ones, and all while a model knows too few trials.
+
+    Args:
+      index: i32[Q] places in the order of all proposals.
+      best: i32[B] rows, best first; C for none.
+      initial: static; size of the design; None is 2 D, from 8 to 64.
+      problem: static.
+    """
+    usual = max(8, min(2 * problem.num_dimensions, 64))
+    return (index < (initial or usual)) | ~enough(best, problem)
+
+
+def enough(best: Array, problem: Problem) -> Array:
+    """Tell whether there are trials enough for a model: bool[]."""
+    return jnp.sum(best < problem.capacity) >= ENOUGH
 
 
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:

@@ -1,0 +1,164 @@
+"""What searches are compared on: standard functions, LCBench's surrogate, and tables of real trainings.
+
+LCBench: the error of a network after 52 epochs, by the YAHPO Gym surrogate, on the 17 tasks that are for development.
+Tables: the mean over the seeds of a setting, so that the same setting always has the same value. What is read from
+files is arrays, handed to the function, so all tasks of a kind share one compiled program.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxhpt
+from benchmarks import tabular
+
+STANDARD = {  # dimensions, whether the optimum is moved
+    "branin": (2, False),
+    "hartmann6": (6, False),
+    "ackley": (10, True),
+    "levy": (6, True),
+    "rosenbrock": (8, True),
+}
+INSTANCES = (
+    "3945", "34539", "126026", "146212", "167149", "167161", "167168", "167184", "167190", "167201", "168330", "168868",
+    "168910", "189862", "189866", "189905", "189908",
+)  # fmt: skip
+FAMILIES = {
+    "standard": tuple(STANDARD),
+    "lcbench": tuple(f"lcbench:{task}" for task in INSTANCES),
+    "tables": tuple(f"{family}:{task}" for family, tasks in tabular.TASKS.items() for task in tasks),
+}
+SHIFT = 0.2  # of the range, at most
+EPOCH = 52
+INPUTS = ("epoch", "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout")
+ACCURACY = 1  # place of val_accuracy among the surrogate's outputs
+TINY = 1e-5  # of its batch norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is minimised.
+
+    Attributes:
+      name: of a standard function, or "family:task".
+      space: where.
+      function: (hparams, moved) -> f32[]; it runs inside jit.
+      moved: a seed -> what the function wants beside the setting: where its optimum went, or arrays from a file.
+    """
+
+    name: str
+    space: jaxhpt.Space
+    function: Callable
+    moved: Callable
+
+    def distributions(self):
+        """Return the space as Optuna sees it; a choice is its index, which it takes as a name without order."""
+        return {
+            name: _distribution(dimension)
+            for name, dimension in zip(self.space.names, self.space.dimensions, strict=True)
+        }
+
+
+def _distribution(dimension):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(dimension, jaxhpt.Choice):
+        return CategoricalDistribution(tuple(range(dimension.levels)))
+    kind = IntDistribution if isinstance(dimension, jaxhpt.Int) else FloatDistribution
+    return kind(dimension.low, dimension.high, log=dimension.log)
+
+
+@functools.cache
+def load(name, folder):
+    """Return the problem of a name of FAMILIES; None where its data is absent."""
+    if name in STANDARD:
+        return _standard(name)
+    family, task = name.split(":")
+    return _lcbench(folder / "yahpo_lcbench", task) if family == "lcbench" else _tabled(folder / family, task)
+
+
+def _standard(name):
+    dimensions, moves = STANDARD[name]
+    kind = getattr(jaxhpt.problems, name)
+    width = np.broadcast_to(np.float32(kind.high) - np.float32(kind.low), dimensions)
+
+    def function(hparams, moved):
+        return kind.function(jnp.stack([hparams[f"x{i}"] for i in range(dimensions)]) - moved * width)
+
+    def moved(seed):
+        rng = np.random.default_rng(1000 + seed)
+        return rng.uniform(-SHIFT, SHIFT, dimensions).astype(np.float32) * moves
+
+    return Problem(name, jaxhpt.Space.of(kind.space(dimensions)), function, moved)
+
+
+def _tabled(folder, task):
+    tabled = tabular.load(folder, task)
+    if tabled is None:
+        return None
+    means = tabled.losses.mean(axis=-1, dtype=np.float64).astype(np.float32)
+    names = tuple(tabled.space)
+
+    def function(hparams, losses):
+        return losses[tuple(hparams[name] for name in names)]
+
+    return Problem(f"{folder.name}:{task}", jaxhpt.Space.of(tabled.space), function, lambda seed: means)
+
+
+def _lcbench(folder, task):
+    if not (folder / "weights.npz").is_file():
+        return None
+    weights, space = _surrogate(folder)
+    row = json.loads((folder / "encoding.json").read_text())["OpenML_task_id"][task]
+    given = {**weights, "task": weights["embds_fct.0.weight"][row]}
+    return Problem(f"lcbench:{task}", space, _error, lambda seed: given)
+
+
+@functools.cache
+def _surrogate(folder):
+    """Read what all tasks share: the weights and the space."""
+    with np.load(folder / "weights.npz") as arrays:
+        weights = {name: arrays[name] for name in arrays.files}
+    if not np.isin([*weights["cont_in"][:, 0], weights["y_out"][ACCURACY, 0]], (0, 1)).all():
+        raise ValueError(f"{folder}: a transform that is neither the identity nor a logarithm")
+    about = json.loads((folder / "config_space.json").read_text())["hyperparameters"]
+    dimensions = {h["name"]: _ranged(h) for h in about if h["name"] in INPUTS and h["name"] != "epoch"}
+    return weights, jaxhpt.Space.of(dimensions)
+
+
+def _ranged(about):
+    kind = jaxhpt.Int if about["type"] == "uniform_int" else jaxhpt.Float
+    return kind(about["lower"], about["upper"], log=about["log"])
+
+
+def _error(hparams, weights):
+    """Return 1 - accuracy on validation data after the last epoch, by the surrogate: f32[]."""
+    numbers = jnp.stack([jnp.float32(EPOCH if name == "epoch" else hparams[name]) for name in INPUTS])
+    kind, shift, mean, deviation = weights["cont_in"].T.astype(jnp.float32)
+    numbers = (jnp.where(kind == 1, jnp.log(numbers + shift), numbers) - mean) / deviation
+    x = _linear(jnp.concatenate([weights["task"], numbers]), weights, "first_layer")
+    for i in range(sum(name.endswith("linear0.weight") for name in weights)):
+        x = x + _block(x, weights, f"layers.{i}")
+    out = _linear(jax.nn.relu(_norm(x, weights, "last_normalization")), weights, "head")[ACCURACY]
+    kind, shift, scale, low = weights["y_out"][ACCURACY].astype(jnp.float32)
+    value = jax.nn.sigmoid(out) * scale + low
+    return 1.0 - jnp.where(kind == 1, jnp.exp(value) - shift, value) / 100.0
+
+
+def _block(x, weights, name):
+    gated, gate = jnp.split(_linear(_norm(x, weights, f"{name}.norm"), weights, f"{name}.linear0"), 2)
+    return _linear(gated * jax.nn.relu(gate), weights, f"{name}.linear1")
+
+
+def _linear(x, weights, name):
+    return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
+
+
+def _norm(x, weights, name):
+    mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+    return (x - mean) / jnp.sqrt(variance + TINY) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
