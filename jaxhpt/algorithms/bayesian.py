@@ -38,6 +38,7 @@ APART = 0.3  # share of the candidates that each refinement may begin at
 MOVES = 10  # of a refinement
 SHORTLIST = 512
 TAKEN = 1e6  # what a setting that was tried before costs
+SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
 class BayesianState(NamedTuple):
@@ -198,7 +199,7 @@ class Bayesian(Endless):
         self, key: Key, best: Array, known: Surrogate, history: History, problem: Problem, num: int
     ) -> _Shortlist:
         """Ask the model everywhere and around the best, follow the gradient from the most promising, keep the best."""
-        k = jax.random.split(key, 4)
+        k = jax.random.split(key, 5)
         space, theta = problem.space, known.models.theta
         scale = jnp.exp(theta[0, : problem.num_dimensions])
         half = self.candidates // 2
@@ -219,14 +220,15 @@ class Bayesian(Endless):
         kept = _promising(score, min(max(SHORTLIST, 2 * num) - self.refined, self.candidates))
         found = _joined(believe(known, better, problem), _taken(there, kept))
         unit = jnp.concatenate([better, pool[kept]])
-        again = columns.seen(history, unit) | repeats(fingerprint(unit))
+        again = (
+            columns.seen(history, unit) | repeats(fingerprint(unit)) | (found.variance[0] < _between(k[4], (), SURE))
+        )
         covariance = each(_covariance, known.models, found)
         return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.least, known.nadir)
 
     def _tastes(self, key: Key, objectives: int, num: int) -> Taste:
         """Draw what each of `num` picks is after."""
-        low, high = (math.log(b) for b in self.boldness)
-        boldness = jnp.exp(low + uniforms(key, (num,)) * (high - low))
+        boldness = _between(key, (num,), self.boldness)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
@@ -247,6 +249,12 @@ class Bayesian(Endless):
             return self._score(mean[:, None], deviation[:, None], taste, found.least, found.nadir)[0]
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
+
+
+def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float]) -> Array:
+    """Draw from a range, evenly by logarithm."""
+    low, high = map(math.log, ends)
+    return jnp.exp(low + uniforms(key, shape) * (high - low))
 
 
 def _filled(rows: Array, none: int) -> Array:
