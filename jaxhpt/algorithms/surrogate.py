@@ -51,7 +51,7 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
       best: i32[B] rows, best first; C for none.
       use: Evidence -> a pytree of the same shapes for every size.
     """
-    sizes = [min(SMALLEST, limit)]
+    sizes = [min(SMALLEST, limit, max(16, 1 << (problem.capacity - 1).bit_length()))]
     while sizes[-1] < min(limit, problem.capacity):
         sizes.append(2 * sizes[-1])
 
