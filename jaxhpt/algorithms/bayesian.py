@@ -31,7 +31,7 @@ from jaxhpt.surrogates.acquisition import Taste
 from jaxhpt.surrogates.fit import start
 from jaxhpt.typing import Array, Key
 
-ACQUISITIONS = ("bounds", "log_ei")
+ACQUISITIONS = ("bounds", "log_ei", "log_ei_per_step", "thompson")
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
 STARTS = 10  # best trials that local candidates begin at
 APART = 0.3  # share of the candidates that each refinement may begin at
@@ -76,8 +76,9 @@ class Bayesian(Endless):
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
-      acquisition: "bounds", lower bounds from careful to bold; or "log_ei", the logarithm of expected improvement,
-        for one objective.
+      acquisition: "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what
+        is believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
+        trials differ in length; "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
@@ -87,7 +88,7 @@ class Bayesian(Endless):
 
     Raises:
       ValueError: a value out of its range or an unknown name; at the start of a search, several objectives for
-        "log_ei".
+        "log_ei" or "log_ei_per_step".
 
     Example:
       >>> import jaxhpt
@@ -125,10 +126,10 @@ class Bayesian(Endless):
 
     def init(self, key: Key, problem: Problem) -> BayesianState:
         """Start without a model."""
-        several = len(problem.objectives) > 1 and self.acquisition == "log_ei"
-        require(not several, "acquisition", self.acquisition, "'bounds' for several objectives")
+        several = len(problem.objectives) > 1 and self.acquisition.startswith("log_ei")
+        require(not several, "acquisition", self.acquisition, "'bounds' or 'thompson' for several objectives")
         zero = jnp.zeros((), jnp.int32)
-        theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem), 1))
+        theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem, self._costs), 1))
         return BayesianState(
             key, zero + problem.prior, jnp.full(self.limit // 2, problem.capacity, jnp.int32), theta, zero
         )
@@ -171,10 +172,14 @@ class Bayesian(Endless):
             return acquisition.constrained_improvement(mean, deviation, known.least)
 
         def model() -> Array:
-            return sized(self.limit, history, problem, state.best, score)
+            return sized(self.limit, history, problem, state.best, score, self._costs)
 
         none = jnp.zeros(unit.shape[0], jnp.float32)
         return jax.lax.cond(enough(state.best, problem), model, lambda: none)
+
+    @property
+    def _costs(self) -> bool:
+        return self.acquisition == "log_ei_per_step"
 
     def _search(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
@@ -191,7 +196,7 @@ class Bayesian(Endless):
             found = self._shortlist(shortlist_key, best, known, history, problem, num)
             return theta, jnp.where(fresh, ended, state.fitted), found
 
-        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
+        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist, self._costs)
         picked = self._pick(pick_key, found, num, count)
         return found.unit[picked], state._replace(theta=theta, fitted=fitted)
 
@@ -220,9 +225,8 @@ class Bayesian(Endless):
         kept = _promising(score, min(max(SHORTLIST, 2 * num) - self.refined, self.candidates))
         found = _joined(believe(known, better, problem), _taken(there, kept))
         unit = jnp.concatenate([better, pool[kept]])
-        again = (
-            columns.seen(history, unit) | repeats(fingerprint(unit)) | (found.variance[0] < _between(k[4], (), SURE))
-        )
+        sure = jnp.all(found.variance < _between(k[4], (), SURE), axis=0)
+        again = columns.seen(history, unit) | repeats(fingerprint(unit)) | sure
         covariance = each(_covariance, known.models, found)
         return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.least, known.nadir)
 
@@ -235,17 +239,23 @@ class Bayesian(Endless):
 
     def _score(self, mean: Array, deviation: Array, tastes: Taste, least: Array, nadir: Array) -> Array:
         """Score places for each of n tastes: f32[J, n or 1, P] -> f32[n, P]."""
-        if self.acquisition == "log_ei":
-            value = acquisition.constrained_improvement(mean, deviation, least)
+        if self.acquisition.startswith("log_ei"):
+            own = mean.shape[0] - self._costs
+            value = acquisition.constrained_improvement(mean[:own], deviation[:own], least)
+            value = value + mean[-1] if self._costs else value
             return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
         return acquisition.lower_bound(mean, deviation, tastes, nadir)
 
     def _pick(self, key: Key, found: _Shortlist, num: int, count: Array) -> Array:
         """Pick places of the shortlist: i32[Q]."""
         tastes = self._tastes(key, found.nadir.shape[0], num)
+        functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
 
         def score(i: Array, mean: Array, deviation: Array) -> Array:
             taste = jax.tree.map(lambda a: a[i][None], tastes)
+            if self.acquisition == "thompson":
+                draw = functions[:, i]
+                return acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], taste, found.nadir)[0]
             return self._score(mean[:, None], deviation[:, None], taste, found.least, found.nadir)[0]
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)

@@ -15,7 +15,7 @@ from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates.features import embed
-from jaxhpt.surrogates.outcomes import slack, standardised
+from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
       row: i32[N] row ids; C for none.
       unit: f32[N, D].
       x: f32[N, F] features.
-      y: f32[J, N] standardised objectives, then slacks of the constraints; 0 where not `known`.
+      y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `known`.
       known: bool[N] trials that have ended.
       mask: bool[N] these, and those that run.
     """
@@ -41,9 +41,9 @@ class Evidence(NamedTuple):
     mask: Array
 
 
-def num_outputs(problem: Problem) -> int:
-    """Return J: objectives and constraints."""
-    return len(problem.objectives) + len(problem.columns.constraints)
+def num_outputs(problem: Problem, costs: bool = False) -> int:
+    """Return J: objectives, constraints and, if wanted, the costs."""
+    return len(problem.objectives) + len(problem.columns.constraints) + costs
 
 
 def designed(index: Array, best: Array, initial: int | None, problem: Problem) -> Array:
@@ -94,8 +94,8 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     return jax.lax.cond(history.count > size, some, lambda: everything)
 
 
-def evidence(history: History, problem: Problem, rows: Array) -> Evidence:
-    """Read rows i32[N] of the history, C for none."""
+def evidence(history: History, problem: Problem, rows: Array, costs: bool = False) -> Evidence:
+    """Read rows i32[N] of the history, C for none; static `costs`: the steps of trials, too, as the last output."""
     there = rows < problem.capacity
     ended = there & (history.status[rows] >= Status.DONE)
     order = front(ended)
@@ -107,6 +107,8 @@ def evidence(history: History, problem: Problem, rows: Array) -> Evidence:
         column = columns.names.index(constraint.name)
         excess = constraint.excess(scores[:, column] * columns.signs[column])
         y.append(slack(jnp.where(jnp.isfinite(scores[:, column]), excess, jnp.inf), known))
+    if costs:
+        y.append(effort(history.steps[rows], known))
     return Evidence(rows, unit, embed(unit, problem.space), jnp.stack(y), known, rows < problem.capacity)
 
 
@@ -119,11 +121,10 @@ def best_first(history: History, problem: Problem, rows: Array, num: int) -> Arr
     return ordered(history, problem, rows, num)[:num]
 
 
-def incumbent(history: History, problem: Problem, seen: Evidence) -> Array:
-    """Return the standardised value of the best trial that keeps all constraints; +inf where there is none: f32[]."""
-    value = fitness(history, problem, seen.row)
-    good = seen.known & (value < INFEASIBLE)
-    return jnp.min(jnp.where(good, seen.y[0], jnp.inf))
+def incumbent(history: History, problem: Problem, seen: Evidence, value: Array) -> Array:
+    """Return the least of values f32[N] among the trials that keep all constraints; +inf where there is none: f32[]."""
+    good = seen.known & (fitness(history, problem, seen.row) < INFEASIBLE)
+    return jnp.min(jnp.where(good, value, jnp.inf))
 
 
 def nadir(problem: Problem, seen: Evidence) -> Array:
@@ -132,7 +133,7 @@ def nadir(problem: Problem, seen: Evidence) -> Array:
     y = seen.y[:num]
     if num == 1:
         return jnp.zeros(1, jnp.float32)
-    broken = jnp.sum(jnp.maximum(seen.y[num:], 0.0), axis=0)
+    broken = jnp.sum(jnp.maximum(seen.y[num : num_outputs(problem)], 0.0), axis=0)
     beaten = jnp.any(pareto.dominates(y.T, broken) & seen.known[:, None], axis=0)
     first = seen.known & ~beaten
     worst = jnp.max(jnp.where(first, y, -jnp.inf), axis=1)

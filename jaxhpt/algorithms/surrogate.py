@@ -1,6 +1,6 @@
 """The model behind Bayesian optimisation: a Gaussian process for each output, in the smallest size that holds the data.
 
-Outputs are the objectives, then the constraints; each has hyperparameters of its own.
+Outputs are the objectives, then the constraints, then the costs if wanted; each has hyperparameters of its own.
 """
 
 import functools
@@ -29,7 +29,7 @@ class Surrogate(NamedTuple):
     Attributes:
       seen: the rows learned from.
       models: one process an output, leaves [J, ...].
-      least: f32[] standardised value of the best feasible trial; +inf for none.
+      least: f32[] what is believed of the best feasible trial, noise taken off; +inf for none.
       nadir: f32[M] what a Pareto front should be better than.
     """
 
@@ -39,7 +39,9 @@ class Surrogate(NamedTuple):
     nadir: Array
 
 
-def sized(limit: int, history: History, problem: Problem, best: Array, use: Callable[[Evidence], Any]) -> Any:
+def sized(
+    limit: int, history: History, problem: Problem, best: Array, use: Callable[[Evidence], Any], costs: bool = False
+) -> Any:
     """Read the history in the smallest size that holds it, and use it.
 
     Each size is compiled: time grows with the cube of the size, not of the trials in it.
@@ -50,13 +52,14 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
       problem: static.
       best: i32[B] rows, best first; C for none.
       use: Evidence -> a pytree of the same shapes for every size.
+      costs: static; whether the steps of trials are an output.
     """
     sizes = [min(SMALLEST, limit, max(16, 1 << (problem.capacity - 1).bit_length()))]
     while sizes[-1] < min(limit, problem.capacity):
         sizes.append(2 * sizes[-1])
 
     def at(size: int) -> Any:
-        return use(evidence(history, problem, chosen(history, problem, best, size)))
+        return use(evidence(history, problem, chosen(history, problem, best, size), costs))
 
     which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes)), len(sizes) - 1)
     return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
@@ -98,7 +101,9 @@ def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) 
         return gp.condition(theta, seen.x, y, seen.known, seen.mask, owner, middle)
 
     models = each(one, theta, seen.y)
-    return Surrogate(seen, models, incumbent(history, problem, seen), nadir(problem, seen))
+    first = jax.tree.map(lambda a: a[0], models)
+    least = incumbent(history, problem, seen, gp.smoothed(first, seen.y[0]))
+    return Surrogate(seen, models, least, nadir(problem, seen))
 
 
 def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:

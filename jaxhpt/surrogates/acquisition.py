@@ -18,7 +18,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.typing import Array
+from jaxhpt.keys import normals
+from jaxhpt.typing import Array, Key
 
 BROKEN = 100.0  # what a broken constraint costs, in deviations of the objective
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
@@ -105,6 +106,25 @@ def constrained_improvement(mean: Array, deviation: Array, least: Array) -> Arra
     chance = log_feasibility(mean[1:], deviation[1:])
     gain = log_expected_improvement(mean[0], deviation[0], jnp.where(jnp.isfinite(least), least, 0.0))
     return -(jnp.where(jnp.isfinite(least), gain, 0.0) + chance)
+
+
+def sampled(key: Key, mean: Array, covariance: Array, num: int) -> Array:
+    """Draw functions at the places of a shortlist from the joint posterior: f32[J, num, S].
+
+    Thompson, "On the likelihood that one unknown probability exceeds another in view of the evidence of two samples",
+    https://doi.org/10.1093/biomet/25.3-4.285 (1933).
+
+    Args:
+      key: consumed.
+      mean: f32[J, S].
+      covariance: f32[J, S, S].
+      num: static.
+    """
+    outputs, size = mean.shape
+    scale = jnp.max(jnp.diagonal(covariance, axis1=1, axis2=2), axis=1)[:, None, None]
+    # In float32 the covariance of crowded places is definite only with so much more on the diagonal.
+    root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size)) * jnp.sqrt(scale)
+    return mean[:, None] + jnp.einsum("jst,jqt->jqs", root, normals(key, (outputs, num, size)))
 
 
 def pick_one_by_one(score, mean: Array, covariance: Array, noise: Array, num: int, count: Array) -> Array:  # type: ignore[no-untyped-def]

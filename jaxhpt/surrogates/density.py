@@ -22,8 +22,7 @@ from jax.scipy.special import logsumexp, ndtr, ndtri
 
 from jaxhpt.keys import uniforms
 from jaxhpt.space import Space
-from jaxhpt.surrogates.features import embed, features
-from jaxhpt.surrogates.gp import squared_distances
+from jaxhpt.surrogates.features import features
 from jaxhpt.typing import Array, Key
 
 LEAST_WIDTH = 1e-3  # in units of the range
@@ -38,15 +37,17 @@ class Density(NamedTuple):
       unit: f32[N, D] the centres of the kernels.
       mask: bool[N] kernels that count.
       width: f32[D] deviation of a kernel along an ordered dimension; of a choice, the chance to draw anew.
-      x: f32[N, F] features, of which half the squared distance is what a kernel loses.
-      peak: f32[N + 1] logarithms of what each kernel adds where it is highest; the uniform one is last.
+      active: bool[N, D] dimensions that a setting has.
+      middle: f32[D] of the centres, near which precision matters.
+      volume: f32[N, D] logarithms: minus what a kernel adds along a dimension where it is highest.
     """
 
     unit: Array
     mask: Array
     width: Array
-    x: Array
-    peak: Array
+    active: Array
+    middle: Array
+    volume: Array
 
 
 def estimate(unit: Array, mask: Array, space: Space, vague: Array | float = 0.0) -> Density:
@@ -59,34 +60,61 @@ def estimate(unit: Array, mask: Array, space: Space, vague: Array | float = 0.0)
       vague: f32[] settings' worth of belief that they lie anywhere; it widens kernels where settings are few.
     """
     onehot, active = features(space).onehot, space.active(unit) & mask[:, None]
-    width = _widths(unit, active, mask, space, vague)
-    inside = ndtr((1.0 - unit) / width) - ndtr(-unit / width)
-    volume = jnp.log(width * inside) + _LOG_ROOT_TAU
-    if onehot.any():
-        volume = jnp.where(onehot, -jnp.log1p(width / _levels(space) - width), volume)
-    peak = jnp.where(mask, -jnp.sum(jnp.where(active, volume, 0.0), axis=1), -jnp.inf)
-    uniform = -np.sum(np.log(_levels(space)[onehot]), dtype=np.float32)
-    peak = jnp.append(peak, uniform) - jnp.log1p(jnp.sum(mask, dtype=jnp.float32))
-    return Density(unit, mask, width, _scaled(unit, width, space), peak)
-
-
-def _widths(unit: Array, active: Array, mask: Array, space: Space, vague: Array | float) -> Array:
-    """Return f32[D]: by the spread of the settings that have the dimension, and the less the more settings."""
-    onehot, levels = features(space).onehot, _levels(space)
-    count = jnp.maximum(jnp.sum(mask, dtype=jnp.float32), 1.0)
     there = jnp.sum(active, axis=0, dtype=jnp.float32)
     middle = jnp.sum(jnp.where(active, unit, 0.0), axis=0) / jnp.maximum(there, 1.0)
     squares = jnp.sum(jnp.where(active, (unit - middle) ** 2, 0.0), axis=0)
     spread = jnp.sqrt((squares + vague / 12.0) / jnp.maximum(there + vague, 1.0))
-    width = SMOOTH * spread * count ** (-1.0 / (space.num_dimensions + 4))
-    width = jnp.clip(width, np.maximum(0.5 / levels, LEAST_WIDTH), 1.0)
+    width = _widths(spread, unit, active, mask, space)
+    volume = jnp.log(width * (ndtr((1.0 - unit) / width) - ndtr(-unit / width))) + _LOG_ROOT_TAU
+    if onehot.any():
+        volume = jnp.where(onehot, -jnp.log1p(width / _levels(space) - width), volume)
+    return Density(unit, mask, width, active, middle, volume)
+
+
+def _widths(spread: Array, unit: Array, active: Array, mask: Array, space: Space) -> Array:
+    """Return f32[D]: by the spread, less the more settings, and so that a whole number reaches its neighbours."""
+    onehot, levels = features(space).onehot, _levels(space)
+    count = jnp.maximum(jnp.sum(mask, dtype=jnp.float32), 1.0)
+    low, high = space.bins(unit)
+    least = jnp.maximum(0.5 * jnp.max(jnp.where(active, high - low, 0.0), axis=0), LEAST_WIDTH)
+    width = jnp.clip(SMOOTH * spread * count ** (-1.0 / (space.num_dimensions + 4)), least, 1.0)
     return jnp.where(onehot, levels / (levels + count), width) if onehot.any() else width
 
 
 def log_density(density: Density, unit: Array, space: Space) -> Array:
     """Return the logarithm of the density at settings: snapped f32[P, D] -> f32[P]."""
-    away = squared_distances(density.x, _scaled(unit, density.width, space))
-    return jnp.logaddexp(logsumexp(density.peak[:-1, None] - 0.5 * away, axis=0), density.peak[-1])
+    onehot = features(space).onehot
+    there = space.active(unit).astype(jnp.float32)
+    mine = density.active.astype(jnp.float32)
+    anywhere = np.where(onehot, np.log(np.where(onehot, _levels(space), 1.0)), 0.0).astype(np.float32)
+    lost = mine * density.volume + (1.0 - mine) * anywhere
+    kernels = -lost @ there.T - 0.5 * _apart(density, mine, unit, there, space)
+    kernels = jnp.where(density.mask[:, None], kernels, -jnp.inf)
+    both = jnp.logaddexp(logsumexp(kernels, axis=0), -there @ anywhere)
+    return both - jnp.log1p(jnp.sum(density.mask, dtype=jnp.float32))
+
+
+def _apart(density: Density, mine: Array, unit: Array, there: Array, space: Space) -> Array:
+    """Return squared distances in widths, over the dimensions that a centre and a place both have: f32[N, P]."""
+    a, owner = _scaled(density.unit, density, space)
+    b, _ = _scaled(unit, density, space)
+    mine, there = mine[:, owner], there[:, owner]
+    squares = (mine * a**2) @ there.T + mine @ (there * b**2).T
+    return jnp.maximum(squares - 2.0 * (mine * a) @ (there * b).T, 0.0)
+
+
+def _scaled(unit: Array, density: Density, space: Space) -> tuple[Array, np.ndarray]:
+    """Return features of which half the squared distance is what a kernel loses, f32[P, F], and whose they are."""
+    onehot, levels, columns, owner = features(space).onehot, _levels(space), [], []
+    for i, dimension in enumerate(space.dimensions):
+        width = density.width[i]
+        if onehot[i]:
+            hot = dimension.level(unit[:, i])[:, None] == jnp.arange(int(levels[i]))
+            columns.append(hot * jnp.sqrt(jnp.log1p(levels[i] * (1.0 - width) / width)))
+        else:
+            columns.append((unit[:, i : i + 1] - density.middle[i]) / width)
+        owner += [i] * columns[-1].shape[1]
+    return jnp.concatenate(columns, axis=1), np.array(owner)
 
 
 def draw(key: Key, density: Density, num: int, space: Space) -> Array:
@@ -102,18 +130,9 @@ def draw(key: Key, density: Density, num: int, space: Space) -> Array:
     if onehot.any():
         again = uniforms(k[2], shape) < density.width
         near = jnp.where(onehot, jnp.where(again, anywhere, base), near)
-    of_kernel = space.active(base) & (kernel < size)[:, None]
+    of_kernel = density.active[jnp.minimum(kernel, size - 1)] & (kernel < size)[:, None]
     return space.snap(jnp.where(of_kernel, near, anywhere))
 
 
 def _levels(space: Space) -> np.ndarray:
     return np.array([np.inf if d.levels is None else d.levels for d in space.dimensions], np.float32)
-
-
-def _scaled(unit: Array, width: Array, space: Space) -> Array:
-    """Return features of which half the squared distance is what a kernel loses: f32[P, D] -> f32[P, F]."""
-    about, scale = features(space), 1.0 / width
-    if about.onehot.any():
-        fall = jnp.log1p(jnp.where(about.onehot, _levels(space) * (1.0 - width) / width, 0.0))
-        scale = jnp.where(about.onehot, jnp.sqrt(2.0 * fall), scale)
-    return embed(unit, space) * scale[about.owner]

@@ -201,6 +201,11 @@ def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, owner
     return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
 
 
+def smoothed(model: Model, y: Array) -> Array:
+    """Return what is believed of the function at the rows whose values y f32[N] the model has seen: f32[N]."""
+    return y - noise(model.theta) * solve_triangular(model.chol.T, model.white, lower=False)
+
+
 def believe(model: Model, x: Array, owner: np.ndarray) -> Belief:
     """Ask a model about places: x f32[P, F]. Eqs. (2.23) to (2.26)."""
     s = scaled(x, model.theta, owner, model.centre)

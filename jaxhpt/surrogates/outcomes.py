@@ -39,6 +39,13 @@ def _scaled(value: Array, known: Array, count: Array) -> Array:
     return unit / jnp.sqrt(jnp.maximum(jnp.sum(unit**2) / count, 1e-12))
 
 
+def effort(steps: Array, known: Array) -> Array:
+    """Prepare what trials cost: i32[N] steps -> f32[N] logarithms, of mean 0 over bool[N] `known`; 0 elsewhere."""
+    value = jnp.log(jnp.maximum(steps, 1).astype(jnp.float32))
+    mean = jnp.sum(jnp.where(known, value, 0.0)) / jnp.maximum(jnp.sum(known, dtype=jnp.int32), 1)
+    return jnp.where(known, value - mean, 0.0)
+
+
 def slack(excess: Array, known: Array) -> Array:
     """Prepare a constraint: how far beyond its bound, 0 at the bound, bent on both sides.
 

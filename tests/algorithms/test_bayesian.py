@@ -36,7 +36,7 @@ def mixed(h, key):
     return (jnp.log10(h["x"]) + 2.0) ** 2 + 0.02 * (h["n"] - 11) ** 2 + inner
 
 
-@pytest.mark.parametrize("acquisition", ["bounds", "log_ei"])
+@pytest.mark.parametrize("acquisition", ["bounds", "log_ei", "thompson"])
 def test_96_trials_come_near_the_minimum_of_hartmann(acquisition):
     found = [hartmann(seed, acquisition=acquisition).best.value for seed in range(3)]
     assert np.median(found) < -3.1, found
@@ -78,6 +78,25 @@ def test_two_objectives_spread_over_the_front():
     )  # fmt: skip
     best = 1.0 - 1.0 / 6.0  # the area below (1, 1) that the true front a = (1 - sqrt(b))^2 dominates
     assert result.hypervolume({"a": 1.0, "b": 1.0}) > 0.97 * best
+
+
+def long_or_short(acquisition):
+    """Search where a trial may take 1 to 30 steps, whatever comes of it; return the mean of them."""
+    task = jaxhpt.Task(
+        init=lambda key, h: jnp.zeros(()),
+        step=lambda state, batch, h, key: state + h["n"],
+        evaluate=lambda state, data, h: {"loss": (h["x"] - 0.3) ** 2 + 0.0 * state},
+        steps="n",
+    )
+    space = {"x": Float(0, 1), "n": Int(1, 30)}
+    algorithm = Bayesian(acquisition=acquisition, initial=12)
+    result = jaxhpt.search(task, space, algorithm=algorithm, trials=40, lanes=4, progress=False)
+    assert result.best.value < 1e-3
+    return np.mean([trial.steps for trial in result.trials[12:]])
+
+
+def test_improvement_per_step_prefers_short_trials():
+    assert long_or_short("log_ei_per_step") < 0.6 * long_or_short("log_ei")
 
 
 def test_several_objectives_need_bounds():

@@ -124,6 +124,26 @@ def test_running_trials_make_sure_and_leave_the_mean():
     assert (np.asarray(believe(beside, places).variance) < 0.6 * np.asarray(believe(without, places).variance)).all()
 
 
+def test_what_is_believed_of_the_rows_is_smoothed():
+    """Running trials, which have no value, change nothing of it."""
+    x, y = data()
+    known = np.arange(ROWS) < ROWS - 4
+    model = condition(THETA, x, y, known, EVERY)
+    believed = believe(model, x).mean
+    np.testing.assert_allclose(gp.smoothed(model, y)[known], believed[known], atol=2e-5)
+    assert np.abs(believed - y)[known].max() > 0.01
+
+
+def test_draws_have_the_mean_and_the_covariance():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(2, 4, 4)).astype(np.float32)
+    covariance, mean = root @ root.transpose(0, 2, 1), rng.normal(size=(2, 4)).astype(np.float32)
+    draws = np.asarray(acquisition.sampled(jax.random.key(0), mean, covariance, 20_000))
+    np.testing.assert_allclose(draws.mean(axis=1), mean, atol=0.08)
+    for drawn, wanted in zip(draws, covariance, strict=True):
+        np.testing.assert_allclose(np.cov(drawn.T), wanted, atol=0.05 * np.abs(wanted).max())
+
+
 def test_picks_one_by_one_shrink_the_variance_as_a_new_model_would():
     x, y = data()
     known = np.arange(ROWS) < ROWS - 4
