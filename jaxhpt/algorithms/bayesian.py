@@ -225,7 +225,9 @@ class Bayesian(Endless):
         kept = _promising(score, min(max(SHORTLIST, 2 * num) - self.refined, self.candidates))
         found = _joined(believe(known, better, problem), _taken(there, kept))
         unit = jnp.concatenate([better, pool[kept]])
-        sure = jnp.all(found.variance < _between(k[4], (), SURE), axis=0)
+        # On a front there is something to find beside every place that is known, at a best trial not for long.
+        known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[4], (), SURE)
+        sure = jnp.all(found.variance < known_well, axis=0)
         again = columns.seen(history, unit) | repeats(fingerprint(unit)) | sure
         covariance = each(_covariance, known.models, found)
         return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.least, known.nadir)
