@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
-from jaxhpt.algorithms.evidence import Evidence, best_first, designed, enough, num_outputs
+from jaxhpt.algorithms.evidence import Aim, Evidence, best_first, designed, enough, num_outputs
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
@@ -31,7 +31,8 @@ from jaxhpt.surrogates.acquisition import Taste
 from jaxhpt.surrogates.fit import start
 from jaxhpt.typing import Array, Key
 
-ACQUISITIONS = ("bounds", "log_ei", "log_ei_per_step", "thompson")
+ACQUISITIONS = ("bounds", "log_ei", "log_ei_per_step", "log_ehvi", "thompson")
+OBJECTIVES = {"log_ei": 1, "log_ei_per_step": 1, "log_ehvi": 2}  # how many it takes; others take any number
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
 STARTS = 10  # best trials that local candidates begin at
 APART = 0.3  # share of the candidates that each refinement may begin at
@@ -64,8 +65,7 @@ class _Shortlist(NamedTuple):
     mean: Array  # f32[J, S]
     covariance: Array  # f32[J, S, S]
     noise: Array  # f32[J]
-    least: Array
-    nadir: Array
+    aim: Aim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Bayesian(Endless):
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
       acquisition: "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what
         is believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
-        trials differ in length; "thompson", each pick the best place of one function drawn from the posterior.
+        trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
+        "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
@@ -87,8 +88,8 @@ class Bayesian(Endless):
         spread trials are learned from, so that time stays flat.
 
     Raises:
-      ValueError: a value out of its range or an unknown name; at the start of a search, several objectives for
-        "log_ei" or "log_ei_per_step".
+      ValueError: a value out of its range or an unknown name; at the start of a search, a number of objectives
+        that the acquisition does not take.
 
     Example:
       >>> import jaxhpt
@@ -126,8 +127,9 @@ class Bayesian(Endless):
 
     def init(self, key: Key, problem: Problem) -> BayesianState:
         """Start without a model."""
-        several = len(problem.objectives) > 1 and self.acquisition.startswith("log_ei")
-        require(not several, "acquisition", self.acquisition, "'bounds' or 'thompson' for several objectives")
+        wanted, num = OBJECTIVES.get(self.acquisition), len(problem.objectives)
+        remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
+        require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         zero = jnp.zeros((), jnp.int32)
         theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem, self._costs), 1))
         return BayesianState(
@@ -169,7 +171,7 @@ class Bayesian(Endless):
             known = surrogate(state.theta, seen, history, problem)
             belief = believe(known, unit, problem)
             mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
-            return acquisition.constrained_improvement(mean, deviation, known.least)
+            return acquisition.constrained_improvement(mean, deviation, known.aim.least)
 
         def model() -> Array:
             return sized(self.limit, history, problem, state.best, score, self._costs)
@@ -211,13 +213,13 @@ class Bayesian(Endless):
         near = candidates.around(k[0], best, scale, space, half)
         pool = jnp.concatenate([near, candidates.everywhere(k[1], space, self.candidates - half)])
         there = believe(known, pool, problem)
-        tastes = self._tastes(k[2], known.nadir.shape[0], self.refined)
-        score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.least, known.nadir)
+        tastes = self._tastes(k[2], known.aim.nadir.shape[0], self.refined)
+        score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.aim)
 
         def at(x: Array) -> Array:
             found = believe(known, x, problem)
             mean, deviation = found.mean[:, :, None], jnp.sqrt(found.variance)[:, :, None]
-            return self._score(mean, deviation, tastes, known.least, known.nadir)[:, 0]
+            return self._score(mean, deviation, tastes, known.aim)[:, 0]
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
         first = jnp.argmin(jnp.where(uniforms(k[3], score.shape) < APART, score, jnp.inf), axis=1)
@@ -230,7 +232,7 @@ class Bayesian(Endless):
         sure = jnp.all(found.variance < known_well, axis=0)
         again = columns.seen(history, unit) | repeats(fingerprint(unit)) | sure
         covariance = each(_covariance, known.models, found)
-        return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.least, known.nadir)
+        return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.aim)
 
     def _tastes(self, key: Key, objectives: int, num: int) -> Taste:
         """Draw what each of `num` picks is after."""
@@ -239,26 +241,29 @@ class Bayesian(Endless):
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
 
-    def _score(self, mean: Array, deviation: Array, tastes: Taste, least: Array, nadir: Array) -> Array:
+    def _score(self, mean: Array, deviation: Array, tastes: Taste, aim: Aim) -> Array:
         """Score places for each of n tastes: f32[J, n or 1, P] -> f32[n, P]."""
-        if self.acquisition.startswith("log_ei"):
-            own = mean.shape[0] - self._costs
-            value = acquisition.constrained_improvement(mean[:own], deviation[:own], least)
-            value = value + mean[-1] if self._costs else value
-            return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
-        return acquisition.lower_bound(mean, deviation, tastes, nadir)
+        if self.acquisition not in OBJECTIVES:
+            return acquisition.lower_bound(mean, deviation, tastes, aim.nadir)
+        own = mean.shape[0] - self._costs
+        if self.acquisition == "log_ehvi":
+            value = acquisition.constrained_hypervolume_improvement(mean, deviation, aim.front)
+        else:
+            value = acquisition.constrained_improvement(mean[:own], deviation[:own], aim.least)
+        value = value + mean[-1] if self._costs else value
+        return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
 
     def _pick(self, key: Key, found: _Shortlist, num: int, count: Array) -> Array:
         """Pick places of the shortlist: i32[Q]."""
-        tastes = self._tastes(key, found.nadir.shape[0], num)
+        tastes = self._tastes(key, found.aim.nadir.shape[0], num)
         functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
 
         def score(i: Array, mean: Array, deviation: Array) -> Array:
             taste = jax.tree.map(lambda a: a[i][None], tastes)
             if self.acquisition == "thompson":
                 draw = functions[:, i]
-                return acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], taste, found.nadir)[0]
-            return self._score(mean[:, None], deviation[:, None], taste, found.least, found.nadir)[0]
+                return acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], taste, found.aim.nadir)[0]
+            return self._score(mean[:, None], deviation[:, None], taste, found.aim)[0]
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
 

@@ -19,6 +19,21 @@ from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
+FRONT = 32  # points of a Pareto front that are counted with
+
+
+class Aim(NamedTuple):
+    """What is to be beaten, in standardised units.
+
+    Attributes:
+      least: f32[] what is believed of the best feasible trial, noise taken off; +inf for none.
+      nadir: f32[M] what a Pareto front should be better than.
+      front: f32[2, FRONT + 1] the front of two objectives; see `pareto_front`.
+    """
+
+    least: Array
+    nadir: Array
+    front: Array
 
 
 class Evidence(NamedTuple):
@@ -127,15 +142,50 @@ def incumbent(history: History, problem: Problem, seen: Evidence, value: Array) 
     return jnp.min(jnp.where(good, value, jnp.inf))
 
 
+def aim(history: History, problem: Problem, seen: Evidence, believed: Array) -> Aim:
+    """Say what is to be beaten, where f32[N] `believed` is what is believed of the first objective of the rows."""
+    least = incumbent(history, problem, seen, believed)
+    return Aim(least, nadir(problem, seen), pareto_front(problem, seen))
+
+
+def pareto_front(problem: Problem, seen: Evidence) -> Array:
+    """Return the front of two objectives, f32[2, FRONT + 1], by the first; the reference point fills it up.
+
+    That is half way from the worst of the front to the worst of all, so that the ends of the front can be moved. Of a
+    front that is longer, points evenly spread along it.
+    """
+    if len(problem.objectives) != 2:
+        return jnp.zeros((2, FRONT + 1), jnp.float32)
+    worst = jnp.max(jnp.where(seen.known, seen.y[:2], -jnp.inf), axis=1)
+    corner = 0.5 * (nadir(problem, seen) + worst)
+    y, good = seen.y[:2], _unbeaten(problem, seen) & (_broken(problem, seen) <= 0)
+    good &= jnp.all(y < corner[:, None], axis=0)
+    order = jnp.argsort(jnp.where(good, y[0], jnp.inf))
+    count = jnp.sum(good, dtype=jnp.int32)
+    index = jnp.arange(FRONT + 1, dtype=jnp.int32)
+    place = jnp.where(count > FRONT, (index * count) // FRONT, index)
+    row = order[jnp.minimum(place, order.shape[0] - 1)]
+    return jnp.where(index < jnp.minimum(count, FRONT), y[:, row], corner[:, None])
+
+
+def _unbeaten(problem: Problem, seen: Evidence) -> Array:
+    """Tell which rows no other beats in all objectives, constraints first: bool[N]."""
+    dominance = pareto.dominates(seen.y[: len(problem.objectives)].T, _broken(problem, seen))
+    return seen.known & ~jnp.any(dominance & seen.known[:, None], axis=0)
+
+
+def _broken(problem: Problem, seen: Evidence) -> Array:
+    """Measure by how much constraints are broken: f32[N]."""
+    return jnp.sum(jnp.maximum(seen.y[len(problem.objectives) : num_outputs(problem)], 0.0), axis=0)
+
+
 def nadir(problem: Problem, seen: Evidence) -> Array:
     """Return what a Pareto front should be better than, f32[M]: its worst values, and a tenth of its range more."""
     num = len(problem.objectives)
     y = seen.y[:num]
     if num == 1:
         return jnp.zeros(1, jnp.float32)
-    broken = jnp.sum(jnp.maximum(seen.y[num : num_outputs(problem)], 0.0), axis=0)
-    beaten = jnp.any(pareto.dominates(y.T, broken) & seen.known[:, None], axis=0)
-    first = seen.known & ~beaten
+    first = _unbeaten(problem, seen)
     worst = jnp.max(jnp.where(first, y, -jnp.inf), axis=1)
     ideal = jnp.min(jnp.where(first, y, jnp.inf), axis=1)
     return jnp.where(jnp.any(first), worst + 0.1 * jnp.maximum(worst - ideal, 0.1), 0.0)

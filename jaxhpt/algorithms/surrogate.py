@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.evidence import Evidence, chosen, evidence, incumbent, nadir
+from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, evidence
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp
@@ -29,14 +29,12 @@ class Surrogate(NamedTuple):
     Attributes:
       seen: the rows learned from.
       models: one process an output, leaves [J, ...].
-      least: f32[] what is believed of the best feasible trial, noise taken off; +inf for none.
-      nadir: f32[M] what a Pareto front should be better than.
+      aim: what is to be beaten.
     """
 
     seen: Evidence
     models: gp.Model
-    least: Array
-    nadir: Array
+    aim: Aim
 
 
 def sized(
@@ -102,8 +100,7 @@ def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) 
 
     models = each(one, theta, seen.y)
     first = jax.tree.map(lambda a: a[0], models)
-    least = incumbent(history, problem, seen, gp.smoothed(first, seen.y[0]))
-    return Surrogate(seen, models, least, nadir(problem, seen))
+    return Surrogate(seen, models, aim(history, problem, seen, gp.smoothed(first, seen.y[0])))
 
 
 def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:

@@ -99,6 +99,21 @@ def test_improvement_per_step_prefers_short_trials():
     assert long_or_short("log_ei_per_step") < 0.6 * long_or_short("log_ei")
 
 
+def test_hypervolume_improvement_spreads_over_the_front_and_keeps_a_bound():
+    result = jaxhpt.minimize(
+        lambda h, key: {"a": h["x"] ** 2 + h["y"] ** 2, "b": (h["x"] - 1) ** 2 + h["y"] ** 2, "x": h["x"]},
+        {"x": Float(0, 1), "y": Float(-1, 1)}, objectives={"a": "min", "b": "min"}, constraints={"x": (">=", 0.5)},
+        algorithm=Bayesian(acquisition="log_ehvi"), trials=60, lanes=4, progress=False,
+    )  # fmt: skip
+    front = result.pareto_front()
+    assert all(trial.hparams["x"] >= 0.5 for trial in front)
+    x = np.linspace(0.5, 1.0, 10_001)
+    best = -np.trapezoid(
+        1.0 - x**2, (x - 1) ** 2
+    )  # the area below (1, 1) that the true front from (1/4, 1/4) dominates
+    assert result.hypervolume({"a": 1.0, "b": 1.0}) > 0.93 * (best + 0.75 * 0.75)
+
+
 def test_several_objectives_need_bounds():
     with pytest.raises(ValueError, match="acquisition"):
         jaxhpt.minimize(

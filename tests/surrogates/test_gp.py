@@ -124,6 +124,36 @@ def test_running_trials_make_sure_and_leave_the_mean():
     assert (np.asarray(believe(beside, places).variance) < 0.6 * np.asarray(believe(without, places).variance)).all()
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [((-0.8, -0.2), (0.5, 0.5)), ((0.3, 0.3), (0.3, 0.4)), ((-2, -2), (0.1, 0.1))]
+)
+def test_hypervolume_improvement_equals_the_mean_of_draws(mean, deviation):
+    points, corner = np.array([[-1.0, 0.8], [-0.5, 0.1], [0.2, -0.4], [0.9, -0.9]]), np.ones(2)
+    front = np.concatenate([points, [corner, corner]]).T.astype(np.float32)
+
+    def volume(rows):
+        rows = np.minimum(rows[np.argsort(rows[:, 0])], corner)
+        below = np.minimum.accumulate(rows[:, 1])
+        return ((corner[0] - rows[:, 0]) * -np.diff(below, prepend=corner[1])).sum()
+
+    draws = np.random.default_rng(0).normal(mean, deviation, (20_000, 2))
+    gains = [volume(np.vstack([points, draw])) - volume(points) for draw in draws]
+    found = acquisition.log_hypervolume_improvement(*(np.array(v, np.float32) for v in (mean, deviation)), front)
+    assert np.exp(found) == pytest.approx(np.mean(gains), abs=5 * np.std(gains) / len(gains) ** 0.5)
+
+
+def test_hypervolume_improvement_can_be_followed_where_it_is_nothing():
+    front = np.array([[-1.0, 0.0, 1.0, 1.0], [0.5, 0.0, 1.0, 1.0]], np.float32)
+    front[:, 2:] = 1.0
+
+    def at(mean):
+        return acquisition.log_hypervolume_improvement(mean, jnp.full(2, 0.05), front)
+
+    value, slope = jax.value_and_grad(at)(jnp.array([0.9, 0.9]))
+    assert np.isfinite(value)
+    assert (slope < 0).all()
+
+
 def test_what_is_believed_of_the_rows_is_smoothed():
     """Running trials, which have no value, change nothing of it."""
     x, y = data()
