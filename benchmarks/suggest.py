@@ -1,11 +1,12 @@
 """Milliseconds per proposed trial beside Optuna's Gaussian process, at the same numbers of known trials.
 
-Run: python -m benchmarks.suggest [--dimensions 6 20] [--known 50 200 500 1000] [--turns 5]
+Run: python -m benchmarks.suggest [--dimensions 6 20] [--known 50 200 500 1000] [--turns 5] [--long 100000]
 
 Both are given the same random trials of Rosenbrock's function. Then follow rounds of proposing, evaluating and telling:
 jaxhpt one trial a round, or 32, inside its loop; Optuna, which has no batches, one. So everybody fits a model anew in
 each round, and the function itself takes microseconds. The contenders take turns; the ratios are medians over them.
-Compilation and a first round are left out. All have one thread; run it alone on the machine.
+Compilation and a first round are left out. All have one thread; run it alone on the machine. At last jaxhpt searches
+alone for many trials, 256 at a time, and tells what one costs early and late.
 """
 
 import argparse
@@ -95,12 +96,27 @@ def compare(dimensions, num, turns):
     return dimensions, num, *shown, f"{one:.1f}", f"{batch:.0f}"
 
 
+def long_search(trials):
+    """Print milliseconds a trial along one long search."""
+    seen = [(0, 0.0)]
+    result = jaxhpt.minimize(
+        ROSENBROCK, ROSENBROCK.space(6), algorithm="bayesian", trials=trials, lanes=256, progress=False,
+        callbacks=[lambda now: seen.append((now.finished, now.seconds))],
+    )  # fmt: skip
+    done, seconds = np.array(seen).T
+    ends = np.linspace(0, trials, 11)
+    steps = np.diff(np.interp(ends, done, seconds)) / np.diff(ends)
+    print(f"\n{trials:,} trials in {result.stats.seconds:.1f} s, best {result.best.value:.2g};", end=" ")
+    print("ms a trial in each tenth:", *(f"{1e3 * step:.2f}" for step in steps), flush=True)
+
+
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[6, 20])
     parser.add_argument("--known", type=int, nargs="+", default=[50, 200, 500, 1000])
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--long", type=int, default=100_000)
     options = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in THREADS.items()):  # read when jax and torch are imported
         sys.exit(subprocess.call([sys.executable, "-m", "benchmarks.suggest", *sys.argv[1:]], env=os.environ | THREADS))
@@ -111,6 +127,7 @@ def main():
     rows = [compare(d, n, options.turns) for d in options.dimensions for n in options.known]
     head = ["D", "known", "Optuna GP, ms", "jaxhpt one by one, ms", "jaxhpt 32 at once, ms a trial"]
     table([*head, "times as fast, one by one", "times as fast, 32 at once"], rows)
+    long_search(options.long)
 
 
 if __name__ == "__main__":
