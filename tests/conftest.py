@@ -15,6 +15,13 @@ from sklearn.datasets import load_digits
 import jaxhpt
 
 
+@pytest.fixture(autouse=True, scope="module")
+def room():
+    """Let go of compiled programs after each file: a process that keeps a thousand runs out of memory maps."""
+    yield
+    jax.clear_caches()
+
+
 class LinearModel:
     """Least squares by gradient descent, in plain JAX; four weights, known to be 1, 2, 3, 4."""
 
