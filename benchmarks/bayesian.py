@@ -29,7 +29,7 @@ from scipy.stats import wilcoxon
 
 import jaxhpt
 from benchmarks import beside_hyperoptax, problems
-from benchmarks.common import THREADS, assemble, data_option, machine, missing, table
+from benchmarks.common import ALL, THREADS, assemble, data_option, machine, missing, table
 from jaxhpt.loop import begin, dispatch
 
 
@@ -59,7 +59,6 @@ LABELS = (
 PROTOTYPE = {"hartmann6": -3.322, "ackley": 3.35, "levy": 0.0053, "rosenbrock": 8.2}  # medians of part batch
 PUBLISHED = "lcbench:167168"
 LEAST, MOST = 0.1062, 0.8294  # error, where its regret is 0 and 1
-ALL = jnp.int32(2**20)  # events; more than there are
 
 
 def ours(problem, name, part, seeds):

@@ -23,6 +23,7 @@ from jaxhpt.search import _pool
 from jaxhpt.space import Space
 
 BATCH = 128
+ALL = jnp.int32(2**20)  # events; more than there are
 THREADS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

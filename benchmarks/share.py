@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 import jaxhpt
-from benchmarks.common import BATCH, assemble, digits, machine, mlp_functions, table, timed
+from benchmarks.common import ALL, BATCH, assemble, digits, machine, mlp_functions, table, timed
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.loop import begin, dispatch
 
@@ -27,7 +27,6 @@ SPACE = {
     "b1": jaxhpt.Float(0.5, 0.99),
     "weight_decay": jaxhpt.Float(1e-6, 1e-1, log=True),
 }
-ALL = jnp.int32(2**20)  # events; more than there are
 
 
 def optimizer(hparams):

@@ -16,11 +16,10 @@ import functools
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import assemble, data_option, machine, table
+from benchmarks.common import ALL, assemble, data_option, machine, table
 from jaxhpt.loop import begin, dispatch
 
 TASKS = {
@@ -29,7 +28,6 @@ TASKS = {
 }
 LANES = 10
 CONTENDERS = {"genetic": (jaxhpt.Genetic(), 200), "random": (jaxhpt.Random(), 400)}
-ALL = jnp.int32(2**20)  # events; more than there are
 
 
 @dataclasses.dataclass(frozen=True)

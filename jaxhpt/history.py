@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxhpt.numerics import fingerprint
+from jaxhpt.numerics import fingerprint, repeats
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array
 
@@ -133,6 +133,11 @@ def seen(history: History, unit: Array) -> Array:
     hashes = _marks(unit)
     found = [history.tried[_slot(history.tried, hashes, probe)] == hashes for probe in range(PROBES)]
     return functools.reduce(jnp.logical_or, found)
+
+
+def repeated(history: History, unit: Array) -> Array:
+    """Tell which settings were tried before, or stand earlier in the same rows: snapped f32[Q, D] -> bool[Q]."""
+    return seen(history, unit) | repeats(fingerprint(unit))
 
 
 def _try(tried: Array, unit: Array, fresh: Array) -> Array:

@@ -10,6 +10,7 @@ import numbers
 from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.checks import suggest
 from jaxhpt.typing import Array, Metrics
@@ -111,6 +112,24 @@ class Columns:
         finite = jnp.isfinite(raw)
         ok = jnp.all(finite[: len(self.objectives)])
         return jnp.where(finite & ok, raw, jnp.inf), ok
+
+    def told(self, value: float | Mapping[str, float] | None) -> np.ndarray:
+        """Turn what a person says of one trial into scores, as `scores` does on device.
+
+        Args:
+          value: a number for the first metric, or a dict; None for a trial that failed. What is left out is unknown.
+
+        Returns:
+          f64[K], +inf where not finite, and all of it where an objective is not.
+        """
+        named = self.named(value) if value is not None else {}
+        raw = np.array([float(named.get(name, np.nan)) for name in self.names]) * self.signs
+        finite = np.isfinite(raw)
+        return np.where(finite & finite[: len(self.objectives)].all(), raw, np.inf)
+
+    def named(self, value: float | Mapping[str, float]) -> Mapping[str, float]:
+        """Give a number the name of the first metric; a dict is as it is."""
+        return value if isinstance(value, Mapping) else {self.names[0]: value}
 
     def violation(self, scores: Array) -> Array:
         """Add up by how much constraints are broken: scores f32[..., K] -> f32[...] >= 0, +inf where unknown."""

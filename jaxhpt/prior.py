@@ -53,7 +53,7 @@ def _parts(prior: Prior | None) -> Sequence[Any]:
 
 
 def _rows(part: Any, space: Space, columns: Columns) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return unit f32[D] and scores f32[K] of each trial of one source."""
+    """Return unit f32[D] and scores f64[K] of each trial of one source."""
     if isinstance(part, Result):
         useful = [t for t in part.trials if Status[t.status.upper()] in USEFUL]
         if part.space == space:  # the very same bits, and faster
@@ -74,13 +74,10 @@ def _rows(part: Any, space: Space, columns: Columns) -> list[tuple[np.ndarray, n
 
 
 def _scores(value: float | Mapping[str, float] | None, columns: Columns) -> np.ndarray:
-    """Return one trial's scores f32[K], all +inf where it failed."""
-    names, count = columns.names, len(columns.objectives)
-    if value is None:
-        return np.full(len(names), np.inf, np.float32)
-    given = value if isinstance(value, Mapping) else {names[0]: value}
-    for name in [*names[:count], *(c.name for c in columns.constraints)]:
-        require(name in given, "prior", sorted(given), f"metrics that include {name!r}")
-    raw = np.array([float(given.get(n, np.nan)) * s for n, s in zip(names, columns.signs, strict=True)], np.float32)
-    good = np.isfinite(raw)
-    return np.where(good & good[:count].all(), raw, np.float32(np.inf))
+    """Return one trial's scores f64[K], all +inf where it failed."""
+    needed = [*(o.name for o in columns.objectives), *(c.name for c in columns.constraints)]
+    if value is not None:
+        given = columns.named(value)
+        for name in needed:
+            require(name in given, "prior", sorted(given), f"metrics that include {name!r}")
+    return columns.told(value)

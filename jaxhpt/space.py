@@ -89,6 +89,11 @@ class Space:
         return len(self.dimensions)
 
     @property
+    def levels(self) -> np.ndarray:
+        """Values of each dimension, f64[D]; +inf where continuous."""
+        return np.array([np.inf if d.levels is None else d.levels for d in self.dimensions])
+
+    @property
     def size(self) -> int | None:
         """Number of settings, those told apart by inactive dimensions included; None where one is continuous."""
         levels = [dimension.levels for dimension in self.dimensions]
@@ -118,7 +123,7 @@ class Space:
 
     def _snap_all(self, unit: Array) -> Array:
         """Snap every column: those with even bins, and those without bins, at once."""
-        snapped = even_snap(unit, np.array([np.inf if d.levels is None else d.levels for d in self.dimensions]))
+        snapped = even_snap(unit, self.levels)
         for column, dimension in enumerate(self.dimensions):
             if not dimension.even:
                 snapped = snapped.at[..., column].set(dimension.snap(unit[..., column]))

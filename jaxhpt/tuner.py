@@ -210,15 +210,10 @@ class Tuner:
 
     def _scored(self, value: Value) -> np.ndarray:
         """Return one trial's scores f64[K], all +inf where it failed."""
-        names = self.problem.columns.names
-        if value is None:
-            return np.full(len(names), np.inf)
-        given = value if isinstance(value, Mapping) else {names[0]: value}
-        if set(given) != set(names):
-            raise ValueError(f"values: {sorted(given)} where each must hold {sorted(names)}")
-        raw = np.array([float(given[name]) for name in names]) * self.problem.columns.signs
-        failed = not np.isfinite(raw[: len(self.problem.objectives)]).all()
-        return np.where(np.isfinite(raw) & (not failed), raw, np.inf)
+        columns = self.problem.columns
+        if value is not None and set(given := columns.named(value)) != set(columns.names):
+            raise ValueError(f"values: {sorted(given)} where each must hold {sorted(columns.names)}")
+        return columns.told(value)
 
     def _close(self, rows: np.ndarray, scores: np.ndarray) -> None:
         failed = np.isinf(scores[:, 0])

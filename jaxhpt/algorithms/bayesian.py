@@ -17,14 +17,14 @@ import jax.numpy as jnp
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
-from jaxhpt.algorithms.base import Endless, Proposals, proposals
-from jaxhpt.algorithms.evidence import Aim, Evidence, best_first, designed, enough, num_outputs
+from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.evidence import Aim, Evidence, designed, enough, num_outputs
+from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
 from jaxhpt.keys import normals, uniforms
-from jaxhpt.numerics import fingerprint, repeats
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.acquisition import Taste
@@ -69,7 +69,7 @@ class _Shortlist(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Bayesian(Endless):
+class Bayesian(Modelled):
     """Bayesian optimisation. Choose it where a trial costs more than a millisecond and there are up to 5,000.
 
     It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints.
@@ -112,8 +112,7 @@ class Bayesian(Endless):
     limit: int = 512
 
     def __post_init__(self) -> None:
-        if self.initial is not None:
-            require_count("initial", self.initial)
+        super().__post_init__()
         known = self.acquisition in ACQUISITIONS
         require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), ACQUISITIONS)}")
         pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
@@ -122,26 +121,15 @@ class Bayesian(Endless):
             require_count(field, getattr(self, field))
         require(self.candidates >= 64, "candidates", self.candidates, "at least 64")
         require(self.refined <= self.candidates // 2, "refined", self.refined, "at most half of the candidates")
-        sizes = [2**i for i in range(6, 12)]
-        require(self.limit in sizes, "limit", self.limit, f"one of {sizes}")
 
     def init(self, key: Key, problem: Problem) -> BayesianState:
         """Start without a model."""
         wanted, num = OBJECTIVES.get(self.acquisition), len(problem.objectives)
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
-        zero = jnp.zeros((), jnp.int32)
+        best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
         theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem, self._costs), 1))
-        return BayesianState(
-            key, zero + problem.prior, jnp.full(self.limit // 2, problem.capacity, jnp.int32), theta, zero
-        )
-
-    def tell(
-        self, key: Key, state: BayesianState, history: History, problem: Problem, finished: Array
-    ) -> BayesianState:
-        """Keep the best rows in mind."""
-        rows = jnp.concatenate([state.best, finished])
-        return state._replace(best=best_first(history, problem, rows, state.best.shape[0]))
+        return BayesianState(key, jnp.int32(problem.prior), best, theta, jnp.int32(0))
 
     def ask(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
@@ -230,7 +218,7 @@ class Bayesian(Endless):
         # On a front there is something to find beside every place that is known, at a best trial not for long.
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[4], (), SURE)
         sure = jnp.all(found.variance < known_well, axis=0)
-        again = columns.seen(history, unit) | repeats(fingerprint(unit)) | sure
+        again = columns.repeated(history, unit) | sure
         covariance = each(_covariance, known.models, found)
         return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.aim)
 

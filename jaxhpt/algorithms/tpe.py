@@ -14,12 +14,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
-from jaxhpt.algorithms.base import Endless, Proposals, proposals
-from jaxhpt.algorithms.evidence import best_first, chosen, designed
+from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.evidence import chosen, designed
+from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
-from jaxhpt.numerics import fingerprint, repeats
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates.density import draw, estimate, log_density
 from jaxhpt.typing import Array, Key
@@ -45,7 +45,7 @@ class TPEState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TPE(Endless):
+class TPE(Modelled):
     """Tree-structured Parzen estimator. Choose it for more trials than `Bayesian` has time for: 1,000 to millions.
 
     It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints.
@@ -79,23 +79,15 @@ class TPE(Endless):
     limit: int = 256
 
     def __post_init__(self) -> None:
-        if self.initial is not None:
-            require_count("initial", self.initial)
+        super().__post_init__()
         for field in ("good", "candidates"):
             require_count(field, getattr(self, field))
         require(2 <= self.good <= MOST, "good", self.good, f"from 2 to {MOST}")
-        sizes = [2**i for i in range(6, 12)]
-        require(self.limit in sizes, "limit", self.limit, f"one of {sizes}")
 
     def init(self, key: Key, problem: Problem) -> TPEState:
         """Start without a model."""
         best = jnp.full(max(MOST, self.limit // 2), problem.capacity, jnp.int32)
         return TPEState(key, jnp.int32(problem.prior), best)
-
-    def tell(self, key: Key, state: TPEState, history: History, problem: Problem, finished: Array) -> TPEState:
-        """Keep the best rows in mind."""
-        rows = jnp.concatenate([state.best, finished])
-        return state._replace(best=best_first(history, problem, rows, state.best.shape[0]))
 
     def ask(
         self, key: Key, state: TPEState, history: History, problem: Problem, num: int, count: Array
@@ -118,7 +110,7 @@ class TPE(Endless):
         theirs = estimate(history.unit[rows], others, space)
         unit = draw(key, ours, num * self.candidates, space)
         score = log_density(ours, unit, space) - log_density(theirs, unit, space)
-        score = jnp.where(columns.seen(history, unit) | repeats(fingerprint(unit)), -jnp.inf, score)
+        score = jnp.where(columns.repeated(history, unit), -jnp.inf, score)
         pick = jnp.argmax(score.reshape(num, self.candidates), axis=1)
         return unit.reshape(num, self.candidates, -1)[jnp.arange(num), pick]
 

@@ -17,7 +17,7 @@ from jaxhpt.designs import sobol
 from jaxhpt.dimensions import Choice
 from jaxhpt.history import History
 from jaxhpt.keys import words
-from jaxhpt.numerics import fingerprint, reflect, repeats
+from jaxhpt.numerics import reflect
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -50,8 +50,7 @@ class Genes(NamedTuple):
 @functools.cache
 def genes(space: Space) -> Genes:
     """Describe the dimensions of a space."""
-    levels = [np.inf if d.levels is None else d.levels for d in space.dimensions]
-    return Genes(np.array([isinstance(d, Choice) for d in space.dimensions]), np.array(levels, np.float32))
+    return Genes(np.array([isinstance(d, Choice) for d in space.dimensions]), space.levels.astype(np.float32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +156,7 @@ def distinct(key: Key, child: Array, history: History, problem: Problem, count: 
     used = jnp.arange(child.shape[0]) < count
 
     def repeated(child: Array) -> Array:
-        again = columns.seen(history, child) | repeats(fingerprint(child))
-        return used & again
+        return used & columns.repeated(history, child)
 
     def mutate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         child, again, tries = carry

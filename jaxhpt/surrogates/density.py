@@ -135,4 +135,4 @@ def draw(key: Key, density: Density, num: int, space: Space) -> Array:
 
 
 def _levels(space: Space) -> np.ndarray:
-    return np.array([np.inf if d.levels is None else d.levels for d in space.dimensions], np.float32)
+    return space.levels.astype(np.float32)

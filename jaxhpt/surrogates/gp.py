@@ -134,9 +134,14 @@ def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Arr
     return _Factors(s, k, jnp.where(both, signal * slope, 0.0), chol)
 
 
-def _mean(inverse_ones: Array, y: Array) -> Array:
-    """Return the mean of generalised least squares, shrunk to 0 as by one observation of it. Eq. (2.42)."""
-    return jnp.sum(inverse_ones * y) / (jnp.sum(inverse_ones) + 1.0)
+def _mean(total: Array, weight: Array) -> Array:
+    """Return the mean of generalised least squares, shrunk to 0 as by one observation of it. Eq. (2.42).
+
+    Args:
+      total: f32[] of the values, 1' K^-1 y.
+      weight: f32[] of all rows, 1' K^-1 1.
+    """
+    return total / (weight + 1.0)
 
 
 def loss_and_gradient(
@@ -162,7 +167,8 @@ def loss_and_gradient(
     inverse = half.T @ half
     ones = jnp.where(mask, 1.0, 0.0)
     y = jnp.where(mask, y, 0.0)
-    mean = _mean(inverse @ ones, y)
+    weights = inverse @ ones
+    mean = _mean(jnp.sum(weights * y), jnp.sum(weights))
     residual = jnp.where(mask, y - mean, 0.0)
     alpha = inverse @ residual
     centres, widths = prior(size)
@@ -197,7 +203,7 @@ def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, owner
     both = jnp.stack([jnp.where(known, y, 0.0), jnp.where(known, 1.0, 0.0)], axis=1)
     # Rows come in order, so what is solved for the known ones does not depend on those after them.
     solved = solve_triangular(chol, both, lower=True) * known[:, None]
-    mean = jnp.sum(solved[:, 0] * solved[:, 1]) / (jnp.sum(solved[:, 1] ** 2) + 1.0)
+    mean = _mean(jnp.sum(solved[:, 0] * solved[:, 1]), jnp.sum(solved[:, 1] ** 2))
     return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
 
 
