@@ -16,7 +16,7 @@ import jaxhpt
 
 
 @pytest.fixture(autouse=True, scope="module")
-def room():
+def let_go():
     """Let go of compiled programs after each file: a process that keeps a thousand runs out of memory maps."""
     yield
     jax.clear_caches()
@@ -111,3 +111,17 @@ def same_bits():
             np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
     return check
+
+
+@pytest.fixture(scope="session")
+def bounded():
+    """Search for the corner (1, 1) where x + y must be at most 1: the best there is is 1/2, on the bound."""
+
+    def search(**options):
+        return jaxhpt.minimize(
+            lambda h, key: {"loss": (h["x"] - 1) ** 2 + (h["y"] - 1) ** 2, "size": h["x"] + h["y"]},
+            {"x": jaxhpt.Float(0, 1), "y": jaxhpt.Float(0, 1)}, objective="loss", constraints={"size": ("<=", 1.0)},
+            progress=False, **options,
+        )  # fmt: skip
+
+    return search

@@ -60,12 +60,8 @@ def test_mixed_and_conditional_spaces():
     assert result.best.value < 0.02
 
 
-def test_constraints_are_kept_at_the_border():
-    result = jaxhpt.minimize(
-        lambda h, key: {"loss": (h["x"] - 1) ** 2 + (h["y"] - 1) ** 2, "size": h["x"] + h["y"]},
-        {"x": Float(0, 1), "y": Float(0, 1)}, objective="loss", constraints={"size": ("<=", 1.0)},
-        algorithm="bayesian", trials=64, lanes=8, progress=False,
-    )  # fmt: skip
+def test_constraints_are_kept_at_the_border(bounded):
+    result = bounded(algorithm="bayesian", trials=64, lanes=8)
     assert result.best.feasible
     assert result.best.value == pytest.approx(0.5, abs=0.02)
 

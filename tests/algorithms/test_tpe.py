@@ -91,12 +91,8 @@ def test_one_dimension():
     assert no_setting_twice(result)
 
 
-def test_constraints_are_kept_at_the_border():
-    result = jaxhpt.minimize(
-        lambda h, key: {"loss": (h["x"] - 1) ** 2 + (h["y"] - 1) ** 2, "size": h["x"] + h["y"]},
-        {"x": Float(0, 1), "y": Float(0, 1)}, objective="loss", constraints={"size": ("<=", 1.0)},
-        algorithm="tpe", trials=256, lanes=16, progress=False,
-    )  # fmt: skip
+def test_constraints_are_kept_at_the_border(bounded):
+    result = bounded(algorithm="tpe", trials=256, lanes=16)
     assert result.best.feasible
     assert result.best.value == pytest.approx(0.5, abs=0.03)
     feasible = [trial.feasible for trial in result.trials]
