@@ -37,7 +37,8 @@ GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times mor
 STARTS = 10  # best trials that local candidates begin at
 APART = 0.3  # share of the candidates that each refinement may begin at
 MOVES = 10  # of a refinement
-SHORTLIST = 512
+LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
+SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
 TAKEN = 1e6  # what a setting that was tried before costs
 SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
@@ -83,7 +84,7 @@ class Bayesian(Modelled):
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
-      refit_steps: steps of the fit in each event, from where the last one ended.
+      refit_steps: steps of the fit in each event, from where the last one ended; below 4 lanes at most 12 to 14.
       limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
         spread trials are learned from, so that time stays flat.
 
@@ -181,7 +182,8 @@ class Bayesian(Modelled):
         def shortlist(seen: Evidence) -> tuple[Array, Array, _Shortlist]:
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
-            theta = refitted(state.theta, fresh, seen, problem, self.refit_steps)
+            steps = min(self.refit_steps, LEAST_STEPS + num - 1)
+            theta = refitted(state.theta, fresh, seen, problem, steps)
             known = surrogate(theta, seen, history, problem)
             found = self._shortlist(shortlist_key, best, known, history, problem, num)
             return theta, jnp.where(fresh, ended, state.fitted), found
@@ -212,7 +214,8 @@ class Bayesian(Modelled):
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
         first = jnp.argmin(jnp.where(uniforms(k[3], score.shape) < APART, score, jnp.inf), axis=1)
         better = candidates.refined(pool[first], at, scale, space, MOVES)
-        kept = _promising(score, min(max(SHORTLIST, 2 * num) - self.refined, self.candidates))
+        places = max(min(SHORTLIST, APIECE * num), 2 * num)
+        kept = _promising(score, min(places, self.candidates))
         found = _joined(believe(known, better, problem), _taken(there, kept))
         unit = jnp.concatenate([better, pool[kept]])
         # On a front there is something to find beside every place that is known, at a best trial not for long.
