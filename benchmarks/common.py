@@ -17,7 +17,7 @@ import optax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from jaxhpt.loop import Program
+from jaxhpt.carry import Program
 from jaxhpt.schedulers import RunToEnd
 from jaxhpt.search import _pool
 from jaxhpt.space import Space

@@ -15,10 +15,11 @@ from jaxhpt.algorithms import (
 )
 from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
-from jaxhpt.result import Result, Stats, Trial
-from jaxhpt.schedulers import RunToEnd
+from jaxhpt.result import Result, Stretch, Trial
+from jaxhpt.schedulers import ASHA, PBT, SCHEDULERS, Hyperband, MedianStop, Patience, RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.space import Space
+from jaxhpt.stats import Stats
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
@@ -28,8 +29,11 @@ from jaxhpt.version import __version__
 
 __all__ = [
     "ALGORITHMS",
+    "ASHA",
     "CMAES",
     "NSGA2",
+    "PBT",
+    "SCHEDULERS",
     "TPE",
     "Batch",
     "Bayesian",
@@ -40,7 +44,10 @@ __all__ = [
     "Float",
     "Genetic",
     "Grid",
+    "Hyperband",
     "Int",
+    "MedianStop",
+    "Patience",
     "QuasiRandom",
     "Random",
     "Result",
@@ -48,6 +55,7 @@ __all__ = [
     "Snapshot",
     "Space",
     "Stats",
+    "Stretch",
     "Task",
     "Trial",
     "Tuner",

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.carry import Program, SearchState, Summary
 from jaxhpt.history import Known
-from jaxhpt.loop import Program, SearchState, Summary, begin, dispatch
+from jaxhpt.loop import begin, dispatch
 from jaxhpt.report.progress import Display
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.training.pool import Data

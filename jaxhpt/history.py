@@ -93,7 +93,9 @@ def empty(problem: Problem, notes: int = 0) -> History:
     )
 
 
-def open_rows(history: History, rows: Array, unit: Array, note: Array, tick: Array) -> History:
+def open_rows(
+    history: History, rows: Array, unit: Array, note: Array, tick: Array, parent: Array | None = None
+) -> History:
     """Start trials.
 
     Args:
@@ -102,7 +104,10 @@ def open_rows(history: History, rows: Array, unit: Array, note: Array, tick: Arr
       unit: f32[L, D] snapped settings.
       note: f32[L, M].
       tick: i32[] tick of the batch stream.
+      parent: i32[L] rows whose weights they go on from; None for none.
     """
+    if parent is not None:
+        history = history._replace(parent=history.parent.at[rows].set(parent, mode="drop"))
     fresh = rows < history.status.shape[0]
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),

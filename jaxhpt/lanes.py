@@ -5,6 +5,20 @@ from typing import NamedTuple
 from jaxhpt.typing import Array, TrainState
 
 
+class Copies(NamedTuple):
+    """Lanes that go on from another lane's weights.
+
+    Attributes:
+      source: i32[N] lane copied from; L for none.
+      target: i32[N] lane that takes the copy, each once; L for none.
+      unit: f32[N, D] settings of the copy.
+    """
+
+    source: Array
+    target: Array
+    unit: Array
+
+
 class Lanes(NamedTuple):
     """L slots, each holding one live trial or none.
 

@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from jaxhpt.objectives import Columns, Objective
 from jaxhpt.space import Space
+from jaxhpt.typing import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Problem:
       reports: reports kept of each trial's learning curve, R.
       exact: whether `interval` divides every trial's steps, so that no update needs a mask.
       prior: trials known beforehand; they have the first rows.
+      copies: rows that trials may open that go on from another's weights, at most.
     """
 
     space: Space
@@ -31,6 +35,7 @@ class Problem:
     reports: int = 1
     exact: bool = False
     prior: int = 0
+    copies: int = 0
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -40,7 +45,13 @@ class Problem:
     @property
     def capacity(self) -> int:
         """Rows of the history, C; a row id of C means none."""
-        return self.prior + self.trials
+        return self.prior + self.trials + self.copies
+
+    def place(self, steps: Array) -> Array:
+        """Return the column of the curve of a report at i32 `steps`: evenly spaced, each some intervals wide."""
+        events = -(-self.steps // self.interval)
+        width = self.interval * -(-events // self.reports)
+        return jnp.clip((steps - 1) // width, 0, self.reports - 1)
 
     @property
     def num_dimensions(self) -> int:

@@ -9,13 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.carry import Program
 from jaxhpt.checks import require
 from jaxhpt.driver import Outcome
 from jaxhpt.history import History, Status
-from jaxhpt.loop import Program, train_again
+from jaxhpt.lineage import segments_of
+from jaxhpt.loop import train_again
 from jaxhpt.pareto import hypervolume, nondominated
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
+from jaxhpt.stats import Stats, headline, stats_of
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Hparams
 
@@ -35,6 +38,7 @@ class Trial:
       status: "done", "stopped", "failed", "running", or "prior" if known before the search.
       start: tick of the batch stream at which it started.
       feasible: whether it keeps all constraints; True where there are none.
+      parent: id of the trial whose weights it went on from; None if it began afresh.
     """
 
     id: int
@@ -45,44 +49,24 @@ class Trial:
     status: str
     start: int
     feasible: bool = True
+    parent: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Stats:
-    """How a search ran.
+class Stretch:
+    """A part of a model's life that it trained under one setting.
 
     Attributes:
-      trials: trials of this search that ended.
-      failed: those of them whose objective was not finite.
-      seconds: wall time without compilation.
-      compile_seconds: tracing and compiling; close to 0 where the program was there already.
-      first_seconds: from the call to the end of the first trials; None if none ended.
-      lanes: lanes, L.
-      lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
-      interval: steps between events.
-      events: events run.
-      ended: "finished", "timeout", "interrupted" or "callback".
-      device: kind of the device.
-      jax: version of jax.
+      trial: id.
+      first: training steps done before it.
+      last: training steps done after it.
+      hparams: the setting.
     """
 
-    trials: int
-    failed: int
-    seconds: float
-    compile_seconds: float
-    first_seconds: float | None
-    lanes: int
-    lanes_busy: float
-    interval: int
-    events: int
-    ended: str
-    device: str
-    jax: str
-
-    @property
-    def trials_per_second(self) -> float:
-        """Ended trials a second, compilation not included."""
-        return self.trials / max(self.seconds, 1e-9)
+    trial: int
+    first: int
+    last: int
+    hparams: Hparams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +113,7 @@ class Result:
         """Bring a driven search to the host."""
         history, row = jax.device_get((outcome.carry.history, outcome.carry.best.row))
         run = Run(program, data, outcome, export)
-        return cls(_stats(program, history, outcome), history, program.problem, int(row), run)
+        return cls(stats_of(program, history, outcome), history, program.problem, int(row), run)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -211,15 +195,32 @@ class Result:
           RuntimeError: the trials were not trained here.
         """
         run = self._trained()
-        row = trial if isinstance(trial, int) else trial.id
-        if not 0 <= row < int(self.history.count):
-            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
+        row = self._row_of(trial)
         budget = run.program.pool.length(self._problem.space.values(jnp.asarray(self.history.unit[row])))
-        steps = int(self.history.steps[row]) or int(budget)
-        arguments = (jnp.int32(row), jnp.asarray(self.history.unit[row]), jnp.int32(self.history.start[row]))
-        state, metrics = train_again(run.program, run.outcome.carry.key, run.data, *arguments, jnp.int32(steps))
+        segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
+        state, metrics = train_again(run.program, run.outcome.carry.key, run.data, segments)
         named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
         return self._exported(state, row), {name: _plain(value) for name, value in named.items()}
+
+    def lineage(self, trial: "Trial | int") -> list[Stretch]:
+        """Return the settings that a model trained under, in order, from its first ancestor to the trial.
+
+        Choose it after population-based training: it is the schedule that was found.
+
+        Args:
+          trial: a trial, or its id.
+
+        Returns:
+          A stretch for each setting; one alone where the trial began afresh.
+
+        Raises:
+          ValueError: no such trial.
+        """
+        row = self._row_of(trial)
+        parts = segments_of(self.history, row, int(self.history.steps[row]))
+        labels = self._problem.space.labels(parts.unit)
+        spans = zip(parts.row, parts.first, parts.last, labels, strict=True)
+        return [Stretch(int(r), int(first), int(last), label) for r, first, last, label in spans]
 
     def to_pandas(self) -> Any:
         """Return a table with a row a trial: id, status, steps, the metrics, then the hyperparameters.
@@ -240,7 +241,7 @@ class Result:
         return pandas.DataFrame(table)
 
     def __repr__(self) -> str:
-        return "\n".join([*_headline(self.stats), *self._table()])
+        return "\n".join([*headline(self.stats), *self._table()])
 
     @property
     def _columns(self) -> Any:
@@ -273,6 +274,12 @@ class Result:
             )
         return row
 
+    def _row_of(self, trial: "Trial | int") -> int:
+        row = trial if isinstance(trial, int) else trial.id
+        if not 0 <= row < int(self.history.count):
+            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
+        return row
+
     def _exported(self, state: Any, row: int) -> Any:
         export = self._trained().export
         if export is None:
@@ -298,6 +305,7 @@ class Result:
             status=status,
             start=int(h.start[row]),
             feasible=bool(self._feasible[row]),
+            parent=int(h.parent[row]) if h.parent[row] >= 0 else None,
         )
 
     def _table(self) -> list[str]:
@@ -317,15 +325,6 @@ class Result:
         return [*front, *_align([head, *rows])]
 
 
-def _headline(stats: Stats) -> list[str]:
-    failed = f", {stats.failed:,} of them failed" if stats.failed else ""
-    ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
-    return [
-        f"{stats.trials:,} trials in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s{failed}{ended}",
-        f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
-    ]
-
-
 def _align(table: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
@@ -340,29 +339,3 @@ def _short(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _steps_of_live_lanes(outcome: Outcome) -> int:
-    lanes = outcome.carry.lanes
-    steps, live = jax.device_get((lanes.steps, lanes.live))
-    return int(steps[live].sum())
-
-
-def _stats(program: Program, history: History, outcome: Outcome) -> Stats:
-    problem, events = program.problem, int(outcome.carry.clock)
-    ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
-    worked = int(history.steps[ended].sum()) + _steps_of_live_lanes(outcome)
-    return Stats(
-        trials=int(ended.sum()),
-        failed=int((history.status == Status.FAILED).sum()),
-        seconds=outcome.seconds,
-        compile_seconds=outcome.compile_seconds,
-        first_seconds=outcome.first_seconds,
-        lanes=problem.lanes,
-        lanes_busy=worked / max(1, events * problem.interval * problem.lanes),
-        interval=problem.interval,
-        events=events,
-        ended=outcome.ended,
-        device=jax.devices()[0].device_kind,
-        jax=jax.__version__,
-    )

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.carry import Program
 from jaxhpt.checks import named, require, require_count, suggest
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
-from jaxhpt.loop import Program
 from jaxhpt.objectives import choose
 from jaxhpt.prior import Prior, known
 from jaxhpt.problem import Problem
@@ -57,7 +57,8 @@ def search(
       space: a pytree of `Float`, `Int`, `Choice`, `Bool`, lists, `When` and constants.
       trials: settings to train; by default 256, or all points of an algorithm that has an end.
       algorithm: where to look: a name of `jaxhpt.ALGORITHMS`, or an instance with settings of its own.
-      scheduler: how long to train: "run_to_end".
+      scheduler: how long to train: a name of `jaxhpt.SCHEDULERS`, such as "asha", or an instance with settings of
+        its own; by default every trial trains to its end.
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
       interval: steps between events; "auto" wastes no update where it can.
       events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, after which
@@ -178,9 +179,11 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     shapes = check(functions, data.train, data.valid)
     check_usage(functions, data.train, data.valid, length)
     columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
-    paced = plan(length, interval)
+    paced = plan(length, interval, scheduler.pace)
     if lanes != "auto":
         require_count("lanes", lanes)
     width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
-    return Pool(dataclasses.replace(problem, reports=scheduler.reports(problem)), functions, length), data
+    problem = dataclasses.replace(problem, reports=scheduler.reports(problem))
+    problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
+    return Pool(problem, functions, length), data

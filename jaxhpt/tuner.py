@@ -21,8 +21,9 @@ from jaxhpt.numerics import ranks
 from jaxhpt.objectives import SCALAR, choose
 from jaxhpt.prior import Prior, known
 from jaxhpt.problem import Problem
-from jaxhpt.result import Result, Stats
+from jaxhpt.result import Result
 from jaxhpt.space import Space
+from jaxhpt.stats import Stats
 from jaxhpt.typing import Array, Hparams, Key
 
 DEFAULT_TRIALS = 1000
@@ -248,6 +249,7 @@ class Tuner:
             trials=ended,
             failed=int((self._status == Status.FAILED).sum()),
             seconds=time.perf_counter() - self._begun,
+            copies=0,
             compile_seconds=0.0,
             first_seconds=None,
             lanes=self.problem.lanes,

@@ -1,8 +1,31 @@
 """How long to train: one file per scheduler. Read `base.py` first."""
 
+from jaxhpt.schedulers.asha import ASHA
 from jaxhpt.schedulers.base import Copies, Scheduler, Verdict
+from jaxhpt.schedulers.hyperband import Hyperband
+from jaxhpt.schedulers.median_stop import MedianStop
+from jaxhpt.schedulers.patience import Patience
+from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.schedulers.run_to_end import RunToEnd
 
-SCHEDULERS: dict[str, type] = {"run_to_end": RunToEnd}
+SCHEDULERS: dict[str, type] = {
+    "run_to_end": RunToEnd,
+    "asha": ASHA,
+    "hyperband": Hyperband,
+    "median_stop": MedianStop,
+    "patience": Patience,
+    "pbt": PBT,
+}
 
-__all__ = ["SCHEDULERS", "Copies", "RunToEnd", "Scheduler", "Verdict"]
+__all__ = [
+    "ASHA",
+    "PBT",
+    "SCHEDULERS",
+    "Copies",
+    "Hyperband",
+    "MedianStop",
+    "Patience",
+    "RunToEnd",
+    "Scheduler",
+    "Verdict",
+]

@@ -5,32 +5,21 @@ A scheduler is a frozen dataclass of settings with pure functions, run at every 
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax.numpy as jnp
+
+from jaxhpt.checks import require
 from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
+from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
-
-
-class Copies(NamedTuple):
-    """Lanes that go on from another lane's weights.
-
-    Attributes:
-      source: i32[N] lane copied from; L for none.
-      target: i32[N] lane that takes the copy; L for none.
-      unit: f32[N, D] settings of the copy.
-    """
-
-    source: Array
-    target: Array
-    unit: Array
 
 
 class Verdict(NamedTuple):
     """What becomes of the lanes.
 
     Attributes:
-      stop: bool[L] end these trials now.
-      budget: i32[L] training steps each trial may have in all.
+      stop: bool[L] end these trials now, as stopped.
+      budget: i32[L] training steps each trial may have in all; one that has had them is done.
       copies: copies to make; None is static, so that schedulers that never copy pay nothing.
     """
 
@@ -39,12 +28,24 @@ class Verdict(NamedTuple):
     copies: Copies | None
 
 
+MOST_REPORTS = 128  # of a trial's curve
+PARTS = 20  # reports of a trial, where nothing else is asked for
+
+
 @runtime_checkable
 class Scheduler(Protocol):
     """How long to train."""
 
+    def pace(self, longest: int) -> int | None:
+        """Return the steps between events that suit it, for trials of up to `longest` steps; None for any."""
+        ...
+
     def reports(self, problem: Problem) -> int:
         """Return how many reports of each trial's curve are kept, R."""
+        ...
+
+    def num_copies(self, problem: Problem) -> int:
+        """Return how many copies may be made in a whole search, at most."""
         ...
 
     def init(self, key: Key, problem: Problem) -> Any:
@@ -58,3 +59,48 @@ class Scheduler(Protocol):
     def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
         """Judge the lanes after their reports."""
         ...
+
+
+class Watching:
+    """The part that schedulers share which look at trials while they train: curves are kept, nothing is copied."""
+
+    def pace(self, longest: int) -> int | None:
+        """Ask for a twentieth of the longest trial."""
+        return max(1, longest // PARTS)
+
+    def reports(self, problem: Problem) -> int:
+        """Return one for each event in a trial's life, up to a limit."""
+        return min(MOST_REPORTS, -(-problem.steps // problem.interval))
+
+    def num_copies(self, problem: Problem) -> int:
+        """Return 0."""
+        return 0
+
+
+def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
+    """Tell which lanes passed a number of steps i32[...] in this event and go on: bool[L, ...].
+
+    Trials that have trained for their whole budget have nothing left to be judged for.
+    """
+    now = lanes.steps.reshape((-1,) + (1,) * jnp.ndim(steps))
+    passed = (now >= steps) & (now - problem.interval < steps)
+    return passed & (lanes.live & ~lanes.spent).reshape(passed.shape[:1] + (1,) * jnp.ndim(steps))
+
+
+def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
+    """Return the fitness of each lane's latest report, minimised: f32[L]; +inf where it failed or has none."""
+    rows = jnp.minimum(lanes.trial, problem.capacity - 1)
+    return jnp.where(lanes.live, problem.columns.fitness(history.metrics[rows]), jnp.inf)
+
+
+def require_one_objective(scheduler: Any, problem: Problem) -> None:
+    """Raise where there are several objectives: which of two trials is better would not be clear."""
+    names = [o.name for o in problem.objectives]
+    kind = type(scheduler).__name__
+    require(len(names) == 1, "objectives", names, f"one, for {kind}; RunToEnd takes several")
+
+
+def curves_of(lanes: Lanes, history: History, problem: Problem) -> Array:
+    """Return the reports of each lane's trial, minimised: f32[L, R]; +inf where there is none."""
+    curve = history.curve[jnp.minimum(lanes.trial, problem.capacity - 1)]
+    return jnp.where(lanes.live[:, None], curve, jnp.inf)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict
+from jaxhpt.schedulers.base import Verdict, Watching
 from jaxhpt.typing import Array, Key
 
 
@@ -17,8 +17,12 @@ class RunToEndState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunToEnd:
+class RunToEnd(Watching):
     """Train every trial for its whole budget, and score it once, at the end."""
+
+    def pace(self, longest: int) -> int | None:
+        """Return None: it looks at nothing in between."""
+        return None
 
     def reports(self, problem: Problem) -> int:
         """Return one: only the end is scored."""

@@ -19,6 +19,7 @@ from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
 LONG_EVENT = 64  # steps after which the host should hear of the search again
+NEAR = 1.5  # by what factor an interval may differ from the one the scheduler would like
 WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
 
 
@@ -104,11 +105,17 @@ def length_of(
     return Length(fixed=steps, **common)
 
 
-def plan(length: Length, interval: int | str) -> Plan:
+def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] = lambda longest: None) -> Plan:
     """Decide the interval between events.
 
-    "auto" takes the greatest common divisor of all lengths, where there are few different ones and it is not
-    too small, so that no update is wasted; otherwise a twentieth of the middle length.
+    "auto" takes what suits the scheduler, moved a little where that wastes no update. Where any suits it: the greatest
+    common divisor of all lengths, where there are few different ones and it is not too small, so that no update is
+    wasted; otherwise a twentieth of the middle length.
+
+    Args:
+      length: of a trial.
+      interval: a number, or "auto".
+      pace: longest trial -> the steps between events that the scheduler would like, None for any.
 
     Raises:
       ValueError: a length below 1, an interval below 1.
@@ -116,7 +123,10 @@ def plan(length: Length, interval: int | str) -> Plan:
     lengths, complete = _lengths(length)
     require(int(lengths.min()) >= 1, "steps", int(lengths.min()), "at least 1 for every setting in the space")
     common = int(np.gcd.reduce(lengths))
-    if interval == "auto":
+    wanted = pace(int(lengths.max()))
+    if interval == "auto" and wanted is not None:
+        chosen = _near(wanted, common) if complete else wanted
+    elif interval == "auto":
         chosen = _interval(common, int(np.median(lengths)), complete)
     else:
         require_count("interval", interval)
@@ -133,6 +143,13 @@ def _interval(common: int, middle: int, complete: bool) -> int:
     divisors = [d for d in range(1, LONG_EVENT + 1) if common % d == 0]
     parts = math.ceil(common / LONG_EVENT)
     return divisors[-1] if divisors[-1] >= LONG_EVENT // 4 else math.ceil(common / parts)
+
+
+def _near(wanted: int, common: int) -> int:
+    """Return the divisor of `common` nearest to what is wanted, if there is one near."""
+    low, high = math.ceil(wanted / NEAR), math.floor(wanted * NEAR)
+    divisors = [d for d in range(low, min(high, common) + 1) if common % d == 0]
+    return min(divisors, key=lambda d: abs(math.log(d / wanted)), default=wanted)
 
 
 def _lengths(length: Length) -> tuple[np.ndarray, bool]:

@@ -1,4 +1,4 @@
-"""What is done with the lanes: refill, advance, score. Written for L lanes at once, by `vmap` over one trial."""
+"""What is done with the lanes: refill, advance, score, copy. Written for L lanes at once, by `vmap` over one trial."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.keys import Stream, key_of
-from jaxhpt.lanes import Lanes
+from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.numerics import select, zeros
 from jaxhpt.problem import Problem
 from jaxhpt.training.batches import Shuffle
@@ -63,6 +63,23 @@ class Pool:
         budget = jnp.broadcast_to(jax.vmap(self.length)(values), rows.shape)
         new = Lanes(state, values, rows, jnp.zeros_like(lanes.steps), jnp.maximum(budget, 1))
         return select(fresh, new, lanes)
+
+    def copy(self, lanes: Lanes, source: Lanes, copies: Copies, rows: Array) -> Lanes:
+        """Let lanes go on from the weights, steps and budget of others; only so many lanes are moved.
+
+        Args:
+          lanes: of which some are replaced.
+          source: the lanes that are copied from.
+          copies: from where to where, under which snapped settings; L for none.
+          rows: i32[N] the new trials.
+        """
+        taken = (source.state, source.steps, source.budget)
+        moved = jax.tree.map(lambda a: a[jnp.minimum(copies.source, self.problem.lanes - 1)], taken)
+        new = (*moved, self.problem.space.values(copies.unit), rows)
+        old = (lanes.state, lanes.steps, lanes.budget, lanes.values, lanes.trial)
+        put = jax.tree.map(lambda a, b: a.at[copies.target].set(b, mode="drop"), old, new)
+        state, steps, budget, values, trial = put
+        return Lanes(state, values, trial, steps, budget)
 
     def free(self, lanes: Lanes, ended: Array) -> Lanes:
         """Empty the lanes whose trials have ended: bool[L]."""

@@ -1,0 +1,98 @@
+"""Asynchronous successive halving: many trials begin, few end, and no lane waits for another.
+
+Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar, "A system for massively parallel hyperparameter
+tuning", https://arxiv.org/abs/1810.05934 (2020); the variant that stops is of Tiao, Klein, Lienart, Archambeau and
+Seeger, "Model-based asynchronous hyperparameter and neural architecture search",
+https://arxiv.org/abs/2003.10865 (2020).
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from jaxhpt.checks import require, require_count
+from jaxhpt.history import History
+from jaxhpt.lanes import Lanes
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers import rungs
+from jaxhpt.schedulers.base import Verdict, Watching, passed_now, require_one_objective, scores_of
+from jaxhpt.schedulers.rungs import Rungs
+from jaxhpt.typing import Array, Key
+
+
+@dataclasses.dataclass(frozen=True)
+class ASHA(Watching):
+    """Stop at each rung all but the best of those that came there. Choose it where losers show early.
+
+    At `min_steps`, `eta` times as many, and so on, a trial is scored and goes on if it is in the best 1/`eta` of all
+    that came so far, itself included; the best always goes on. The lane of one that stops begins another trial at once.
+
+    Args:
+      eta: at least 2. A rung stops all but one in `eta`, and the next one is `eta` times as far; 2 is careful.
+      min_steps: steps before the first rung, at least 1; None is about a 27th of the longest trial. Too few, and slow
+        starters are lost.
+
+    Raises:
+      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+
+    Example:
+      >>> import jaxhpt, jax.numpy as jnp
+      >>> result = jaxhpt.search(
+      ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
+      ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
+      ...     steps=27, trials=256, scheduler=jaxhpt.ASHA(min_steps=3), progress=False,
+      ... )
+      >>> sum(trial.status == "stopped" for trial in result.trials) > 100
+      True
+
+    References:
+      See the module.
+    """
+
+    eta: int = 3
+    min_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        require_count("eta", self.eta)
+        require(self.eta >= 2, "eta", self.eta, "at least 2")
+        if self.min_steps is not None:
+            require_count("min_steps", self.min_steps)
+
+    def pace(self, longest: int) -> int | None:
+        """Ask for an event at each rung."""
+        return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
+
+    def init(self, key: Key, problem: Problem) -> Rungs:
+        """Begin with empty rungs."""
+        require_one_objective(self, problem)
+        return rungs.empty(self.num_brackets(problem) * len(self._levels(problem)), problem, self.eta)
+
+    def due(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
+        """Score trials at a rung, and at their end."""
+        return lanes.spent | (self._rung(lanes, problem) < state.seen.shape[0])
+
+    def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
+        """Stop what is not among the best at its rung."""
+        which, none = self._rung(lanes, problem), state.seen.shape[0]
+        state, better = rungs.enter(state, which, scores_of(lanes, history, problem), lanes.trial)
+        promoted = jnp.maximum(state.seen[jnp.minimum(which, none - 1)] // self.eta, 1) if none else 0
+        return Verdict((which < none) & (better >= promoted), lanes.budget, None), state
+
+    def num_brackets(self, problem: Problem) -> int:
+        """Return how many groups of trials are compared apart from each other: 1."""
+        return 1
+
+    def _levels(self, problem: Problem) -> tuple[int, ...]:
+        return rungs.levels(self.min_steps, self.eta, problem)
+
+    def _rung(self, lanes: Lanes, problem: Problem) -> Array:
+        """Return the rung that each lane's trial came to in this event, i32[L]; the number of rungs for none."""
+        levels, brackets = self._levels(problem), self.num_brackets(problem)
+        size, none = len(levels), brackets * len(levels)
+        if not none:
+            return jnp.zeros_like(lanes.trial)
+        bracket = jnp.arange(lanes.trial.shape[0], dtype=jnp.int32) % brackets
+        passed = passed_now(lanes, problem, jnp.array(levels, jnp.int32))
+        level = jnp.argmax(passed, axis=1).astype(jnp.int32)
+        judged = jnp.any(passed, axis=1) & (level >= bracket)
+        return jnp.where(judged, bracket * size + level, none)

@@ -1,0 +1,92 @@
+"""Patience: a trial that no longer gets better is done.
+
+Prechelt, "Early stopping - but when?", https://doi.org/10.1007/978-3-642-35289-8_5 (1998).
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.checks import require, require_count
+from jaxhpt.history import History
+from jaxhpt.lanes import Lanes
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers.base import Verdict, Watching, curves_of, require_one_objective
+from jaxhpt.typing import Array, Key
+
+
+class PatienceState(NamedTuple):
+    """Nothing: the curves tell."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience(Watching):
+    """End trials that have not become better for some reports. Choose it where trainings converge at their own pace.
+
+    Such a trial is done, not stopped: it counts as one that trained for its whole budget.
+
+    Args:
+      reports_without: reports in a row without a better one, at least 1, after which a trial ends.
+      min_delta: by how much a report must be better than the best before it, at least 0, in units of the objective.
+      every: steps between reports, at least 1; None is a twentieth of the longest trial.
+
+    Raises:
+      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+
+    Example:
+      >>> import jaxhpt, jax.numpy as jnp
+      >>> result = jaxhpt.search(
+      ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
+      ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
+      ...     steps=100, trials=64, scheduler=jaxhpt.Patience(3, min_delta=1e-3), progress=False,
+      ... )
+      >>> result.best.steps < 100
+      True
+
+    References:
+      See the module.
+    """
+
+    reports_without: int = 3
+    min_delta: float = 0.0
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        require_count("reports_without", self.reports_without)
+        sound = isinstance(self.min_delta, int | float) and math.isfinite(self.min_delta)
+        require(sound and self.min_delta >= 0, "min_delta", self.min_delta, "a finite number, at least 0")
+        if self.every is not None:
+            require_count("every", self.every)
+
+    def pace(self, longest: int) -> int | None:
+        """Ask for an event at each report."""
+        return min(longest, self.every or super().pace(longest) or 1)
+
+    def init(self, key: Key, problem: Problem) -> PatienceState:
+        """Return the empty state."""
+        require_one_objective(self, problem)
+        return PatienceState()
+
+    def due(self, state: PatienceState, lanes: Lanes, problem: Problem) -> Array:
+        """Score all trials at each event."""
+        return lanes.live
+
+    def decide(
+        self, key: Key, state: PatienceState, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, PatienceState]:
+        """Call done what stands still."""
+        curve = curves_of(lanes, history, problem)
+
+        def read(carry: tuple[Array, Array], report: Array) -> tuple[tuple[Array, Array], None]:
+            best, waited = carry
+            better = report < best - self.min_delta
+            waited = jnp.where(better, 0, waited + jnp.isfinite(report))
+            return (jnp.where(better, report, best), waited), None
+
+        best = jnp.full(curve.shape[0], jnp.inf, jnp.float32)
+        (_, waited), _ = jax.lax.scan(read, (best, jnp.zeros_like(lanes.steps)), curve.T)
+        still = lanes.live & (waited >= self.reports_without)
+        return Verdict(jnp.zeros_like(still), jnp.where(still, lanes.steps, lanes.budget), None), state

@@ -1,0 +1,146 @@
+"""Population-based training: settings change while models train; the worst go on from the best's weights.
+
+Jaderberg, Dalibard, Osindero, Czarnecki, Donahue, Razavi, Vinyals, Green, Dunning, Simonyan, Fernando and Kavukcuoglu,
+"Population based training of neural networks", https://arxiv.org/abs/1711.09846 (2017).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.history import History
+from jaxhpt.keys import uniforms
+from jaxhpt.lanes import Copies, Lanes
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers.base import Verdict, Watching, require_one_objective, scores_of
+from jaxhpt.schedulers.explore import perturbed
+from jaxhpt.typing import Array, Key
+
+EXPLOITS = ("truncation", "tournament")
+
+
+class PBTState(NamedTuple):
+    """Nothing: the lanes are the population."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PBT(Watching):
+    """Population-based training. Choose it where the best setting changes while a model trains, as learning rates do.
+
+    The lanes are the population: give as many `trials` as `lanes`, and all train from the beginning to the end. Every
+    so many steps they are scored; the worst end, and their lanes go on from the weights, optimiser state and step count
+    of some of the best, with settings moved a little. Each copy is a trial of its own, with its `parent`, beyond
+    `trials`; `Result.lineage` tells the whole schedule. One that failed is replaced likewise. No trial goes on from one
+    that has trained less. What is read at the start of a training only, such as the scale of its first weights, no
+    longer has an effect in a copy.
+
+    Args:
+      every: steps between two comparisons, at least 1; None is a twentieth of the longest trial.
+      exploit: "truncation", the worst `share` copies from the best `share`; "tournament", each copies from another one
+        drawn by chance if that is better.
+      share: of the population, above 0 and at most 1/2; for truncation.
+      step: how far a setting moves, in units of its range on its own scale, above 0 and at most 1/2: on a logarithmic
+        scale from 1e-5 to 1e-1, 0.1 is a factor of 2.5.
+      resample: chance of each dimension to be drawn anew instead, in [0, 1]; unordered choices change only so.
+
+    Raises:
+      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+
+    Example:
+      >>> import jaxhpt, jax.numpy as jnp
+      >>> result = jaxhpt.search(
+      ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
+      ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
+      ...     steps=40, trials=16, lanes=16, scheduler=jaxhpt.PBT(every=5), progress=False,
+      ... )
+      >>> len(result.lineage(result.best)) >= 1
+      True
+
+    References:
+      See the module.
+    """
+
+    every: int | None = None
+    exploit: str = "truncation"
+    share: float = 0.2
+    step: float = 0.1
+    resample: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.every is not None:
+            require_count("every", self.every)
+        known = self.exploit in EXPLOITS
+        require(known, "exploit", self.exploit, f"known; {suggest(str(self.exploit), EXPLOITS)}")
+        require(0 < self.share <= 0.5, "share", self.share, "above 0 and at most 1/2")
+        require(0 < self.step <= 0.5, "step", self.step, "above 0 and at most 1/2")
+        require(0 <= self.resample <= 1, "resample", self.resample, "in [0, 1]")
+
+    def pace(self, longest: int) -> int | None:
+        """Ask for an event at each comparison."""
+        return min(longest, self.every or super().pace(longest) or 1)
+
+    def num_copies(self, problem: Problem) -> int:
+        """Return one for each comparison in each trial's life."""
+        return problem.trials * max(0, -(-problem.steps // self._every(problem)) - 1)
+
+    def init(self, key: Key, problem: Problem) -> Any:
+        """Return the empty state."""
+        require_one_objective(self, problem)
+        return PBTState()
+
+    def due(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+        """Score trials at a comparison, and at their end."""
+        return lanes.spent | self._ready(lanes, problem)
+
+    def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
+        """Let the worst go on from the best."""
+        exploit_key, explore_key = jax.random.split(key)
+        ready, score = self._ready(lanes, problem), scores_of(lanes, history, problem)
+        pairs = self._truncated if self.exploit == "truncation" else self._tournament
+        source, target = pairs(exploit_key, ready, score)
+        num = lanes.trial.shape[0]
+        parent, child = jnp.minimum(source, num - 1), jnp.minimum(target, num - 1)
+        good = (source < num) & (target < num) & jnp.isfinite(score[parent]) & (score[parent] < score[child])
+        good &= lanes.steps[parent] >= lanes.steps[child]
+        unit, state = self.explored(explore_key, state, history.unit[lanes.trial[parent]], lanes, history, problem)
+        copies = Copies(jnp.where(good, source, num), jnp.where(good, target, num), unit)
+        return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state
+
+    def explored(
+        self, key: Key, state: Any, unit: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Array, Any]:
+        """Return settings for copies of f32[N, D], and the state."""
+        return perturbed(key, unit, problem.space, self.step, self.resample), state
+
+    def _every(self, problem: Problem) -> int:
+        """Return the steps between comparisons, a multiple of the interval."""
+        return problem.interval * -(-(self.every or self.pace(problem.steps) or 1) // problem.interval)
+
+    def _ready(self, lanes: Lanes, problem: Problem) -> Array:
+        """Tell which lanes are compared in this event: bool[L]."""
+        return lanes.live & ~lanes.spent & (lanes.steps % self._every(problem) == 0)
+
+    def _truncated(self, key: Key, ready: Array, score: Array) -> tuple[Array, Array]:
+        """Pair the worst with some of the best: lanes copied from and to, i32[N] each; L for none."""
+        num = score.shape[0]
+        order = jnp.lexsort((score, ~ready)).astype(jnp.int32)
+        compared = jnp.sum(ready, dtype=jnp.int32)
+        few = jnp.minimum(jnp.maximum((self.share * compared).astype(jnp.int32), 1), compared // 2)
+        index = jnp.arange(max(1, int(self.share * num)), dtype=jnp.int32)
+        drawn = (uniforms(key, index.shape) * few).astype(jnp.int32)
+        used = index < few
+        return jnp.where(used, order[drawn], num), jnp.where(used, order[compared - 1 - index], num)
+
+    def _tournament(self, key: Key, ready: Array, score: Array) -> tuple[Array, Array]:
+        """Pair each with another one: as `_truncated`."""
+        num = score.shape[0]
+        order = jnp.lexsort((~ready,)).astype(jnp.int32)
+        compared = jnp.sum(ready, dtype=jnp.int32)
+        index = jnp.arange(num, dtype=jnp.int32)
+        away = 1 + (uniforms(key, index.shape) * (compared - 1)).astype(jnp.int32)
+        rival = order[(index + away) % jnp.maximum(compared, 1)]
+        used = (index < compared) & (compared > 1)
+        return jnp.where(used, rival, num), jnp.where(used, order, num)
