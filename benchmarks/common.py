@@ -85,11 +85,12 @@ def take_turns(repeats, contenders):
     return {name: np.asarray(runs) for name, runs in seconds.items() if None not in runs}
 
 
-def assemble(task, space, algorithm, trials, lanes, prior=0):
+def assemble(task, space, algorithm, trials, lanes, prior=0, scheduler=None, interval="auto"):
     """Return the program and the data of a search, to be dispatched by hand."""
-    pool, data = _pool(task, Space.of(space), trials, lanes, "auto", RunToEnd())
+    scheduler = scheduler or RunToEnd()
+    pool, data = _pool(task, Space.of(space), trials, lanes, interval, scheduler)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
-    return Program(pool, algorithm, RunToEnd()), data
+    return Program(pool, algorithm, scheduler), data
 
 
 def data_option(parser):

@@ -49,12 +49,14 @@ class Problem:
       space: where.
       function: (hparams, moved) -> f32[]; it runs inside jit.
       moved: a seed -> what the function wants beside the setting: where its optimum went, or arrays from a file.
+      curve: (hparams, moved, epoch) -> f32[], its value while it trains; None where there is none.
     """
 
     name: str
     space: jaxhpt.Space
     function: Callable
     moved: Callable
+    curve: Callable | None = None
 
     def distributions(self):
         """Return the space as Optuna sees it; a choice is its index, which it takes as a name without order."""
@@ -116,7 +118,7 @@ def _lcbench(folder, task):
     weights, space = _surrogate(folder)
     row = json.loads((folder / "encoding.json").read_text())["OpenML_task_id"][task]
     given = {**weights, "task": weights["embds_fct.0.weight"][row]}
-    return Problem(f"lcbench:{task}", space, _error, lambda seed: given)
+    return Problem(f"lcbench:{task}", space, lambda h, given: _error(h, given, EPOCH), lambda seed: given, _error)
 
 
 @functools.cache
@@ -136,9 +138,9 @@ def _ranged(about):
     return kind(about["lower"], about["upper"], log=about["log"])
 
 
-def _error(hparams, weights):
-    """Return 1 - accuracy on validation data after the last epoch, by the surrogate: f32[]."""
-    numbers = jnp.stack([jnp.float32(EPOCH if name == "epoch" else hparams[name]) for name in INPUTS])
+def _error(hparams, weights, epoch):
+    """Return 1 - accuracy on validation data after an epoch, by the surrogate: f32[]."""
+    numbers = jnp.stack([jnp.float32(epoch if name == "epoch" else hparams[name]) for name in INPUTS])
     kind, shift, mean, deviation = weights["cont_in"].T.astype(jnp.float32)
     numbers = (jnp.where(kind == 1, jnp.log(numbers + shift), numbers) - mean) / deviation
     x = _linear(jnp.concatenate([weights["task"], numbers]), weights, "first_layer")

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import Aim, Evidence, designed, enough, num_outputs
+from jaxhpt.algorithms.evidence import Aim, Evidence, designed, enough, num_inputs, num_outputs
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
@@ -50,7 +50,7 @@ class BayesianState(NamedTuple):
       scramble: key of the initial design.
       asked: i32[] proposals made, and trials known beforehand.
       best: i32[B] rows, best first; C for none.
-      theta: f32[J, D + 2] hyperparameters of each output's process.
+      theta: f32[J, D + 2] hyperparameters of each output's process; see `surrogate.refitted`.
       fitted: i32[] trials at the latest fit from afresh.
     """
 
@@ -73,7 +73,8 @@ class _Shortlist(NamedTuple):
 class Bayesian(Modelled):
     """Bayesian optimisation. Choose it where a trial costs more than a millisecond and there are up to 5,000.
 
-    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints.
+    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
+    scheduler stops trials, the model learns what training longer brings, and is asked about whole trainings.
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
@@ -129,7 +130,7 @@ class Bayesian(Modelled):
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
-        theta = jnp.tile(jnp.asarray(start(problem.num_dimensions)), (num_outputs(problem, self._costs), 1))
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (num_outputs(problem, self._costs), 1))
         return BayesianState(key, jnp.int32(problem.prior), best, theta, jnp.int32(0))
 
     def ask(

@@ -3,10 +3,12 @@
 Up to its size it is all of them; beyond, the best, the latest, and others spread evenly over the search.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt import pareto
 from jaxhpt.algorithms.base import by_fitness, by_fronts, fitness
@@ -14,11 +16,12 @@ from jaxhpt.history import History, Status
 from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
-from jaxhpt.surrogates.features import embed
+from jaxhpt.surrogates.features import embed, features
 from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
+WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 FRONT = 32  # points of a Pareto front that are counted with
 
 
@@ -42,7 +45,7 @@ class Evidence(NamedTuple):
     Attributes:
       row: i32[N] row ids; C for none.
       unit: f32[N, D].
-      x: f32[N, F] features.
+      x: f32[N, F] features; the last is how far the trials were trained, where that differs.
       y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `known`.
       known: bool[N] trials that have ended.
       mask: bool[N] these, and those that run.
@@ -124,7 +127,60 @@ def evidence(history: History, problem: Problem, rows: Array, costs: bool = Fals
         y.append(slack(jnp.where(jnp.isfinite(scores[:, column]), excess, jnp.inf), known))
     if costs:
         y.append(effort(history.steps[rows], known))
-    return Evidence(rows, unit, embed(unit, problem.space), jnp.stack(y), known, rows < problem.capacity)
+    x = inputs(unit, trained(history, problem, rows), problem)
+    return Evidence(rows, unit, x, jnp.stack(y), known, rows < problem.capacity)
+
+
+def partial(problem: Problem) -> bool:
+    """Tell whether trials may be judged before their end, so that a model must know how far each was trained."""
+    return problem.reports > 1
+
+
+def num_inputs(problem: Problem) -> int:
+    """Return how many length-scales a model has: D, and one for how far trials were trained, where that differs."""
+    return problem.num_dimensions + partial(problem)
+
+
+def trained(history: History, problem: Problem, rows: Array) -> Array:
+    """Return how far rows i32[N] were trained, by the logarithm of their steps: f32[N], 1 for a whole training."""
+    share = jnp.log(jnp.maximum(history.steps[rows], 1).astype(jnp.float32)) / max(math.log(problem.steps), 1e-6)
+    return jnp.where(jnp.isin(history.status[rows], jnp.array(WHOLE)), 1.0, jnp.minimum(share, 1.0))
+
+
+def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, Array]:
+    """Keep of the best rows those that can be compared: trained as far as D + 1 trials were, at least.
+
+    Args:
+      history: all trials.
+      problem: static.
+      best: i32[B] rows, best first; C for none.
+
+    Returns:
+      i32[B] rows, best first, C for none; and i32[] how many trials of the history were trained as far.
+    """
+    if not partial(problem):
+        return best, history.count
+    steps = jnp.where(history.status == Status.PRIOR, problem.steps, history.steps)
+    steps = jnp.where(history.ok, steps, 0)
+    wanted = min(problem.num_dimensions + 1, problem.capacity)
+    least = jax.lax.top_k(steps, wanted)[0][-1]
+    far = (best < problem.capacity) & (steps[jnp.minimum(best, problem.capacity - 1)] >= least)
+    kept = jnp.where(far, best, problem.capacity)[front(far)]
+    return kept, jnp.sum(history.ok & (steps >= least), dtype=jnp.int32)
+
+
+def inputs(unit: Array, far: Array, problem: Problem) -> Array:
+    """Return what a model is shown of settings f32[N, D] trained so far, f32[N] or f32[]: f32[N, F]."""
+    x = embed(unit, problem.space)
+    if not partial(problem):
+        return x
+    return jnp.concatenate([x, jnp.broadcast_to(far, x.shape[:1])[:, None]], axis=1)
+
+
+def owners(problem: Problem) -> np.ndarray:
+    """Return the length-scale of each feature: i32[F]."""
+    owner = features(problem.space).owner
+    return np.append(owner, np.int32(problem.num_dimensions)) if partial(problem) else owner
 
 
 def best_first(history: History, problem: Problem, rows: Array, num: int) -> Array:

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, evidence
+from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, evidence, inputs, num_inputs, owners
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp
-from jaxhpt.surrogates.features import embed, features
 from jaxhpt.surrogates.fit import fit, start
 from jaxhpt.typing import Array
 
@@ -67,13 +66,13 @@ def refitted(theta: Array, fresh: Array, seen: Evidence, problem: Problem, steps
     """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
 
     Args:
-      theta: f32[J, D + 2].
+      theta: f32[J, D + 2], D + 3 where trials are judged before their end.
       fresh: bool[].
       seen: the rows; a few hundred of them, evenly spread, are enough.
       problem: static.
       steps: static.
     """
-    owner = features(problem.space).owner
+    owner = owners(problem)
     size, ended = seen.known.shape[0], jnp.sum(seen.known, dtype=jnp.int32)
     index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
@@ -81,7 +80,7 @@ def refitted(theta: Array, fresh: Array, seen: Evidence, problem: Problem, steps
     far = jnp.stack([jnp.int32(steps), jnp.where(fresh, FRESH_STEPS, 0)])
 
     def one(theta: Array, y: Array) -> Array:
-        return fit(jnp.stack([theta, start(problem.num_dimensions)]), far, x, y, known, owner, middle)
+        return fit(jnp.stack([theta, start(num_inputs(problem))]), far, x, y, known, owner, middle)
 
     return each(one, theta, seen.y[:, rows])
 
@@ -93,7 +92,7 @@ def centre(seen: Evidence) -> Array:
 
 def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) -> Surrogate:
     """Let processes of given hyperparameters f32[J, D + 2] see the data."""
-    owner, middle = features(problem.space).owner, centre(seen)
+    owner, middle = owners(problem), centre(seen)
 
     def one(theta: Array, y: Array) -> gp.Model:
         return gp.condition(theta, seen.x, y, seen.known, seen.mask, owner, middle)
@@ -104,8 +103,8 @@ def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) 
 
 
 def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:
-    """Return what is believed of settings f32[P, D], leaves [J, ...]."""
-    owner, x = features(problem.space).owner, embed(unit, problem.space)
+    """Return what is believed of settings f32[P, D] after whole trainings, leaves [J, ...]."""
+    owner, x = owners(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
     return each(lambda model: gp.believe(model, x, owner), known.models)
 
 

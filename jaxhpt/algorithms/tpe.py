@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import chosen, designed
+from jaxhpt.algorithms.evidence import chosen, designed, far_enough
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count
@@ -48,7 +48,8 @@ class TPEState(NamedTuple):
 class TPE(Modelled):
     """Tree-structured Parzen estimator. Choose it for more trials than `Bayesian` has time for: 1,000 to millions.
 
-    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints.
+    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
+    scheduler stops trials, those trained as far as D + 1 of them count as good, at least: with `Hyperband` it is like BOHB.
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
@@ -101,11 +102,13 @@ class TPE(Modelled):
 
     def _promising(self, key: Key, state: TPEState, history: History, problem: Problem, num: int) -> Array:
         """Return for each proposal the draw that is likeliest good beside the others: f32[Q, D]."""
-        none, space, top = problem.capacity, problem.space, state.best[:MOST]
-        good = (jnp.arange(top.shape[0]) < self._num_good(history.count)) & (top < none)
-        rows = chosen(history, problem, state.best, self.limit)
+        none, space = problem.capacity, problem.space
+        best, count = far_enough(history, problem, state.best)
+        top = best[:MOST]
+        good = (jnp.arange(top.shape[0]) < self._num_good(count)) & (top < none)
+        rows = chosen(history, problem, best, self.limit)
         others = (rows < none) & ~jnp.isin(rows, jnp.where(good, top, none))
-        vague = (VAGUE / jnp.maximum(history.count, 1)) ** 2
+        vague = (VAGUE / jnp.maximum(count, 1)) ** 2
         ours = estimate(history.unit[top], good, space, vague)
         theirs = estimate(history.unit[rows], others, space)
         unit = draw(key, ours, num * self.candidates, space)
