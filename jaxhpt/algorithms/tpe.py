@@ -49,7 +49,8 @@ class TPE(Modelled):
     """Tree-structured Parzen estimator. Choose it for more trials than `Bayesian` has time for: 1,000 to millions.
 
     It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
-    scheduler stops trials, those trained as far as D + 1 of them count as good, at least: with `Hyperband` it is like BOHB.
+    scheduler stops trials, those that count as good were trained as far as D + 1 trials at least: with `Hyperband` it
+    is like BOHB.
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
