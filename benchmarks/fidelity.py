@@ -1,20 +1,23 @@
 """How much stopping early saves: against published results, against Optuna, and against training everything.
 
 Run: python -m benchmarks.fidelity [--parts lcbench synchronous digits] [--contenders tpe+hyperband ...]
-         [--tasks 167168 3945 ...] [--seeds 30] [--peer-seeds 5] [--digits-seeds 10] [--lanes 4] [--processes 2]
-         [--data DIR]
+         [--tasks 167168 3945 ...] [--seeds 30] [--peer-seeds 5] [--network-seeds 10] [--lanes 4]
+         [--processes 2] [--data DIR]
 
 Part lcbench: the best error that any trial reported, of LCBench's surrogate, after a quarter and after all of 6,544
 epochs, which are 125 whole trainings, as the sum over all lanes; beside Optuna's TPE and Hyperband, one at a time.
 Regret of lcbench:167168 as published for YAHPO-MF: 0 at .1062, 1 at .8294. Part synchronous: what stopping for good
 loses against successive halving that waits for all and goes on with the best, both of random settings. Part digits:
-trials a second and the best accuracy of 1,024 trainings of a network, with and without ASHA. The same seeds give the
-same values.
+trials a second and the best accuracy of 1,024 trainings of a network, with and without ASHA. Part population: the loss
+of the language model of examples/pbt.py after population-based training, and under the best of as many fixed settings
+drawn at random, trained for as many steps. The same seeds give the same values.
 """
 
 import argparse
 import multiprocessing
 import os
+import pathlib
+import runpy
 import time
 
 import jax
@@ -47,6 +50,7 @@ CONTENDERS = {
 }
 OPTUNA = "optuna tpe+hyperband"
 TRIALS, LANES, STEPS = 1024, 64, 300  # of part digits
+MODELS, LONG = 16, 1000  # of part population
 NETWORK = {"lr": jaxhpt.Float(1e-5, 1.0, log=True), "b1": jaxhpt.Float(0.0, 0.99)}
 
 
@@ -227,11 +231,11 @@ def _halved(errors, rungs):
 
 def networks(options, pool):
     """Print trials a second, how busy the lanes are, and the best accuracy, with ASHA and without."""
-    runs = {name: [network(name, seed) for seed in range(options.digits_seeds)] for name in ("run_to_end", "asha")}
+    runs = {name: [network(name, seed) for seed in range(options.network_seeds)] for name in ("run_to_end", "asha")}
     speed, accuracy, busy = (
         {name: np.array([run[i] for run in many]) for name, many in runs.items()} for i in range(3)
     )
-    print(f"\nPart digits: {TRIALS} trials, {LANES} lanes, {STEPS} steps; medians of {options.digits_seeds} seeds")
+    print(f"\nPart digits: {TRIALS} trials, {LANES} lanes, {STEPS} steps; medians of {options.network_seeds} seeds")
     rows = [
         (
             name,
@@ -269,13 +273,38 @@ def network(scheduler, seed):
     return result.stats.trials_per_second, result.best.value, busy[started < TRIALS].mean() / LANES
 
 
+def population(options, pool):
+    """Print losses of population-based training, and of fixed settings at as many steps."""
+    kinds = {"best fixed": None, "pbt": jaxhpt.PBT(every=LONG // 40), "pb2": jaxhpt.PB2(every=LONG // 40)}
+    jobs = [(kind, seed) for seed in range(options.network_seeds) for kind in kinds.values()]
+    loss = np.array(pool.starmap(language_model, jobs, chunksize=1)).reshape(-1, len(kinds))
+    print(f"\nPart population: {MODELS} models, {LONG} steps, {options.network_seeds} seeds; nats a character")
+    rows = [
+        (name, *(f"{v:.4f}" for v in (loss[:, i].mean(), *np.quantile(loss[:, i], [0, 0.5, 1]))))
+        for i, name in enumerate(kinds)
+    ]
+    table(["", "mean", "least", "median", "largest"], rows)
+    for i, name in enumerate(kinds):
+        print(f"{name}: below the best fixed on {np.sum(loss[:, i] < loss[:, 0])} of {len(loss)} seeds", flush=True)
+
+
+def language_model(scheduler, seed):
+    """Train a population: the loss of the best."""
+    example = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "examples" / "pbt.py"))
+    result = jaxhpt.search(
+        example["task"](LONG), example["SPACE"], trials=MODELS, lanes=MODELS, algorithm="random", seed=seed,
+        scheduler=scheduler or "run_to_end", progress=False,
+    )  # fmt: skip
+    return result.best.value
+
+
 def parse():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--contenders", nargs="*", choices=CONTENDERS, metavar="NAME", help=" ".join(CONTENDERS))
     parser.add_argument("--tasks", nargs="+", choices=problems.INSTANCES, metavar="TASK", default=problems.INSTANCES)
-    for name, number in (("seeds", 30), ("peer-seeds", 5), ("digits-seeds", 10), ("lanes", 4), ("processes", 2)):
+    for name, number in (("seeds", 30), ("peer-seeds", 5), ("network-seeds", 10), ("lanes", 4), ("processes", 2)):
         parser.add_argument(f"--{name}", type=int, default=number)
     data_option(parser)
     options = parser.parse_args()
@@ -283,7 +312,7 @@ def parse():
     return options
 
 
-PARTS = {"lcbench": lcbench, "synchronous": synchronous, "digits": networks}
+PARTS = {"lcbench": lcbench, "synchronous": synchronous, "digits": networks, "population": population}
 
 
 def main():

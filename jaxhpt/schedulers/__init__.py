@@ -5,6 +5,7 @@ from jaxhpt.schedulers.base import Copies, Scheduler, Verdict
 from jaxhpt.schedulers.hyperband import Hyperband
 from jaxhpt.schedulers.median_stop import MedianStop
 from jaxhpt.schedulers.patience import Patience
+from jaxhpt.schedulers.pb2 import PB2
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.schedulers.run_to_end import RunToEnd
 
@@ -15,10 +16,12 @@ SCHEDULERS: dict[str, type] = {
     "median_stop": MedianStop,
     "patience": Patience,
     "pbt": PBT,
+    "pb2": PB2,
 }
 
 __all__ = [
     "ASHA",
+    "PB2",
     "PBT",
     "SCHEDULERS",
     "Copies",

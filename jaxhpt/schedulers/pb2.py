@@ -1,0 +1,167 @@
+"""Population-based bandits: population-based training whose settings a Gaussian process chooses.
+
+Parker-Holder, Nguyen and Roberts, "Provably efficient online hyperparameter optimization with population-based
+bandits", https://arxiv.org/abs/2002.02518 (2020).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import require
+from jaxhpt.history import History
+from jaxhpt.keys import uniforms
+from jaxhpt.lanes import Copies, Lanes
+from jaxhpt.numerics import ranks
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers.base import Verdict, scores_of
+from jaxhpt.schedulers.explore import perturbed
+from jaxhpt.schedulers.pbt import PBT
+from jaxhpt.surrogates import gp
+from jaxhpt.surrogates.acquisition import pick_one_by_one
+from jaxhpt.surrogates.features import embed, features
+from jaxhpt.surrogates.fit import fit, start
+from jaxhpt.surrogates.outcomes import standardised
+from jaxhpt.typing import Array, Key
+
+MEMORY = 256  # latest observations that are learned from
+ENOUGH = 8  # observations that a model needs
+POOL = 512  # settings that it is asked about
+FIT_STEPS = 10
+
+
+class PB2State(NamedTuple):
+    """What the population has seen.
+
+    Attributes:
+      before: f32[L] score of each lane's weights at the last comparison; +inf where there was none.
+      unit: f32[W, D] settings that lanes trained under from one comparison to the next.
+      when: f32[W] steps at the end of that, over those of the longest trial.
+      gain: f32[W] what their scores changed by; below 0 where they became better.
+      count: i32[] observations so far; beyond W they replace the earliest.
+      theta: f32[D + 3] hyperparameters of the process; time has a length-scale of its own.
+    """
+
+    before: Array
+    unit: Array
+    when: Array
+    gain: Array
+    count: Array  # type: ignore[assignment]  # hides tuple.count
+    theta: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class PB2(PBT):
+    """Population-based bandits. Choose it in place of `PBT` for populations of 4 to 32, where chance is a bad guide.
+
+    As `PBT`, but the settings of copies come from a Gaussian process, which learns from all the population has seen how
+    much a setting improves a model at which time of its training, and is asked where it hopes for most.
+
+    Args:
+      every: as of `PBT`.
+      exploit: as of `PBT`.
+      share: as of `PBT`.
+      step: as of `PBT`; while there is no model, and for a half of the settings that it is asked about.
+      resample: as of `PBT`; likewise.
+      boldness: deviations of the model that are hoped for, above 0; more explores more.
+
+    Raises:
+      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+
+    Example:
+      >>> import jaxhpt, jax.numpy as jnp
+      >>> result = jaxhpt.search(
+      ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
+      ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
+      ...     steps=40, trials=8, lanes=8, scheduler=jaxhpt.PB2(every=5), progress=False,
+      ... )
+      >>> result.stats.copies > 0
+      True
+
+    References:
+      See the module, and `surrogates.gp`.
+    """
+
+    boldness: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.boldness > 0, "boldness", self.boldness, "above 0")
+
+    def init(self, key: Key, problem: Problem) -> Any:
+        """Begin without observations."""
+        super().init(key, problem)
+        none, size = jnp.zeros(MEMORY, jnp.float32), problem.num_dimensions
+        before, unit = jnp.full(problem.lanes, jnp.inf, jnp.float32), jnp.zeros((MEMORY, size), jnp.float32)
+        return PB2State(before, unit, none, none, jnp.zeros((), jnp.int32), jnp.asarray(start(size + 1)))
+
+    def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
+        """Learn from what the lanes gained, then let the worst go on from the best."""
+        score = scores_of(lanes, history, problem)
+        state = self._observed(state, score, lanes, history, problem)
+        verdict, state = super().decide(key, state, lanes, history, problem)
+        return verdict, state._replace(before=_inherited(state.before, score, verdict.copies))
+
+    def explored(
+        self, key: Key, state: Any, unit: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Array, Any]:
+        """Ask the model for as many settings as there may be copies, if it knows enough."""
+        moved, state_after = super().explored(key, state, unit, lanes, history, problem)
+        now = jnp.max(jnp.where(self._ready(lanes, problem), lanes.steps, 0)) / problem.steps
+
+        def ask() -> tuple[Array, Any]:
+            return self._chosen(key, state, unit, now, problem)
+
+        return jax.lax.cond((state.count >= ENOUGH) & (now > 0), ask, lambda: (moved, state_after))
+
+    def _observed(self, state: PB2State, score: Array, lanes: Lanes, history: History, problem: Problem) -> PB2State:
+        """Enter what the lanes that are compared gained since the last time."""
+        ready, num = self._ready(lanes, problem), score.shape[0]
+        first = lanes.steps <= self._every(problem)  # another trial was here before, or none
+        gain = score - jnp.where(first, jnp.inf, state.before)
+        known = ready & jnp.isfinite(gain)
+        place = jnp.where(known, (state.count + ranks(known)) % MEMORY, MEMORY)
+        place = jnp.where(ranks(known) < MEMORY, place, MEMORY)
+        unit = history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
+        return state._replace(
+            before=jnp.where(ready, score, state.before),
+            unit=state.unit.at[place].set(unit, mode="drop"),
+            when=state.when.at[place].set(lanes.steps / problem.steps, mode="drop"),
+            gain=state.gain.at[place].set(gain, mode="drop"),
+            count=state.count + jnp.minimum(jnp.sum(known, dtype=jnp.int32), min(num, MEMORY)),
+        )
+
+    def _chosen(self, key: Key, state: PB2State, unit: Array, now: Array, problem: Problem) -> tuple[Array, PB2State]:
+        """Fit the model, and pick the settings it hopes most of, one by one: f32[N, D]."""
+        k, num, space = jax.random.split(key, 2), unit.shape[0], problem.space
+        owner = np.append(features(space).owner, np.int32(problem.num_dimensions))
+
+        def inputs(unit: Array, when: Array) -> Array:
+            return jnp.concatenate([embed(unit, space), jnp.broadcast_to(when, unit.shape[:1])[:, None]], axis=1)
+
+        known = jnp.arange(MEMORY) < state.count
+        x, y = inputs(state.unit, state.when), standardised(state.gain, known)
+        centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
+        theta = fit(state.theta[None], steps, x, y, known, owner, centre)
+        model = gp.condition(theta, x, y, known, known, owner, centre)
+        near = perturbed(k[0], unit[jnp.arange(POOL // 2) % num], space, self.step, self.resample)
+        pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
+        belief = gp.believe(model, inputs(pool, now), owner)
+        covariance = gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root
+
+        def hope(i: Array, mean: Array, deviation: Array) -> Array:
+            return mean[0] - self.boldness * deviation[0]
+
+        noise = gp.noise(theta)[None]
+        picked = pick_one_by_one(hope, belief.mean[None], covariance[None], noise, num, jnp.int32(num))
+        return pool[picked], state._replace(theta=theta)
+
+
+def _inherited(before: Array, score: Array, copies: Copies | None) -> Array:
+    """Give lanes that take over another's weights its score, too."""
+    assert copies is not None
+    source = score[jnp.minimum(copies.source, score.shape[0] - 1)]
+    return before.at[copies.target].set(source, mode="drop")
