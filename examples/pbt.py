@@ -38,14 +38,20 @@ def windows(paths, apart):
     return codes[rows[:, None] + np.arange(CONTEXT)], codes[rows + CONTEXT]
 
 
-def task(steps):
-    """Train on 24 modules of Python's standard library, validate on 4 others."""
+def sources():
+    """Return 24 modules of Python's standard library for training and 4 others for validation."""
     paths = sorted(pathlib.Path(os.__file__).parent.glob("[a-z]*.py"))[:28]
+    return [path for path in paths if path not in paths[6::7]], paths[6::7]
+
+
+def task(steps):
+    """Train a model by stochastic gradient descent with momentum."""
+    train, valid = sources()
     return jaxhpt.FlaxTask(
         Model(),
         optimizer=lambda h: optax.sgd(h["learning_rate"], h["momentum"], nesterov=True),
-        train_data=windows([path for path in paths if path not in paths[6::7]], 3),
-        valid_data=windows(paths[6::7], 31),
+        train_data=windows(train, 3),
+        valid_data=windows(valid, 31),
         batch_size=128,
         steps=steps,
         objective="loss",

@@ -65,6 +65,7 @@ class SearchState(NamedTuple):
       clock: i32[] events so far.
       busy: i32[] lanes that trained in the latest event.
       copied: i32[] rows opened by copies.
+      spared: bool[L] lanes whose trials were to be stopped, and go on because that costs nothing.
       finished: bool[] nothing trains and nothing is left to start.
       key: the root key.
     """
@@ -79,6 +80,7 @@ class SearchState(NamedTuple):
     clock: Array
     busy: Array
     copied: Array
+    spared: Array
     finished: Array
     key: Key
 

@@ -40,6 +40,18 @@ class Known(NamedTuple):
     metrics: Array
 
 
+class Origin(NamedTuple):
+    """What copies go on from.
+
+    Attributes:
+      parent: i32[L] rows whose weights they have.
+      steps: i32[L] training steps that these have behind them.
+    """
+
+    parent: Array
+    steps: Array
+
+
 class History(NamedTuple):
     """Trials as columns; the row id is the trial id.
 
@@ -48,7 +60,7 @@ class History(NamedTuple):
       status: i8[C] a `Status`.
       metrics: f32[C, K] scores of the latest report, minimised; +inf before it and where failed, never NaN.
       curve: f32[C, R] reports of the first objective; +inf where there is none.
-      steps: i32[C] training steps at the latest report.
+      steps: i32[C] training steps at the latest report, or at the copy that a row began with.
       start: i32[C] tick of the batch stream at which the trial started.
       parent: i32[C] row it was copied from; -1 for none.
       note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
@@ -94,7 +106,7 @@ def empty(problem: Problem, notes: int = 0) -> History:
 
 
 def open_rows(
-    history: History, rows: Array, unit: Array, note: Array, tick: Array, parent: Array | None = None
+    history: History, rows: Array, unit: Array, note: Array, tick: Array, origin: Origin | None = None
 ) -> History:
     """Start trials.
 
@@ -104,10 +116,13 @@ def open_rows(
       unit: f32[L, D] snapped settings.
       note: f32[L, M].
       tick: i32[] tick of the batch stream.
-      parent: i32[L] rows whose weights they go on from; None for none.
+      origin: what they go on from; None where they begin afresh.
     """
-    if parent is not None:
-        history = history._replace(parent=history.parent.at[rows].set(parent, mode="drop"))
+    if origin is not None:
+        history = history._replace(
+            parent=history.parent.at[rows].set(origin.parent, mode="drop"),
+            steps=history.steps.at[rows].set(origin.steps, mode="drop"),
+        )
     fresh = rows < history.status.shape[0]
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),

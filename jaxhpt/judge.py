@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxhpt import history as columns
 from jaxhpt.carry import Best, Program, SearchState, trials_left
-from jaxhpt.history import History, Status
+from jaxhpt.history import History, Origin, Status
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.numerics import ranks
@@ -25,7 +25,9 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     lanes = lanes._replace(budget=jnp.where(lanes.live, verdict.budget, 0))
     failed = due & ~ok
     going = lanes.live & ~lanes.spent & ~failed
-    stop = going & verdict.stop & ~_costs_nothing(program, carry, lanes, going & ~verdict.stop)
+    stop = going & (verdict.stop | (carry.spared & ~due))
+    spared = stop & _costs_nothing(program, carry, lanes, going & ~stop)
+    stop &= ~spared
     ended = lanes.live & (lanes.spent | stop | failed)
     replaced = jnp.zeros_like(ended)
     if verdict.copies is not None:
@@ -36,7 +38,8 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     rows = jnp.where(closed, lanes.trial, none)
     history = columns.close(history, rows, status)
     best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.columns.fitness(scores))
-    carry = carry._replace(lanes=program.pool.free(lanes, ended), history=history, scheduler=scheduler, best=best)
+    lanes_left = program.pool.free(lanes, ended)
+    carry = carry._replace(lanes=lanes_left, history=history, scheduler=scheduler, best=best, spared=spared)
     if verdict.copies is not None:
         carry = _copy(program, carry, copies, lanes)
     return carry, rows
@@ -45,8 +48,9 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
 def _costs_nothing(program: Program, carry: SearchState, lanes: Lanes, going: Array) -> Array:
     """Tell which lanes may as well go on: bool[L].
 
-    When no trial is left to start, a lane that is freed stays empty, and costs as much as one that trains: then
-    nothing is stopped that ends no later than a trial that goes on anyway, bool[L].
+    When no trial is left to start, a lane that is freed stays empty, and costs as much as one that trains: then a trial
+    is spared that ends no later than one which goes on by right, bool[L]; it goes on by right itself once it is judged
+    again and found good, and is stopped when there is no such one any more.
     """
     waiting = jnp.any(carry.queue.valid) | (trials_left(program, carry) > 0)
     steps = lanes.budget - lanes.steps
@@ -77,9 +81,10 @@ def _copy(program: Program, carry: SearchState, copies: Copies, before: Lanes) -
     tick = (carry.clock + 1) * problem.interval
 
     def copy() -> tuple[Lanes, History]:
-        unit, parent = problem.space.snap(copies.unit), before.trial[jnp.minimum(copies.source, num - 1)]
+        unit, source = problem.space.snap(copies.unit), jnp.minimum(copies.source, num - 1)
+        origin = Origin(before.trial[source], before.steps[source])
         foreign = jnp.full((made.shape[0], carry.history.note.shape[1]), jnp.nan, jnp.float32)
-        history = columns.open_rows(carry.history, rows, unit, foreign, tick, parent)
+        history = columns.open_rows(carry.history, rows, unit, foreign, tick, origin)
         return program.pool.copy(carry.lanes, before, copies._replace(unit=unit), rows), history
 
     lanes, history = jax.lax.cond(jnp.any(made), copy, lambda: (carry.lanes, carry.history))

@@ -45,6 +45,7 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
         clock=none,
         busy=none,
         copied=none,
+        spared=jnp.zeros(problem.lanes, bool),
         finished=none < 0,
         key=root,
     )

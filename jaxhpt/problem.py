@@ -20,7 +20,8 @@ class Problem:
       lanes: lanes that train side by side, L.
       steps: training steps of the longest trial.
       interval: training steps between two events.
-      reports: reports kept of each trial's learning curve, R.
+      stride: training steps between two reports that are kept of a trial's learning curve, a multiple of `interval`; 0
+        keeps one report.
       exact: whether `interval` divides every trial's steps, so that no update needs a mask.
       prior: trials known beforehand; they have the first rows.
       copies: rows that trials may open that go on from another's weights, at most.
@@ -32,7 +33,7 @@ class Problem:
     lanes: int
     steps: int
     interval: int
-    reports: int = 1
+    stride: int = 0
     exact: bool = False
     prior: int = 0
     copies: int = 0
@@ -47,11 +48,14 @@ class Problem:
         """Rows of the history, C; a row id of C means none."""
         return self.prior + self.trials + self.copies
 
+    @property
+    def reports(self) -> int:
+        """Reports kept of each trial's learning curve, R."""
+        return -(-self.steps // self.stride) if self.stride else 1
+
     def place(self, steps: Array) -> Array:
-        """Return the column of the curve of a report at i32 `steps`: evenly spaced, each some intervals wide."""
-        events = -(-self.steps // self.interval)
-        width = self.interval * -(-events // self.reports)
-        return jnp.clip((steps - 1) // width, 0, self.reports - 1)
+        """Return the column of the curve for a report at i32 `steps`."""
+        return jnp.clip((steps - 1) // (self.stride or self.steps), 0, self.reports - 1)
 
     @property
     def num_dimensions(self) -> int:

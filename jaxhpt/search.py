@@ -184,6 +184,6 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
         require_count("lanes", lanes)
     width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
-    problem = dataclasses.replace(problem, reports=scheduler.reports(problem))
+    problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
     return Pool(problem, functions, length), data

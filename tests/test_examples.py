@@ -110,3 +110,24 @@ def test_pareto(capsys):
     assert len(front) >= 4
     assert [trial.metrics["weights"] == 75 * trial.hparams["width"] + 10 for trial in front] == [True] * len(front)
     assert "hypervolume" in capsys.readouterr().out
+
+
+def test_asha(capsys):
+    result = load("asha").main(192)
+    assert {12, 300} <= {trial.steps for trial in result.trials} <= {12, 36, 108, 300}
+    assert result.best.value > 0.95
+    assert result.best.steps == 300
+    assert "trials ended after 12 steps" in capsys.readouterr().out
+
+
+def test_pbt(capsys, monkeypatch):
+    example = load("pbt")
+    text = example.windows(example.sources()[0][:1], 40)  # a fraction: compilation, not training, is what takes time
+    monkeypatch.setattr(example, "windows", lambda paths, apart: text)
+    fixed, found = example.main(6, 40)
+    assert fixed.stats.copies == 0 < found.stats.copies
+    life = found.lineage(found.best)
+    assert [life[0].first, life[-1].last] == [0, 40]
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith("*") for line in printed) == len(life)
+    assert f"{found.best.value:.4f}" in printed[-len(life) - 1]

@@ -20,7 +20,7 @@ C = 6
 def problem():
     """Return a problem of 6 trials, 2 dimensions, 2 metrics and 3 reports."""
     space, columns = Space.of({"x": Float(0, 1), "y": Float(0, 1)}), Columns((Objective("loss", "min"),), ("size",))
-    return Problem(space, columns, trials=C, lanes=3, steps=30, interval=10, reports=3)
+    return Problem(space, columns, trials=C, lanes=3, steps=30, interval=10, stride=10)
 
 
 @pytest.fixture(scope="module")

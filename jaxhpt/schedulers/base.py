@@ -40,8 +40,8 @@ class Scheduler(Protocol):
         """Return the steps between events that suit it, for trials of up to `longest` steps; None for any."""
         ...
 
-    def reports(self, problem: Problem) -> int:
-        """Return how many reports of each trial's curve are kept, R."""
+    def stride(self, problem: Problem) -> int:
+        """Return the steps between reports that are kept, a multiple of the interval; 0 keeps one of each trial."""
         ...
 
     def num_copies(self, problem: Problem) -> int:
@@ -68,9 +68,10 @@ class Watching:
         """Ask for a twentieth of the longest trial."""
         return max(1, longest // PARTS)
 
-    def reports(self, problem: Problem) -> int:
-        """Return one for each event in a trial's life, up to a limit."""
-        return min(MOST_REPORTS, -(-problem.steps // problem.interval))
+    def stride(self, problem: Problem) -> int:
+        """Return an interval, or as many as leave no more than some reports of a trial."""
+        events = -(-problem.steps // problem.interval)
+        return problem.interval * -(-events // MOST_REPORTS)
 
     def num_copies(self, problem: Problem) -> int:
         """Return 0."""
@@ -78,13 +79,17 @@ class Watching:
 
 
 def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
-    """Tell which lanes passed a number of steps i32[...] in this event and go on: bool[L, ...].
+    """Tell which lanes passed each of some numbers of steps, i32[G], in this event and go on: bool[L, G].
 
     Trials that have trained for their whole budget have nothing left to be judged for.
     """
-    now = lanes.steps.reshape((-1,) + (1,) * jnp.ndim(steps))
-    passed = (now >= steps) & (now - problem.interval < steps)
-    return passed & (lanes.live & ~lanes.spent).reshape(passed.shape[:1] + (1,) * jnp.ndim(steps))
+    now, goes_on = lanes.steps[:, None], (lanes.live & ~lanes.spent)[:, None]
+    return (now >= steps[None]) & (now - problem.interval < steps[None]) & goes_on
+
+
+def up_to_interval(steps: int, problem: Problem) -> int:
+    """Return the next multiple of the interval."""
+    return problem.interval * -(-steps // problem.interval)
 
 
 def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:

@@ -13,7 +13,7 @@ from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import PARTS, Verdict, Watching, curves_of, require_one_objective
+from jaxhpt.schedulers.base import PARTS, Verdict, Watching, curves_of, require_one_objective, up_to_interval
 from jaxhpt.schedulers.rungs import Rungs
 from jaxhpt.typing import Array, Key
 
@@ -64,22 +64,27 @@ class MedianStop(Watching):
         require_one_objective(self, problem)
         return rungs.empty(problem.reports, problem, 2)
 
+    def stride(self, problem: Problem) -> int:
+        """Return the steps between reports: all are kept."""
+        return up_to_interval(self.every or super().pace(problem.steps) or 1, problem)
+
     def due(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
-        """Score all trials at each event."""
-        return lanes.live
+        """Score trials at each report, and at their end."""
+        return lanes.spent | (lanes.live & (lanes.steps % self.stride(problem) == 0))
 
     def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
         """Stop what is behind."""
         curve = curves_of(lanes, history, problem)
         told = jnp.isfinite(curve)
-        mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1), 1)
-        which = jnp.where(lanes.live, problem.place(lanes.steps), problem.reports)
+        mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1, dtype=jnp.float32), 1.0)
+        came = self.due(state, lanes, problem)
+        which = jnp.where(came, problem.place(lanes.steps), problem.reports)
         failed = ~jnp.isfinite(history.metrics[jnp.minimum(lanes.trial, problem.capacity - 1), 0])
         state, _ = rungs.enter(state, which, jnp.where(failed, jnp.inf, mean), lanes.trial)
         seen = state.seen[jnp.minimum(which, problem.reports - 1)]
         better = rungs.better_than(state, which, jnp.min(curve, axis=1))
         old = (lanes.steps >= self._least(problem)) & (seen >= self.min_trials)
-        return Verdict(lanes.live & old & (2 * better > seen), lanes.budget, None), state
+        return Verdict(came & old & (2 * better > seen), lanes.budget, None), state
 
     def _least(self, problem: Problem) -> int:
         return self.min_steps or 2 * problem.steps // PARTS

@@ -14,7 +14,7 @@ from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict, Watching, curves_of, require_one_objective
+from jaxhpt.schedulers.base import Verdict, Watching, curves_of, require_one_objective, up_to_interval
 from jaxhpt.typing import Array, Key
 
 
@@ -30,7 +30,8 @@ class Patience(Watching):
 
     Args:
       reports_without: reports in a row without a better one, at least 1, after which a trial ends.
-      min_delta: by how much a report must be better than the best before it, at least 0, in units of the objective.
+      min_delta: by how much a report must be better than the last one that counted as better, at least 0, in units of
+        the objective.
       every: steps between reports, at least 1; None is a twentieth of the longest trial.
 
     Raises:
@@ -70,9 +71,13 @@ class Patience(Watching):
         require_one_objective(self, problem)
         return PatienceState()
 
+    def stride(self, problem: Problem) -> int:
+        """Return the steps between reports: all are kept."""
+        return up_to_interval(self.every or super().pace(problem.steps) or 1, problem)
+
     def due(self, state: PatienceState, lanes: Lanes, problem: Problem) -> Array:
-        """Score all trials at each event."""
-        return lanes.live
+        """Score trials at each report, and at their end."""
+        return lanes.spent | (lanes.live & (lanes.steps % self.stride(problem) == 0))
 
     def decide(
         self, key: Key, state: PatienceState, lanes: Lanes, history: History, problem: Problem
@@ -83,7 +88,7 @@ class Patience(Watching):
         def read(carry: tuple[Array, Array], report: Array) -> tuple[tuple[Array, Array], None]:
             best, waited = carry
             better = report < best - self.min_delta
-            waited = jnp.where(better, 0, waited + jnp.isfinite(report))
+            waited = jnp.where(better, 0, waited + jnp.isfinite(report).astype(jnp.int32))
             return (jnp.where(better, report, best), waited), None
 
         best = jnp.full(curve.shape[0], jnp.inf, jnp.float32)

@@ -106,16 +106,17 @@ class PB2(PBT):
         return verdict, state._replace(before=_inherited(state.before, score, verdict.copies))
 
     def explored(
-        self, key: Key, state: Any, unit: Array, lanes: Lanes, history: History, problem: Problem
+        self, key: Key, state: Any, unit: Array, wanted: Array, lanes: Lanes, problem: Problem
     ) -> tuple[Array, Any]:
         """Ask the model for as many settings as there may be copies, if it knows enough."""
-        moved, state_after = super().explored(key, state, unit, lanes, history, problem)
-        now = jnp.max(jnp.where(self._ready(lanes, problem), lanes.steps, 0)) / problem.steps
+        moved, _ = super().explored(key, state, unit, wanted, lanes, problem)
+        latest = jnp.max(jnp.where(self._ready(lanes, problem), lanes.steps, 0))
+        now = latest.astype(jnp.float32) / problem.steps
 
         def ask() -> tuple[Array, Any]:
             return self._chosen(key, state, unit, now, problem)
 
-        return jax.lax.cond((state.count >= ENOUGH) & (now > 0), ask, lambda: (moved, state_after))
+        return jax.lax.cond(wanted & (state.count >= ENOUGH), ask, lambda: (moved, state))
 
     def _observed(self, state: PB2State, score: Array, lanes: Lanes, history: History, problem: Problem) -> PB2State:
         """Enter what the lanes that are compared gained since the last time."""
@@ -129,7 +130,7 @@ class PB2(PBT):
         return state._replace(
             before=jnp.where(ready, score, state.before),
             unit=state.unit.at[place].set(unit, mode="drop"),
-            when=state.when.at[place].set(lanes.steps / problem.steps, mode="drop"),
+            when=state.when.at[place].set(lanes.steps.astype(jnp.float32) / problem.steps, mode="drop"),
             gain=state.gain.at[place].set(gain, mode="drop"),
             count=state.count + jnp.minimum(jnp.sum(known, dtype=jnp.int32), min(num, MEMORY)),
         )

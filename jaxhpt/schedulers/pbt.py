@@ -15,7 +15,7 @@ from jaxhpt.history import History
 from jaxhpt.keys import uniforms
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict, Watching, require_one_objective, scores_of
+from jaxhpt.schedulers.base import Verdict, Watching, require_one_objective, scores_of, up_to_interval
 from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.typing import Array, Key
 
@@ -35,7 +35,7 @@ class PBT(Watching):
     of some of the best, with settings moved a little. Each copy is a trial of its own, with its `parent`, beyond
     `trials`; `Result.lineage` tells the whole schedule. One that failed is replaced likewise. No trial goes on from one
     that has trained less. What is read at the start of a training only, such as the scale of its first weights, no
-    longer has an effect in a copy.
+    longer has an effect in a copy; nor has a hyperparameter that sets the length, as a copy has its parent's budget.
 
     Args:
       every: steps between two comparisons, at least 1; None is a twentieth of the longest trial.
@@ -105,19 +105,20 @@ class PBT(Watching):
         parent, child = jnp.minimum(source, num - 1), jnp.minimum(target, num - 1)
         good = (source < num) & (target < num) & jnp.isfinite(score[parent]) & (score[parent] < score[child])
         good &= lanes.steps[parent] >= lanes.steps[child]
-        unit, state = self.explored(explore_key, state, history.unit[lanes.trial[parent]], lanes, history, problem)
+        old = history.unit[jnp.minimum(lanes.trial[parent], problem.capacity - 1)]
+        unit, state = self.explored(explore_key, state, old, jnp.any(good), lanes, problem)
         copies = Copies(jnp.where(good, source, num), jnp.where(good, target, num), unit)
         return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state
 
     def explored(
-        self, key: Key, state: Any, unit: Array, lanes: Lanes, history: History, problem: Problem
+        self, key: Key, state: Any, unit: Array, wanted: Array, lanes: Lanes, problem: Problem
     ) -> tuple[Array, Any]:
-        """Return settings for copies of f32[N, D], and the state."""
+        """Return settings for copies of f32[N, D], and the state; nothing of worth where bool[] `wanted` is False."""
         return perturbed(key, unit, problem.space, self.step, self.resample), state
 
     def _every(self, problem: Problem) -> int:
         """Return the steps between comparisons, a multiple of the interval."""
-        return problem.interval * -(-(self.every or self.pace(problem.steps) or 1) // problem.interval)
+        return up_to_interval(self.every or self.pace(problem.steps) or 1, problem)
 
     def _ready(self, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes are compared in this event: bool[L]."""
@@ -128,9 +129,9 @@ class PBT(Watching):
         num = score.shape[0]
         order = jnp.lexsort((score, ~ready)).astype(jnp.int32)
         compared = jnp.sum(ready, dtype=jnp.int32)
-        few = jnp.minimum(jnp.maximum((self.share * compared).astype(jnp.int32), 1), compared // 2)
+        few = jnp.minimum(jnp.maximum((self.share * compared.astype(jnp.float32)).astype(jnp.int32), 1), compared // 2)
         index = jnp.arange(max(1, int(self.share * num)), dtype=jnp.int32)
-        drawn = (uniforms(key, index.shape) * few).astype(jnp.int32)
+        drawn = (uniforms(key, index.shape) * few.astype(jnp.float32)).astype(jnp.int32)
         used = index < few
         return jnp.where(used, order[drawn], num), jnp.where(used, order[compared - 1 - index], num)
 
@@ -140,7 +141,7 @@ class PBT(Watching):
         order = jnp.lexsort((~ready,)).astype(jnp.int32)
         compared = jnp.sum(ready, dtype=jnp.int32)
         index = jnp.arange(num, dtype=jnp.int32)
-        away = 1 + (uniforms(key, index.shape) * (compared - 1)).astype(jnp.int32)
+        away = 1 + (uniforms(key, index.shape) * (compared - 1).astype(jnp.float32)).astype(jnp.int32)
         rival = order[(index + away) % jnp.maximum(compared, 1)]
         used = (index < compared) & (compared > 1)
         return jnp.where(used, rival, num), jnp.where(used, order, num)

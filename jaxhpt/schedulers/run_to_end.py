@@ -24,9 +24,9 @@ class RunToEnd(Watching):
         """Return None: it looks at nothing in between."""
         return None
 
-    def reports(self, problem: Problem) -> int:
-        """Return one: only the end is scored."""
-        return 1
+    def stride(self, problem: Problem) -> int:
+        """Return 0: only the end is scored."""
+        return 0
 
     def init(self, key: Key, problem: Problem) -> RunToEndState:
         """Return the empty state."""

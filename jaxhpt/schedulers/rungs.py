@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.problem import Problem
+from jaxhpt.schedulers.base import up_to_interval
 from jaxhpt.typing import Array
 
 SPAN = 27  # how many times as long the longest trial is as the first rung, about, where nothing else is asked for
@@ -66,7 +67,7 @@ def enter(rungs: Rungs, which: Array, score: Array, order: Array) -> tuple[Rungs
 def better_than(rungs: Rungs, which: Array, score: Array) -> Array:
     """Count the scores that are kept at a rung, i32[L] of G or more for none, and below others f32[L]: i32[L]."""
     best = rungs.best[jnp.minimum(which, rungs.seen.shape[0] - 1)]
-    return jnp.sum(best < score[:, None], axis=1, dtype=jnp.int32)
+    return jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="left"))(best, score).astype(jnp.int32)
 
 
 def _merge(best: Array, score: Array, order: Array) -> tuple[Array, Array]:
@@ -89,7 +90,7 @@ def levels(first: int | None, eta: int, problem: Problem) -> tuple[int, ...]:
       eta: at least 2.
       problem: static.
     """
-    lowest = _up(first if first is not None else lowest_of(eta, problem.steps), problem.interval)
+    lowest = up_to_interval(first if first is not None else lowest_of(eta, problem.steps), problem)
     steps, found = lowest, []
     while steps < problem.steps:
         found.append(steps)
@@ -101,7 +102,3 @@ def lowest_of(eta: int, longest: int) -> int:
     """Return the steps of the lowest rung where nothing is asked for: the longest over a power of `eta`."""
     power = max(1, int(math.log(SPAN) / math.log(eta) + 1e-9))
     return max(1, -(-longest // eta**power))
-
-
-def _up(steps: int, interval: int) -> int:
-    return interval * -(-steps // interval)

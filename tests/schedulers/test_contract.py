@@ -1,0 +1,254 @@
+"""What every scheduler owes the loop: an end for every trial, whatever happens; the same bits; nothing that is weak."""
+
+import collections
+import dataclasses
+import functools
+import inspect
+import itertools
+import math
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+import jaxhpt
+from jaxhpt import SCHEDULERS, Float, Space, history
+from jaxhpt.lanes import Lanes
+from jaxhpt.loop import begin, dispatch
+from jaxhpt.objectives import choose
+from jaxhpt.problem import Problem
+from jaxhpt.schedulers import Scheduler, rungs
+
+TRIALS = 20
+UNEQUAL = {"steps": "epochs", "steps_per_epoch": 3, "trials": TRIALS, "seed": 2}
+COSTLY = {"pb2": jaxhpt.PB2(every=6)}  # fits a model at each comparison
+every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
+every_width = pytest.mark.parametrize("lanes", [1, 5])
+
+
+@pytest.fixture(scope="module")
+def run(known):
+    """Return finished searches over trials of unequal length, of which some fail."""
+    return functools.cache(lambda name, lanes: known(COSTLY.get(name, name), lanes=lanes, **UNEQUAL))
+
+
+@every_scheduler
+@every_width
+def test_a_search_ends_and_every_trial_with_it(run, score_of, name, lanes):
+    result = run(name, lanes)
+    begun = [t for t in result.trials if t.parent is None]
+    assert len(begun) == result.stats.trials == TRIALS
+    assert result.stats.ended == "finished"
+    assert result.stats.copies == len(result.trials) - TRIALS
+    assert 0 < result.stats.lanes_busy <= 1.0
+    for trial in result.trials:
+        score = score_of(trial.hparams, trial.steps)
+        assert trial.status == "failed" if math.isinf(score) else trial.status in ("done", "stopped")
+        assert math.isnan(trial.value) if math.isinf(score) else trial.value == score
+        if trial.parent is None:
+            assert trial.steps <= 3 * trial.hparams["epochs"]
+            assert trial.status != "done" or trial.steps == 3 * trial.hparams["epochs"] or name == "patience"
+    assert result.stats.failed == sum(t.status == "failed" for t in result.trials) > 0
+    assert any(t.status == "done" for t in begun)
+
+
+@every_scheduler
+@every_width
+def test_lanes_are_refilled_at_once(run, name, lanes):
+    result, busy = run(name, lanes), collections.Counter()
+    births = {t.id: result.lineage(t)[-1].first for t in result.trials}
+    for trial in result.trials:
+        interval = result.stats.interval
+        first, events = trial.start // interval, -(-(trial.steps - births[trial.id]) // interval)
+        busy.update(range(first, first + events))
+    last = max(t.start for t in result.trials if t.parent is None) // result.stats.interval
+    assert all(busy[event] == lanes for event in range(last))
+    assert max(busy) + 1 == result.stats.events
+    steps = sum(t.steps - births[t.id] for t in result.trials)
+    assert result.stats.lanes_busy == pytest.approx(steps / (lanes * result.stats.events * result.stats.interval))
+
+
+@every_scheduler
+@every_width
+def test_the_same_seed_gives_the_same_bits_however_it_is_dispatched(known, run, same_bits, name, lanes):
+    for events in (1, "all"):
+        again = known(COSTLY.get(name, name), lanes=lanes, events_per_dispatch=events, **UNEQUAL)
+        same_bits(again.history, run(name, lanes).history)
+        same_bits(again.best_state, run(name, lanes).best_state)
+
+
+@every_scheduler
+def test_the_best_is_the_best_of_those_that_are_done(run, name):
+    result = run(name, 5)
+    best = min((t for t in result.trials if t.status == "done"), key=lambda t: (t.value, t.id))
+    assert result.best.value == best.value
+    assert result.best.status == "done"
+    assert result.best_state == result.best.steps
+
+
+@every_scheduler
+def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
+    scheduler = SCHEDULERS[name]()
+    assert isinstance(scheduler, Scheduler)
+    assert hash(scheduler) == hash(SCHEDULERS[name](**vars(scheduler)))
+    assert scheduler == SCHEDULERS[name]()
+    for method in ("pace", "stride", "num_copies", "init", "due", "decide"):
+        own = inspect.signature(getattr(SCHEDULERS[name], method)).parameters
+        assert list(own) == list(inspect.signature(getattr(Scheduler, method)).parameters), method
+
+
+def problem(scheduler, steps=18, interval=1):
+    made = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), TRIALS, 5, steps, interval)
+    made = dataclasses.replace(made, stride=scheduler.stride(made))
+    return dataclasses.replace(made, copies=scheduler.num_copies(made))
+
+
+def kinds(tree):
+    return [(leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in jax.tree.leaves(tree)]
+
+
+@every_scheduler
+def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
+    scheduler = SCHEDULERS[name]()
+    made = problem(scheduler)
+    number = jax.ShapeDtypeStruct((5,), jnp.int32)
+    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
+    state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
+    due = jax.eval_shape(lambda s, la: scheduler.due(s, la, made), state, lanes)
+    verdict, later = jax.eval_shape(
+        lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made), state, lanes, past
+    )
+    assert kinds(later) == kinds(state)
+    assert not any(weak for _, _, weak in kinds((state, due, verdict)))
+    assert (due.shape, due.dtype) == (verdict.stop.shape, verdict.stop.dtype) == ((5,), jnp.bool_)
+    assert (verdict.budget.shape, verdict.budget.dtype) == ((5,), jnp.int32)
+    assert (verdict.copies is None) == (made.copies == 0)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SCHEDULERS if name != "pb2"]
+)  # its Gaussian process is not held to it
+def test_strict_promotion_and_ranks_hold(name):
+    scheduler = SCHEDULERS[name]()
+    made = problem(scheduler)
+
+    def event(key, lanes, past):
+        state = scheduler.init(key, made)
+        return scheduler.due(state, lanes, made), scheduler.decide(key, state, lanes, past, made)
+
+    number = jax.ShapeDtypeStruct((5,), jnp.int32)
+    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        jax.eval_shape(event, jax.random.key(0), lanes, past)
+
+
+@every_scheduler
+@pytest.mark.parametrize("longest", [1, 2, 19, 20, 27, 1000, 100_003])
+def test_a_pace_is_within_a_trial_and_reports_fit(name, longest):
+    scheduler = SCHEDULERS[name]()
+    pace = scheduler.pace(longest)
+    assert pace is None or 1 <= pace <= max(1, longest // 15)
+    made = problem(scheduler, longest, pace or longest)
+    assert 1 <= made.reports <= 128
+    assert made.copies == (TRIALS * (-(-longest // pace) - 1) if isinstance(scheduler, jaxhpt.PBT) else 0)
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize(("longest", "interval"), [(81, 3), (81, 1), (24, 5), (1000, 7)])
+def test_rungs_are_at_the_ends_of_events(name, longest, interval):
+    made = problem(SCHEDULERS[name](), longest, interval)
+    steps = rungs.levels(None, 3, made)
+    assert steps
+    assert all(level % interval == 0 and level < longest for level in steps)
+    assert all(3 * low == high for low, high in itertools.pairwise(steps))
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@every_width
+def test_trials_are_stopped_at_rungs_only(run, name, lanes):
+    result = run(name, lanes)
+    stopped = {t.steps for t in result.trials if t.status == "stopped"}
+    assert stopped <= set(rungs.levels(None, 3, result._problem)) == {1, 3, 9}
+    assert stopped
+
+
+def test_several_objectives_are_refused_before_anything_is_compiled(monkeypatch, compilations):
+    def search(scheduler):
+        return jaxhpt.minimize(
+            lambda h, key: {"a": h["x"], "b": 1 - h["x"]}, {"x": Float(0, 1)}, objectives={"a": "min", "b": "min"},
+            trials=4, lanes=2, scheduler=scheduler, progress=False,
+        )  # fmt: skip
+
+    with pytest.raises(ValueError, match="RunToEnd takes several"):
+        search("asha")  # compiles what is done with the arguments
+    monkeypatch.setattr(sys.modules["jaxhpt.driver"], "dispatch", lambda *args: pytest.fail("the loop was reached"))
+    for name in SCHEDULERS:
+        if name != "run_to_end":
+            kind = SCHEDULERS[name].__name__
+            with compilations() as seen, pytest.raises(ValueError, match=rf"objectives=\['a', 'b'\].*one, for {kind}"):
+                search(name)
+            assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [("bayesian", "pbt"), ("differential_evolution", "pbt"), ("grid", "hyperband"), ("tpe", "asha")],
+)
+def test_it_works_with_algorithms_that_learn_and_with_one_that_ends(known, score_of, algorithm, name):
+    given = jaxhpt.Grid(points=3) if algorithm == "grid" else algorithm
+    result = known(name, algorithm=given, trials=14, lanes=4, steps=6)
+    begun = [t for t in result.trials if t.parent is None]
+    assert len(begun) == (9 if algorithm == "grid" else 14)
+    assert len({tuple(t.hparams.values()) for t in begun}) == len(begun)
+    for trial in result.trials:
+        score = score_of(trial.hparams, trial.steps)
+        assert trial.status == "failed" if math.isinf(score) else trial.value == score
+        assert trial.status != "running"
+
+
+@every_scheduler
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_it_lowers(run, name, platform):
+    program, data = run(name, 5)._run.program, run(name, 5)._run.data
+    shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
+    lowered = export.export(dispatch, platforms=[platform])(
+        program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
+    )
+    text = lowered.mlir_module()
+    assert "stablehlo.while" in text
+    assert "f64" not in text
+    assert "callback" not in text
+
+
+def test_reports_have_places_in_order():
+    for steps, interval, stride in (
+        (12, 3, 3),
+        (12, 5, 5),
+        (100, 1, 15),
+        (100, 3, 3),
+        (1, 1, 1),
+        (300, 1, 3),
+        (100, 10, 60),
+    ):
+        made = dataclasses.replace(problem(SCHEDULERS["asha"](), steps, interval), stride=stride)
+        events, reports = -(-steps // interval), made.reports
+        assert reports == -(-steps // stride)
+        times = np.minimum(np.arange(1, events + 1) * interval, steps)
+        places = np.asarray(made.place(jnp.asarray(times, jnp.int32)))
+        assert places[0] == 0
+        assert np.all(np.diff(places) >= 0)
+        assert places[-1] < reports
+        sizes = np.bincount(places)
+        assert np.all(sizes[:-1] == sizes[0])  # only the last may have fewer
+        assert sizes[-1] <= sizes[0]
+        if stride == interval:
+            np.testing.assert_array_equal(places, np.arange(events))
+        assert int(made.place(jnp.int32(10 * steps))) < reports  # a trial longer than was foreseen
+
+
+def test_a_single_report_has_the_first_place():
+    made = problem(SCHEDULERS["run_to_end"](), 50, 7)
+    assert made.place(jnp.arange(1, 51, dtype=jnp.int32)).tolist() == [0] * 50
