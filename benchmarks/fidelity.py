@@ -55,11 +55,11 @@ NETWORK = {"lr": jaxhpt.Float(1e-5, 1.0, log=True), "b1": jaxhpt.Float(0.0, 0.99
 
 
 def task_of(problem):
-    """Make a training of it: a step is an epoch."""
-    given = jax.tree.map(lambda a: jnp.asarray(a)[None], problem.moved(0))
+    """Make a training of it: a step is an epoch. What tells tasks apart is data, so they share a program."""
+    given, curve = jax.tree.map(lambda a: jnp.asarray(a)[None], problem.moved(0)), problem.curve
     return jaxhpt.Task(
         init=lambda key, h: jnp.float32(0.0), step=lambda epoch, rows, h, key: epoch + 1.0, steps=problems.EPOCH,
-        evaluate=lambda epoch, given, h: {"loss": problem.curve(h, jax.tree.map(lambda a: a[0], given), epoch)},
+        evaluate=lambda epoch, given, h: {"loss": curve(h, jax.tree.map(lambda a: a[0], given), epoch)},
         valid_data=given,
     )  # fmt: skip
 

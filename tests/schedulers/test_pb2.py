@@ -1,0 +1,72 @@
+"""PB2: what it remembers is what the lanes gained, and its copies go where most is gained."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxhpt
+from jaxhpt.loop import begin, dispatch
+from jaxhpt.schedulers import pb2
+
+LANES, STEPS, EVERY = 8, 60, 5
+SPACE = {"rate": jaxhpt.Float(0, 1), "other": jaxhpt.Float(0, 1)}
+
+
+def gain(rate):
+    """What a step is worth: most at .7, much less elsewhere."""
+    return 1.0 - 4.0 * (rate - 0.7) ** 2
+
+
+@pytest.fixture(scope="module")
+def search():
+    def run(scheduler, seed=0):
+        return jaxhpt.search(
+            lambda w, batch, h, key: w - gain(h["rate"]), SPACE, init=lambda key, h: jnp.float32(0) + 0.0 * h["other"],
+            evaluate=lambda w, data, h: {"loss": w}, steps=STEPS, trials=LANES, lanes=LANES, algorithm="random",
+            scheduler=scheduler, seed=seed, progress=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_it_remembers_what_each_setting_gained(search):
+    run = search(jaxhpt.PB2(every=EVERY))._run
+    carry = begin(run.program, jax.random.key(3))
+    for _ in range(STEPS // EVERY):
+        carry, _ = dispatch(run.program, carry, run.data, jnp.int32(1))
+    seen = jax.device_get(carry.scheduler)
+    compared = STEPS // EVERY - 1  # the last event ends all
+    assert int(seen.count) == LANES * (compared - 1)  # nothing is gained before the first comparison
+    rate = seen.unit[: int(seen.count), list(run.program.problem.space.names).index("rate")]
+    np.testing.assert_allclose(seen.gain[: int(seen.count)], -EVERY * gain(rate), rtol=1e-4, atol=1e-4)
+    when = np.repeat(np.arange(2, compared + 1) * EVERY / STEPS, LANES)
+    np.testing.assert_allclose(seen.when[: int(seen.count)], when, rtol=1e-6)
+    assert np.isfinite(seen.theta).all()
+
+
+def test_its_copies_go_where_most_is_gained(search):
+    def away(scheduler):
+        return np.mean([
+            abs(trial.hparams["rate"] - 0.7)
+            for seed in range(3)
+            for trial in search(scheduler, seed).trials
+            if trial.parent is not None and trial.start >= 4 * EVERY
+        ])  # fmt: skip
+
+    assert away(jaxhpt.PB2(every=EVERY)) < 0.5 * away(jaxhpt.PBT(every=EVERY))
+
+
+def test_no_more_is_remembered_than_there_is_room_for(search, monkeypatch):
+    monkeypatch.setattr(pb2, "MEMORY", 16)
+    scheduler = jaxhpt.PB2(every=EVERY, boldness=1.25)  # of its own, so that no program is found compiled
+    carry = search(scheduler)._run.outcome.carry
+    assert carry.scheduler.gain.shape == (16,)
+    assert int(carry.scheduler.count) > 16
+    assert jnp.isfinite(carry.scheduler.gain).all()
+
+
+@pytest.mark.parametrize("boldness", [0, -1.0])
+def test_boldness_out_of_range(boldness):
+    with pytest.raises(ValueError, match=f"boldness={boldness}: must be above 0"):
+        jaxhpt.PB2(boldness=boldness)
