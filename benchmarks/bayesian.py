@@ -57,8 +57,6 @@ LABELS = (
     | {"botorch": "botorch"}
 )
 PROTOTYPE = {"hartmann6": -3.322, "ackley": 3.35, "levy": 0.0053, "rosenbrock": 8.2}  # medians of part batch
-PUBLISHED = "lcbench:167168"
-LEAST, MOST = 0.1062, 0.8294  # error, where its regret is 0 and 1
 
 
 def ours(problem, name, part, seeds):
@@ -114,11 +112,10 @@ def optuna_search(problem, value, part, seed, kind):
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study, ranges = optuna.create_study(sampler=sampler(kind, seed)), problem.distributions()
-    dtypes = {n: d.dtype for n, d in zip(problem.space.names, problem.space.dimensions, strict=True)}
     for _ in range(part.trials // part.batch):
         asked = [study.ask(ranges) for _ in range(part.batch)]
         for trial in asked:
-            study.tell(trial, value({n: dtype(trial.params[n]) for n, dtype in dtypes.items()}))
+            study.tell(trial, value(problem.decoded(trial.params)))
     return study.best_value
 
 
@@ -244,15 +241,17 @@ def within_reach(found):
 def regret(part, options, pool):
     """Print the normalised regret on the task of the published figures."""
     names = chosen(part, options)
-    if problems.load(PUBLISHED, options.data) is None:
+    if problems.load(problems.PUBLISHED, options.data) is None:
         print(f"part {part}: skipped, no data in {options.data}")
         return
-    runs = pool.map(measure, [(part, PUBLISHED, n, options.regret_seeds, options.data) for n in names], chunksize=1)
-    print(f"\nPart {part}, {PUBLISHED}: normalised regret after {PARTS[part].trials} full trainings,", end=" ")
+    runs = pool.map(
+        measure, [(part, problems.PUBLISHED, n, options.regret_seeds, options.data) for n in names], chunksize=1
+    )
+    print(f"\nPart {part}, {problems.PUBLISHED}: normalised regret after {PARTS[part].trials} full trainings,", end=" ")
     print(f"one at a time, {options.regret_seeds} seeds; published: Random .1214, SMAC .0125", flush=True)
     rows = []
     for name, (best, seconds) in zip(names, runs, strict=True):
-        regrets = (best - LEAST) / (MOST - LEAST)
+        regrets = problems.regret(best)
         error = regrets.std(ddof=1) / len(regrets) ** 0.5
         rows.append(
             (LABELS[name], *(f"{v:.4f}" for v in (regrets.mean(), error, np.median(regrets))), f"{seconds:.2f}")

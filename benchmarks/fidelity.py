@@ -32,8 +32,7 @@ from jaxhpt.loop import begin, dispatch
 
 BUDGET = 6544
 SHARES = (0.25, 1.0)
-PUBLISHED = "167168"
-LEAST, MOST = 0.1062, 0.8294  # its error where regret is 0 and 1
+PUBLISHED = problems.PUBLISHED.removeprefix("lcbench:")
 LITERATURE = {  # regret of lcbench:167168 at a quarter and at the whole budget
     "Random": (0.161, 0.1214), "SMAC": (0.143, 0.0125), "HB": (0.133, 0.0879), "BOHB": (0.108, 0.0398),
     "DEHB": (0.134, 0.0769), "SMAC-HB": (0.112, 0.0217), "Optuna": (0.121, 0.0577),
@@ -88,7 +87,6 @@ def optuna_search(problem, seeds):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     curves = jax.jit(lambda h, given: jax.vmap(lambda e: problem.curve(h, given, e))(1.0 + jnp.arange(problems.EPOCH)))
     given, ranges = jax.tree.map(jnp.asarray, problem.moved(0)), problem.distributions()
-    dtypes = {n: d.dtype for n, d in zip(problem.space.names, problem.space.dimensions, strict=True)}
     best, seconds = [], []
     for seed in range(seeds):
         pruner = optuna.pruners.HyperbandPruner(SHORTEST, problems.EPOCH, ETA)
@@ -96,7 +94,7 @@ def optuna_search(problem, seeds):
         told, began = [], time.perf_counter()
         while len(told) < BUDGET:
             trial = study.ask(ranges)
-            told += _reported(study, trial, curves({n: d(trial.params[n]) for n, d in dtypes.items()}, given))
+            told += _reported(study, trial, curves(problem.decoded(trial.params), given))
         best.append([min(told[: int(share * BUDGET)]) for share in SHARES])
         seconds.append(time.perf_counter() - began)
     return np.array(best), np.median(seconds)
@@ -159,7 +157,7 @@ def published(names, found):
     print(f"\nlcbench:{PUBLISHED}: mean normalised regret ± standard error, beside published results", flush=True)
     rows = [(f"published: {name}", *map(str, values)) for name, values in LITERATURE.items()]
     for name in names:
-        regret = (found[name] - LEAST) / (MOST - LEAST)
+        regret = problems.regret(found[name])
         error = regret.std(axis=0, ddof=1) / len(regret) ** 0.5 if len(regret) > 1 else np.zeros(2)
         rows.append((name, *(f"{m:.4f} ± {e:.4f}" for m, e in zip(regret.mean(axis=0), error, strict=True))))
     table(["", "at a quarter", "at the end"], rows)

@@ -6,30 +6,20 @@ Run: python examples/asha.py [trials]
 import sys
 
 import numpy as np
-import optax
-from quickstart import MLP, load
+from quickstart import load, training
 
 import jaxhpt
 
 
 def main(trials=16384):
     """Search with asynchronous successive halving; print the report, and how far the trials came."""
-    train, valid = load()
-    task = jaxhpt.FlaxTask(
-        model=lambda h, rngs: MLP(h["dropout"], rngs),
-        optimizer=lambda h: optax.adamw(h["lr"], b1=h["b1"], weight_decay=h["weight_decay"]),
-        train_data=train,
-        valid_data=valid,
-        batch_size=128,
-        steps=300,
-    )
     space = {
         "lr": jaxhpt.Float(1e-5, 1.0, log=True),
         "b1": jaxhpt.Float(0.0, 0.99),
         "weight_decay": jaxhpt.Float(1e-6, 1e-1, log=True),
         "dropout": jaxhpt.Float(0.0, 0.5),
     }
-    result = jaxhpt.search(task, space, trials=trials, scheduler=jaxhpt.ASHA(eta=3, min_steps=12))
+    result = jaxhpt.search(training(*load()), space, trials=trials, scheduler=jaxhpt.ASHA(eta=3, min_steps=12))
     print(result)
     steps, many = np.unique([trial.steps for trial in result.trials], return_counts=True)
     for reached, count in zip(steps, many, strict=True):

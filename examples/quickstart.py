@@ -33,10 +33,9 @@ def load():
     return (x_train, y_train), (x_valid, y_valid)
 
 
-def main(trials=1024):
-    """Search learning rate, weight decay, momentum and dropout; print the report."""
-    train, valid = load()
-    task = jaxhpt.FlaxTask(
+def training(train, valid):
+    """Return what is tuned."""
+    return jaxhpt.FlaxTask(
         model=lambda h, rngs: MLP(h["dropout"], rngs),
         optimizer=lambda h: optax.adamw(h["lr"], b1=h["b1"], weight_decay=h["weight_decay"]),
         train_data=train,
@@ -44,13 +43,18 @@ def main(trials=1024):
         batch_size=128,
         steps=300,
     )
+
+
+def main(trials=1024):
+    """Search learning rate, weight decay, momentum and dropout; print the report."""
+    train, valid = load()
     space = {
         "lr": jaxhpt.Float(1e-4, 1e-1, log=True),
         "b1": jaxhpt.Float(0.5, 0.99),
         "weight_decay": jaxhpt.Float(1e-6, 1e-1, log=True),
         "dropout": jaxhpt.Float(0.0, 0.5),
     }
-    result = jaxhpt.search(task, space, trials=trials)
+    result = jaxhpt.search(training(train, valid), space, trials=trials)
     print(result)
     model = result.best_state  # the winner: an nnx module with its trained weights
     accuracy = (model(valid[0]).argmax(-1) == valid[1]).mean()

@@ -45,7 +45,7 @@ def segments_of(history: History, row: int, steps: int) -> Segments:
     while history.parent[rows[0]] >= 0:
         rows.insert(0, int(history.parent[rows[0]]))
     line = np.array(rows, np.int32)
-    first = births(history)[line]
+    first = history.start[line] - history.start[line[0]]  # a lane trains a step a tick
     last = np.append(first[1:], np.int32(steps))
     parts = (line, history.unit[line], history.start[line], first, last)
     return Segments(*map(jnp.asarray, parts))

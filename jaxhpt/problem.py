@@ -1,9 +1,11 @@
 """Problem: the static record that every algorithm and scheduler is given."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 
+from jaxhpt.checks import require
 from jaxhpt.objectives import Columns, Objective
 from jaxhpt.space import Space
 from jaxhpt.typing import Array
@@ -52,6 +54,11 @@ class Problem:
     def reports(self) -> int:
         """Reports kept of each trial's learning curve, R."""
         return -(-self.steps // self.stride) if self.stride else 1
+
+    def require_one_objective(self, taker: Any, others: str) -> None:
+        """Raise where there are several objectives and `taker` can follow one only; `others` tells what takes more."""
+        names = [o.name for o in self.objectives]
+        require(len(names) == 1, "objectives", names, f"one, for {type(taker).__name__}; {others}")
 
     def place(self, steps: Array) -> Array:
         """Return the column of the curve for a report at i32 `steps`."""

@@ -55,7 +55,8 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     """Sum up a search."""
     problem, events = program.problem, int(outcome.carry.clock)
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
-    trained = int((history.steps - births(history))[ended].sum()) + _trained_in_live_lanes(history, outcome)
+    born = births(history)
+    trained = int((history.steps - born)[ended].sum()) + _trained_in_live_lanes(born, outcome)
     copies = int((history.parent >= 0).sum())
     return Stats(
         trials=int(ended.sum()) - copies,
@@ -86,7 +87,7 @@ def headline(stats: Stats) -> list[str]:
     ]
 
 
-def _trained_in_live_lanes(history: History, outcome: Outcome) -> int:
+def _trained_in_live_lanes(born: np.ndarray, outcome: Outcome) -> int:
     lanes = outcome.carry.lanes
     steps, rows = (a[np.asarray(lanes.live)] for a in jax.device_get((lanes.steps, lanes.trial)))
-    return int((steps - births(history)[rows]).sum())
+    return int((steps - born[rows]).sum())

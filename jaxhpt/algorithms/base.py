@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
-from jaxhpt.checks import require
 from jaxhpt.history import History, Known
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.pareto import crowding, dominates, fronts
@@ -91,9 +90,7 @@ def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Arra
 
 def require_one_objective(algorithm: Any, problem: Problem) -> None:
     """Raise where there are several objectives and the algorithm can follow one only."""
-    names = [o.name for o in problem.objectives]
-    kind = type(algorithm).__name__
-    require(len(names) == 1, "objectives", names, f"one, for {kind}; NSGA2 takes several, Random and others any")
+    problem.require_one_objective(algorithm, "NSGA2 takes several, Random and others any")
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.variation import genes, meet, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
-from jaxhpt.numerics import reflect
+from jaxhpt.numerics import leave_bin, reflect
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
 
@@ -61,7 +61,7 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
     unordered, levels = genes(space)
     moved = reflect(base + lengths * normal)
     if np.isfinite(levels).any():
-        moved = operators.leave_bin(moved, base, *space.bins(base))
+        moved = leave_bin(moved, base, *space.bins(base))
     if not unordered.any():
         return moved
     uniform = jax.scipy.special.ndtr(normal)

@@ -16,7 +16,7 @@ from jaxhpt.history import History, Status
 from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
-from jaxhpt.surrogates.features import embed, features
+from jaxhpt.surrogates.features import embed, features, with_column, with_owner
 from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
@@ -172,15 +172,12 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
 def inputs(unit: Array, far: Array, problem: Problem) -> Array:
     """Return what a model is shown of settings f32[N, D] trained so far, f32[N] or f32[]: f32[N, F]."""
     x = embed(unit, problem.space)
-    if not partial(problem):
-        return x
-    return jnp.concatenate([x, jnp.broadcast_to(far, x.shape[:1])[:, None]], axis=1)
+    return with_column(x, far) if partial(problem) else x
 
 
 def owners(problem: Problem) -> np.ndarray:
     """Return the length-scale of each feature: i32[F]."""
-    owner = features(problem.space).owner
-    return np.append(owner, np.int32(problem.num_dimensions)) if partial(problem) else owner
+    return with_owner(problem.space) if partial(problem) else features(problem.space).owner
 
 
 def best_first(history: History, problem: Problem, rows: Array, num: int) -> Array:

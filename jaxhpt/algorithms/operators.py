@@ -139,23 +139,3 @@ def resample(uniform: Array, x: Array, levels: Array | np.ndarray) -> Array:
     level = jnp.clip(jnp.floor(x * levels), 0.0, levels - 1.0)
     other = level + 1.0 + jnp.floor(uniform * (levels - 1.0))
     return (jnp.where(other >= levels, other - levels, other) + 0.5) / levels
-
-
-def leave_bin(moved: Array, x: Array, low: Array, high: Array) -> Array:
-    """Lengthen a step of an ordered gene that would stay in its bin to the next bin, inwards at the ends.
-
-    Without it a range of few whole numbers is never left by small steps.
-
-    Args:
-      moved: f32[...] where the step leads, in [0, 1].
-      x: f32[...] where it began, in [0, 1].
-      low: f32[...] lower end of the bin around `x`.
-      high: f32[...] its upper end; as `low` where the range is continuous.
-
-    Returns:
-      f32[...].
-    """
-    beyond = 0.4 * (high - low)  # clear of rounding, and still in the next bin, which is 0.46 as wide at worst
-    down, up = low - beyond, high + beyond
-    falls = jnp.where(moved < x, down >= 0.0, up > 1.0)
-    return jnp.where((moved > down) & (moved < up), jnp.where(falls, down, up), moved)

@@ -17,7 +17,7 @@ from jaxhpt.designs import sobol
 from jaxhpt.dimensions import Choice
 from jaxhpt.history import History
 from jaxhpt.keys import words
-from jaxhpt.numerics import reflect
+from jaxhpt.numerics import leave_bin, reflect
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -74,7 +74,7 @@ class Mutation:
             return operators.resample(uniform, x, levels)
         moved = self._step(uniform, x)
         if np.isfinite(levels).any():
-            moved = operators.leave_bin(moved, x, *space.bins(x))  # last: what is cut off may be in its bin again
+            moved = leave_bin(moved, x, *space.bins(x))  # last: what is cut off may be in its bin again
         if not unordered.any():
             return moved
         return jnp.where(unordered, operators.resample(uniform, x, np.where(unordered, levels, 1.0)), moved)

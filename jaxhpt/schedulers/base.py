@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import require
+from jaxhpt.checks import require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
@@ -64,10 +64,6 @@ class Scheduler(Protocol):
 class Watching:
     """The part that schedulers share which look at trials while they train: curves are kept, nothing is copied."""
 
-    def pace(self, longest: int) -> int | None:
-        """Ask for a twentieth of the longest trial."""
-        return max(1, longest // PARTS)
-
     def stride(self, problem: Problem) -> int:
         """Return an interval, or as many as leave no more than some reports of a trial."""
         events = -(-problem.steps // problem.interval)
@@ -76,6 +72,39 @@ class Watching:
     def num_copies(self, problem: Problem) -> int:
         """Return 0."""
         return 0
+
+
+class Periodic(Watching):
+    """The part of those that look at trials every so many steps.
+
+    Attributes:
+      every: steps between two looks, at least 1; None is a twentieth of the longest trial.
+    """
+
+    every: int | None
+
+    def __post_init__(self) -> None:
+        if self.every is not None:
+            require_count("every", self.every)
+
+    def pace(self, longest: int) -> int | None:
+        """Ask for an event at each look."""
+        return min(longest, self._wanted(longest))
+
+    def period(self, problem: Problem) -> int:
+        """Return the steps between two looks, a multiple of the interval."""
+        return up_to_interval(self._wanted(problem.steps), problem)
+
+    def looked_at(self, lanes: Lanes, problem: Problem) -> Array:
+        """Tell which lanes it looks at in this event: bool[L]."""
+        return lanes.live & (lanes.steps % self.period(problem) == 0)
+
+    def due(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+        """Score trials at each look, and at their end."""
+        return lanes.spent | self.looked_at(lanes, problem)
+
+    def _wanted(self, longest: int) -> int:
+        return self.every or max(1, longest // PARTS)
 
 
 def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
@@ -100,9 +129,7 @@ def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
 
 def require_one_objective(scheduler: Any, problem: Problem) -> None:
     """Raise where there are several objectives: which of two trials is better would not be clear."""
-    names = [o.name for o in problem.objectives]
-    kind = type(scheduler).__name__
-    require(len(names) == 1, "objectives", names, f"one, for {kind}; RunToEnd takes several")
+    problem.require_one_objective(scheduler, "RunToEnd takes several")
 
 
 def curves_of(lanes: Lanes, history: History, problem: Problem) -> Array:

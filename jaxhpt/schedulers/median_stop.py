@@ -13,13 +13,13 @@ from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import PARTS, Verdict, Watching, curves_of, require_one_objective, up_to_interval
+from jaxhpt.schedulers.base import PARTS, Periodic, Verdict, curves_of, require_one_objective, scores_of
 from jaxhpt.schedulers.rungs import Rungs
-from jaxhpt.typing import Array, Key
+from jaxhpt.typing import Key
 
 
 @dataclasses.dataclass(frozen=True)
-class MedianStop(Watching):
+class MedianStop(Periodic):
     """Stop a trial whose best is worse than the median of the others' means so far. Choose it to stop little, safely.
 
     Trials are compared at each report with the running means of all that came as far.
@@ -51,13 +51,10 @@ class MedianStop(Watching):
     min_trials: int = 5
 
     def __post_init__(self) -> None:
-        for field in ("every", "min_steps", "min_trials"):
+        super().__post_init__()
+        for field in ("min_steps", "min_trials"):
             if getattr(self, field) is not None:
                 require_count(field, getattr(self, field))
-
-    def pace(self, longest: int) -> int | None:
-        """Ask for an event at each report."""
-        return min(longest, self.every or super().pace(longest) or 1)
 
     def init(self, key: Key, problem: Problem) -> Rungs:
         """Begin without any trial to compare with: a rung for each report."""
@@ -66,11 +63,7 @@ class MedianStop(Watching):
 
     def stride(self, problem: Problem) -> int:
         """Return the steps between reports: all are kept."""
-        return up_to_interval(self.every or super().pace(problem.steps) or 1, problem)
-
-    def due(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
-        """Score trials at each report, and at their end."""
-        return lanes.spent | (lanes.live & (lanes.steps % self.stride(problem) == 0))
+        return self.period(problem)
 
     def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
         """Stop what is behind."""
@@ -79,8 +72,8 @@ class MedianStop(Watching):
         mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1, dtype=jnp.float32), 1.0)
         came = self.due(state, lanes, problem)
         which = jnp.where(came, problem.place(lanes.steps), problem.reports)
-        failed = ~jnp.isfinite(history.metrics[jnp.minimum(lanes.trial, problem.capacity - 1), 0])
-        state, _ = rungs.enter(state, which, jnp.where(failed, jnp.inf, mean), lanes.trial)
+        sound = jnp.isfinite(scores_of(lanes, history, problem))
+        state, _ = rungs.enter(state, which, jnp.where(sound, mean, jnp.inf), lanes.trial)
         seen = state.seen[jnp.minimum(which, problem.reports - 1)]
         better = rungs.better_than(state, which, jnp.min(curve, axis=1))
         old = (lanes.steps >= self._least(problem)) & (seen >= self.min_trials)

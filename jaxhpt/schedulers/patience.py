@@ -14,7 +14,7 @@ from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict, Watching, curves_of, require_one_objective, up_to_interval
+from jaxhpt.schedulers.base import Periodic, Verdict, curves_of, require_one_objective
 from jaxhpt.typing import Array, Key
 
 
@@ -23,7 +23,7 @@ class PatienceState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience(Watching):
+class Patience(Periodic):
     """End trials that have not become better for some reports. Choose it where trainings converge at their own pace.
 
     Such a trial is done, not stopped: it counts as one that trained for its whole budget.
@@ -56,15 +56,10 @@ class Patience(Watching):
     every: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_count("reports_without", self.reports_without)
         sound = isinstance(self.min_delta, int | float) and math.isfinite(self.min_delta)
         require(sound and self.min_delta >= 0, "min_delta", self.min_delta, "a finite number, at least 0")
-        if self.every is not None:
-            require_count("every", self.every)
-
-    def pace(self, longest: int) -> int | None:
-        """Ask for an event at each report."""
-        return min(longest, self.every or super().pace(longest) or 1)
 
     def init(self, key: Key, problem: Problem) -> PatienceState:
         """Return the empty state."""
@@ -73,11 +68,7 @@ class Patience(Watching):
 
     def stride(self, problem: Problem) -> int:
         """Return the steps between reports: all are kept."""
-        return up_to_interval(self.every or super().pace(problem.steps) or 1, problem)
-
-    def due(self, state: PatienceState, lanes: Lanes, problem: Problem) -> Array:
-        """Score trials at each report, and at their end."""
-        return lanes.spent | (lanes.live & (lanes.steps % self.stride(problem) == 0))
+        return self.period(problem)
 
     def decide(
         self, key: Key, state: PatienceState, lanes: Lanes, history: History, problem: Problem

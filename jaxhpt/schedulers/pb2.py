@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxhpt.checks import require
 from jaxhpt.history import History
@@ -22,7 +21,7 @@ from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
-from jaxhpt.surrogates.features import embed, features
+from jaxhpt.surrogates.features import embed, with_column, with_owner
 from jaxhpt.surrogates.fit import fit, start
 from jaxhpt.surrogates.outcomes import standardised
 from jaxhpt.typing import Array, Key
@@ -120,28 +119,28 @@ class PB2(PBT):
 
     def _observed(self, state: PB2State, score: Array, lanes: Lanes, history: History, problem: Problem) -> PB2State:
         """Enter what the lanes that are compared gained since the last time."""
-        ready, num = self._ready(lanes, problem), score.shape[0]
-        first = lanes.steps <= self._every(problem)  # another trial was here before, or none
+        ready = self._ready(lanes, problem)
+        first = lanes.steps <= self.period(problem)  # another trial was here before, or none
         gain = score - jnp.where(first, jnp.inf, state.before)
         known = ready & jnp.isfinite(gain)
-        place = jnp.where(known, (state.count + ranks(known)) % MEMORY, MEMORY)
-        place = jnp.where(ranks(known) < MEMORY, place, MEMORY)
+        kept = known & (ranks(known) < MEMORY)
+        place = jnp.where(kept, (state.count + ranks(known)) % MEMORY, MEMORY)
         unit = history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
         return state._replace(
             before=jnp.where(ready, score, state.before),
             unit=state.unit.at[place].set(unit, mode="drop"),
             when=state.when.at[place].set(lanes.steps.astype(jnp.float32) / problem.steps, mode="drop"),
             gain=state.gain.at[place].set(gain, mode="drop"),
-            count=state.count + jnp.minimum(jnp.sum(known, dtype=jnp.int32), min(num, MEMORY)),
+            count=state.count + jnp.sum(kept, dtype=jnp.int32),
         )
 
     def _chosen(self, key: Key, state: PB2State, unit: Array, now: Array, problem: Problem) -> tuple[Array, PB2State]:
         """Fit the model, and pick the settings it hopes most of, one by one: f32[N, D]."""
         k, num, space = jax.random.split(key, 2), unit.shape[0], problem.space
-        owner = np.append(features(space).owner, np.int32(problem.num_dimensions))
+        owner = with_owner(space)
 
         def inputs(unit: Array, when: Array) -> Array:
-            return jnp.concatenate([embed(unit, space), jnp.broadcast_to(when, unit.shape[:1])[:, None]], axis=1)
+            return with_column(embed(unit, space), when)
 
         known = jnp.arange(MEMORY) < state.count
         x, y = inputs(state.unit, state.when), standardised(state.gain, known)

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.checks import require, suggest
 from jaxhpt.history import History
 from jaxhpt.keys import uniforms
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict, Watching, require_one_objective, scores_of, up_to_interval
+from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, scores_of
 from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.typing import Array, Key
 
@@ -27,7 +27,7 @@ class PBTState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PBT(Watching):
+class PBT(Periodic):
     """Population-based training. Choose it where the best setting changes while a model trains, as learning rates do.
 
     The lanes are the population: give as many `trials` as `lanes`, and all train from the beginning to the end. Every
@@ -70,30 +70,21 @@ class PBT(Watching):
     resample: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.every is not None:
-            require_count("every", self.every)
+        super().__post_init__()
         known = self.exploit in EXPLOITS
         require(known, "exploit", self.exploit, f"known; {suggest(str(self.exploit), EXPLOITS)}")
         require(0 < self.share <= 0.5, "share", self.share, "above 0 and at most 1/2")
         require(0 < self.step <= 0.5, "step", self.step, "above 0 and at most 1/2")
         require(0 <= self.resample <= 1, "resample", self.resample, "in [0, 1]")
 
-    def pace(self, longest: int) -> int | None:
-        """Ask for an event at each comparison."""
-        return min(longest, self.every or super().pace(longest) or 1)
-
     def num_copies(self, problem: Problem) -> int:
         """Return one for each comparison in each trial's life."""
-        return problem.trials * max(0, -(-problem.steps // self._every(problem)) - 1)
+        return problem.trials * max(0, -(-problem.steps // self.period(problem)) - 1)
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Return the empty state."""
         require_one_objective(self, problem)
         return PBTState()
-
-    def due(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
-        """Score trials at a comparison, and at their end."""
-        return lanes.spent | self._ready(lanes, problem)
 
     def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
         """Let the worst go on from the best."""
@@ -116,13 +107,9 @@ class PBT(Watching):
         """Return settings for copies of f32[N, D], and the state; nothing of worth where bool[] `wanted` is False."""
         return perturbed(key, unit, problem.space, self.step, self.resample), state
 
-    def _every(self, problem: Problem) -> int:
-        """Return the steps between comparisons, a multiple of the interval."""
-        return up_to_interval(self.every or self.pace(problem.steps) or 1, problem)
-
     def _ready(self, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes are compared in this event: bool[L]."""
-        return lanes.live & ~lanes.spent & (lanes.steps % self._every(problem) == 0)
+        return self.looked_at(lanes, problem) & ~lanes.spent
 
     def _truncated(self, key: Key, ready: Array, score: Array) -> tuple[Array, Array]:
         """Pair the worst with some of the best: lanes copied from and to, i32[N] each; L for none."""

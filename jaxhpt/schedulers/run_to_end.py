@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Verdict, Watching
+from jaxhpt.schedulers.base import Verdict
 from jaxhpt.typing import Array, Key
 
 
@@ -17,7 +17,7 @@ class RunToEndState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunToEnd(Watching):
+class RunToEnd:
     """Train every trial for its whole budget, and score it once, at the end."""
 
     def pace(self, longest: int) -> int | None:
@@ -26,6 +26,10 @@ class RunToEnd(Watching):
 
     def stride(self, problem: Problem) -> int:
         """Return 0: only the end is scored."""
+        return 0
+
+    def num_copies(self, problem: Problem) -> int:
+        """Return 0."""
         return 0
 
     def init(self, key: Key, problem: Problem) -> RunToEndState:

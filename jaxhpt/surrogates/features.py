@@ -46,6 +46,16 @@ def features(space: Space) -> Features:
     return Features(owner.astype(np.int32), onehot, conditional)
 
 
+def with_column(x: Array, value: Array) -> Array:
+    """Add a feature of its own, such as time, f32[N] or f32[]: f32[N, F] -> f32[N, F + 1]."""
+    return jnp.concatenate([x, jnp.broadcast_to(value, x.shape[:1])[:, None]], axis=1)
+
+
+def with_owner(space: Space) -> np.ndarray:
+    """Return the owners of features beside one more, which has the length-scale D: i32[F + 1]."""
+    return np.append(features(space).owner, np.int32(space.num_dimensions))
+
+
 def embed(unit: Array, space: Space) -> Array:
     """Turn settings into features: snapped f32[..., D] -> f32[..., F].
 
