@@ -86,6 +86,10 @@ class History(NamedTuple):
         """bool[C]: rows whose scores may be learned from."""
         return jnp.isfinite(self.metrics[:, 0])
 
+    def next_rows(self, num: int) -> Array:
+        """Return the rows that the next `num` trials will have: i32[num]. They number all proposals."""
+        return self.count + jnp.arange(num, dtype=jnp.int32)
+
 
 def empty(problem: Problem, notes: int = 0) -> History:
     """Make a history without trials, `notes` columns wide in `note`."""

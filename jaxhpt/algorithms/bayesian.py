@@ -48,14 +48,12 @@ class BayesianState(NamedTuple):
 
     Attributes:
       scramble: key of the initial design.
-      asked: i32[] proposals made, and trials known beforehand.
       best: i32[B] rows, best first; C for none.
       theta: f32[J, D + 2] hyperparameters of each output's process; see `surrogate.refitted`.
       fitted: i32[] trials at the latest fit from afresh.
     """
 
     scramble: Key
-    asked: Array
     best: Array
     theta: Array
     fitted: Array
@@ -131,13 +129,13 @@ class Bayesian(Modelled):
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
         theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (num_outputs(problem, self._costs), 1))
-        return BayesianState(key, jnp.int32(problem.prior), best, theta, jnp.int32(0))
+        return BayesianState(key, best, theta, jnp.int32(0))
 
     def ask(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, BayesianState]:
         """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
-        index = state.asked + jnp.arange(num, dtype=jnp.int32)
+        index = history.next_rows(num)
         fresh = designed(index, state.best, self.initial, problem)
         used = jnp.arange(num) < count
 
@@ -147,7 +145,7 @@ class Bayesian(Modelled):
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
         child = laid_out(state.scramble, index, fresh, child, problem.space)
-        return proposals(child), state._replace(asked=state.asked + count)
+        return proposals(child), state
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
         """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.

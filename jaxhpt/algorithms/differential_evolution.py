@@ -47,7 +47,6 @@ class DifferentialEvolutionState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      asked: i32[] proposals made, and trials known beforehand; a proposal's target is this number modulo P.
       members: i32[P] rows of the population; C while unfilled.
       archive: i32[P] rows that were replaced; C for none.
       archived: i32[] rows ever put there.
@@ -57,7 +56,6 @@ class DifferentialEvolutionState(NamedTuple):
     """
 
     scramble: Key
-    asked: Array
     members: Array
     archive: Array
     archived: Array
@@ -120,21 +118,21 @@ class DifferentialEvolution(Endless):
         require_one_objective(self, problem)
         zero, none = jnp.zeros((), jnp.int32), jnp.full(self.population, problem.capacity, jnp.int32)
         memory = jnp.full((2, MEMORY), 0.5, jnp.float32)
-        return DifferentialEvolutionState(key, zero + problem.prior, none, none, zero, memory, zero, _no_gains())
+        return DifferentialEvolutionState(key, none, none, zero, memory, zero, _no_gains())
 
     def ask(
         self, key: Key, state: DifferentialEvolutionState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, DifferentialEvolutionState]:
         """Make a child for each of the next targets; see `Algorithm.ask`."""
         draws, cross, again = jax.random.split(key, 3)
-        index = state.asked + jnp.arange(num, dtype=jnp.int32)
+        index = history.next_rows(num)
         slot = index % self.population
         draw = self._draw(draws, state, history, problem, slot)
         child = _cross(cross, draw, problem.space)
         child = self._begun(child, state, problem, index, slot)
         child = distinct(again, child, history, problem, count, Mutation())
         note = jnp.stack([draw.weight, draw.rate, slot.astype(jnp.float32)], axis=1)
-        return Proposals(child, note, jnp.ones(num, bool)), state._replace(asked=state.asked + count)
+        return Proposals(child, note, jnp.ones(num, bool)), state
 
     def tell(
         self, key: Key, state: DifferentialEvolutionState, history: History, problem: Problem, finished: Array

@@ -36,12 +36,10 @@ class GeneticState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      asked: i32[] proposals made, and trials known beforehand.
       members: i32[P] rows of the population, best first; C for none.
     """
 
     scramble: Key
-    asked: Array
     members: Array
 
 
@@ -127,7 +125,7 @@ class Genetic(Endless):
 
     def _begin(self, key: Key, problem: Problem) -> GeneticState:
         none = jnp.full(self.population, problem.capacity, jnp.int32)
-        return GeneticState(key, jnp.int32(problem.prior), none)
+        return GeneticState(key, none)
 
     def ask(
         self, key: Key, state: GeneticState, history: History, problem: Problem, num: int, count: Array
@@ -135,12 +133,11 @@ class Genetic(Endless):
         """Breed, or lay out the first generation; see `Algorithm.ask`."""
         breed, again = jax.random.split(key)
         child, rate = self._breed(breed, state, history, problem, num)
-        child = self._begun(child, state, problem)
+        child = self._begun(child, state, history, problem)
         if self.avoid_duplicates:
             child = distinct(again, child, history, problem, count, self._mutation)
         note = rate[:, None] if self.adaptive else jnp.zeros((num, 0), jnp.float32)
-        found = Proposals(child, note, jnp.ones(num, bool))
-        return found, state._replace(asked=state.asked + count)
+        return Proposals(child, note, jnp.ones(num, bool)), state
 
     def tell(self, key: Key, state: GeneticState, history: History, problem: Problem, finished: Array) -> GeneticState:
         """Merge the finished rows into the population."""
@@ -167,10 +164,9 @@ class Genetic(Endless):
     def _mutation(self) -> Mutation:
         return Mutation(self.mutation, self.mutation_eta, self.sigma)
 
-    def _begun(self, child: Array, state: GeneticState, problem: Problem) -> Array:
+    def _begun(self, child: Array, state: GeneticState, history: History, problem: Problem) -> Array:
         """Put design points in the places of the first generation, and of all while too few trials succeeded."""
-        num = child.shape[0]
-        index = state.asked + jnp.arange(num, dtype=jnp.int32)
+        index = history.next_rows(child.shape[0])
         few = jnp.sum(state.members < problem.capacity) < max(2, self.population // 4)
         return laid_out(state.scramble, index, few | (index < self.population), child, problem.space)
 

@@ -35,12 +35,10 @@ class TPEState(NamedTuple):
 
     Attributes:
       scramble: key of the initial design.
-      asked: i32[] proposals made, and trials known beforehand.
       best: i32[B] rows, best first; C for none.
     """
 
     scramble: Key
-    asked: Array
     best: Array
 
 
@@ -89,17 +87,17 @@ class TPE(Modelled):
     def init(self, key: Key, problem: Problem) -> TPEState:
         """Start without a model."""
         best = jnp.full(max(MOST, self.limit // 2), problem.capacity, jnp.int32)
-        return TPEState(key, jnp.int32(problem.prior), best)
+        return TPEState(key, best)
 
     def ask(
         self, key: Key, state: TPEState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, TPEState]:
         """Draw and compare, or lay out the initial design; see `Algorithm.ask`."""
-        index = state.asked + jnp.arange(num, dtype=jnp.int32)
+        index = history.next_rows(num)
         fresh = designed(index, state.best, self.initial, problem)
         child = self._promising(key, state, history, problem, num)
         child = laid_out(state.scramble, index, fresh, child, problem.space)
-        return proposals(child), state._replace(asked=state.asked + count)
+        return proposals(child), state
 
     def _promising(self, key: Key, state: TPEState, history: History, problem: Problem, num: int) -> Array:
         """Return for each proposal the draw that is likeliest good beside the others: f32[Q, D]."""
