@@ -31,7 +31,7 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
     """Make the carry of a search that has not begun, but for what was `known` before."""
     problem, lanes = program.problem, program.pool.vacant(root)
     one = zeros(jax.eval_shape(program.pool.functions.start, root, value_shapes(problem.space)))
-    none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem.space)
+    none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem)
     history, algorithm = informed(program.algorithm, root, problem, known)
     best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
     return SearchState(

@@ -47,7 +47,7 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
 
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
-    history = columns.empty(problem, algorithm.num_notes(problem.space))
+    history = columns.empty(problem, algorithm.num_notes(problem))
     state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
     if known is None or problem.prior == 0:
         return history, state
@@ -97,7 +97,7 @@ def require_one_objective(algorithm: Any, problem: Problem) -> None:
 class Algorithm(Protocol):
     """Where to look next."""
 
-    def num_notes(self, space: Space) -> int:
+    def num_notes(self, problem: Problem) -> int:
         """Return the width M of the note kept with each row."""
         ...
 
@@ -132,7 +132,7 @@ class Algorithm(Protocol):
 class Endless:
     """The part that most algorithms share: no notes, proposals without end, nothing learned."""
 
-    def num_notes(self, space: Space) -> int:
+    def num_notes(self, problem: Problem) -> int:
         """Return 0: nothing is kept."""
         return 0
 

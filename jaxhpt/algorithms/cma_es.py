@@ -117,9 +117,9 @@ class CMAES(Endless):
         whole = isinstance(self.restarts, int) and not isinstance(self.restarts, bool)
         require(whole and 0 <= self.restarts <= 8, "restarts", self.restarts, "a whole number from 0 to 8")
 
-    def num_notes(self, space: Space) -> int:
+    def num_notes(self, problem: Problem) -> int:
         """Return D + 1: the sample before it was snapped, and its generation."""
-        return space.num_dimensions + 1
+        return problem.num_dimensions + 1
 
     def init(self, key: Key, problem: Problem) -> CMAESState:
         """Start in the middle of the space."""

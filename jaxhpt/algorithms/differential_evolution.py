@@ -109,7 +109,7 @@ class DifferentialEvolution(Endless):
         require(self.population >= 4, "population", self.population, "at least 4")
         require(0 < self.greediness <= 1, "greediness", self.greediness, "in (0, 1]")
 
-    def num_notes(self, space: Space) -> int:
+    def num_notes(self, problem: Problem) -> int:
         """Return 3: weight, crossover rate, and the target's place."""
         return 3
 

@@ -114,7 +114,7 @@ class Genetic(Endless):
         kept = self.elites
         require(kept is None or 0 <= kept <= self.population, "elites", kept, "from 0 to the population, or None")
 
-    def num_notes(self, space: Space) -> int:
+    def num_notes(self, problem: Problem) -> int:
         """Return 1 where each trial keeps its own mutation rate."""
         return int(self.adaptive)
 

@@ -95,7 +95,7 @@ def compiled(name, space, num=LANES):
 
 
 def start(name, space, seed=0):
-    past = history.empty(problem(space), EVERY[name].num_notes(SPACES[space]))
+    past = history.empty(problem(space), EVERY[name].num_notes(problem(space)))
     return Carry(EVERY[name].init(jax.random.key(seed), problem(space)), past)
 
 
@@ -143,7 +143,7 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name, space):
     assert kinds(later) == kinds(carry)
     width = SPACES[space].num_dimensions
     assert kinds(found)[0] == ((LANES, width), jnp.float32, False)
-    assert kinds(found)[1] == ((LANES, EVERY[name].num_notes(SPACES[space])), jnp.float32, False)
+    assert kinds(found)[1] == ((LANES, EVERY[name].num_notes(problem(space))), jnp.float32, False)
     assert kinds(found)[2] == ((LANES,), jnp.bool_, False)
 
 
@@ -221,7 +221,7 @@ def best_of_seeds(name, space, trials, seeds=8):
     made = problem(space, trials)
 
     def search(key):
-        past = history.empty(made, EVERY[name].num_notes(SPACES[space]))
+        past = history.empty(made, EVERY[name].num_notes(problem(space)))
 
         def step(carry, key):
             algorithm, (state, past) = EVERY[name], carry

@@ -168,7 +168,7 @@ def proposed(algorithm, made, events, num, seeds=16):
             past = history.close(past, rows, jnp.full(num, Status.DONE, jnp.int8))
             return (algorithm.tell(key, state, past, made, rows), past), None
 
-        begun = (algorithm.init(key, made), history.empty(made, algorithm.num_notes(made.space)))
+        begun = (algorithm.init(key, made), history.empty(made, algorithm.num_notes(made)))
         (_, past), _ = jax.lax.scan(step, begun, jax.random.split(key, events))
         return past.unit
 

@@ -31,7 +31,7 @@ def start(algorithm, space, key=KEY):
 
 
 def ask(algorithm, space, state, num, count, key=KEY):
-    empty = history.empty(problem(space), algorithm.num_notes(SPACES["one"]))
+    empty = history.empty(problem(space), algorithm.num_notes(problem(space)))
     return algorithm.ask(key, state, empty, problem(space), num, jnp.int32(count))
 
 
