@@ -29,8 +29,7 @@ from scipy.stats import wilcoxon
 
 import jaxhpt
 from benchmarks import beside_hyperoptax, problems
-from benchmarks.common import ALL, THREADS, assemble, data_option, machine, missing, table
-from jaxhpt.loop import begin, dispatch
+from benchmarks.common import THREADS, data_option, machine, minima, missing, table
 
 
 class Part(NamedTuple):
@@ -61,26 +60,7 @@ PROTOTYPE = {"hartmann6": -3.322, "ackley": 3.35, "levy": 0.0053, "rosenbrock": 
 
 def ours(problem, name, part, seeds):
     """Let jaxhpt minimise: the best values f64[S], and the median seconds of a search."""
-    task = jaxhpt.Task(
-        init=lambda key, h: jnp.zeros(()), step=lambda state, rows, h, key: state, steps=1,
-        evaluate=lambda state, moved, h: {"loss": problem.function(h, jax.tree.map(lambda a: a[0], moved))},
-        valid_data=_one_row(problem.moved(0)),
-    )  # fmt: skip
-    program, data = assemble(task, problem.space, OURS[name], part.trials, part.batch)
-    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
-    best, seconds = [], []
-    for seed in range(seeds):
-        moved = _one_row(problem.moved(seed))
-        carry, began = begin(program, jax.random.key(seed)), time.perf_counter()
-        carry, _ = dispatch(program, carry, data._replace(valid=moved), ALL)
-        best.append(float(jnp.min(carry.history.metrics[:, 0])))
-        seconds.append(time.perf_counter() - began)
-    return np.array(best), np.median(seconds)
-
-
-def _one_row(moved):
-    """Give arrays the leading axis that data of a task has."""
-    return jax.tree.map(lambda a: jnp.asarray(a)[None], moved)
+    return minima(problem, OURS[name], part.trials, part.batch, seeds)
 
 
 def peers(problem, name, part, seeds):

@@ -1,4 +1,4 @@
-"""What benchmarks share: digits, the plain training of an MLP, timing, and a table with machine and versions."""
+"""What benchmarks share: digits, the training of an MLP, searches, timing, and a table with machine and versions."""
 
 import dataclasses
 import functools
@@ -17,7 +17,9 @@ import optax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+import jaxhpt
 from jaxhpt.carry import Program
+from jaxhpt.loop import begin, dispatch
 from jaxhpt.schedulers import RunToEnd
 from jaxhpt.search import _pool
 from jaxhpt.space import Space
@@ -91,6 +93,32 @@ def assemble(task, space, algorithm, trials, lanes, prior=0, scheduler=None, int
     pool, data = _pool(task, Space.of(space), trials, lanes, interval, scheduler)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
     return Program(pool, algorithm, scheduler), data
+
+
+def minima(problem, algorithm, trials, lanes, seeds):
+    """Search one of `benchmarks.problems` with every seed: the best values f64[S], and the median seconds of a search.
+
+    The optimum may be moved with the seed. Problems of one kind share a compiled program.
+    """
+
+    def one_row(moved):  # data of a task has a leading axis
+        return jax.tree.map(lambda a: jnp.asarray(a)[None], moved)
+
+    task = jaxhpt.Task(
+        init=lambda key, h: jnp.zeros(()), step=lambda state, rows, h, key: state, steps=1,
+        evaluate=lambda state, moved, h: {"loss": problem.function(h, jax.tree.map(lambda a: a[0], moved))},
+        valid_data=one_row(problem.moved(0)),
+    )  # fmt: skip
+    program, data = assemble(task, problem.space, algorithm, trials, lanes)
+    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
+    best, seconds = [], []
+    for seed in range(seeds):
+        moved = one_row(problem.moved(seed))
+        carry, began = begin(program, jax.random.key(seed)), time.perf_counter()
+        carry, _ = dispatch(program, carry, data._replace(valid=moved), ALL)
+        best.append(float(jnp.min(carry.history.metrics[:, 0])))
+        seconds.append(time.perf_counter() - began)
+    return np.array(best), np.median(seconds)
 
 
 def data_option(parser):
