@@ -140,8 +140,9 @@ class Result:
     def compromise(self, weights: Mapping[str, float] | None = None) -> Trial:
         """Choose one member of the Pareto front: the one of the highest grey relational grade to the ideal point.
 
-        Choose it where one setting must be taken and no objective may be bad. Each objective is scaled over the front
-        to [0, 1], so units do not matter; the first by the first objective wins a tie.
+        Choose it where one setting must be taken. Each objective is scaled over the front to [0, 1], so units do not
+        matter, but the ends of the front do; of a front that is straight it prefers an end. The first in the order of
+        `pareto_front` wins a tie.
 
         Args:
           weights: name to weight >= 0 of the objectives that count; None for all, equally.
