@@ -15,7 +15,7 @@ from jaxhpt.algorithms import (
 )
 from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
-from jaxhpt.result import Result, Stretch, Trial
+from jaxhpt.result import Result
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, Hyperband, MedianStop, Patience, RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.space import Space
@@ -24,6 +24,7 @@ from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
 from jaxhpt.training.task import Task, task
+from jaxhpt.trial import Stretch, Trial
 from jaxhpt.tuner import Tuner
 from jaxhpt.version import __version__
 

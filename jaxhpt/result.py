@@ -13,60 +13,19 @@ from jaxhpt.carry import Program
 from jaxhpt.checks import require
 from jaxhpt.driver import Outcome
 from jaxhpt.history import History, Status
+from jaxhpt.importance import importance_of, weights_of
 from jaxhpt.lineage import segments_of
 from jaxhpt.loop import train_again
 from jaxhpt.pareto import hypervolume, nondominated
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.stats import Stats, headline, stats_of
+from jaxhpt.surrogates.relational import compromise
+from jaxhpt.table import table
 from jaxhpt.training.pool import Data
-from jaxhpt.typing import Hparams
+from jaxhpt.trial import Stretch, Trial, plain, read_rows
 
 SHOWN = 5  # trials in the table of `repr`
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One setting and its training.
-
-    Attributes:
-      id: its number, in order of start.
-      hparams: the setting, in the structure of the space; None where a dimension did not exist.
-      metrics: name to value, in the user's own sign; NaN where failed or not reported.
-      value: the objective's.
-      steps: training steps done at the latest report.
-      status: "done", "stopped", "failed", "running", or "prior" if known before the search.
-      start: tick of the batch stream at which it started.
-      feasible: whether it keeps all constraints; True where there are none.
-      parent: id of the trial whose weights it went on from; None if it began afresh.
-    """
-
-    id: int
-    hparams: Hparams
-    metrics: dict[str, float]
-    value: float
-    steps: int
-    status: str
-    start: int
-    feasible: bool = True
-    parent: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Stretch:
-    """A part of a model's life that it trained under one setting.
-
-    Attributes:
-      trial: id.
-      first: training steps done before it.
-      last: training steps done after it.
-      hparams: the setting.
-    """
-
-    trial: int
-    first: int
-    last: int
-    hparams: Hparams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +137,60 @@ class Result:
         alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
         return float(hypervolume(self._objectives, corner, alive))
 
+    def compromise(self, weights: Mapping[str, float] | None = None) -> Trial:
+        """Choose one member of the Pareto front: the one of the highest grey relational grade to the ideal point.
+
+        Choose it where one setting must be taken. Each objective is scaled over the front to [0, 1], so units do not
+        matter, but the ends of the front do; of a front that is straight it prefers an end. The first in the order of
+        `pareto_front` wins a tie.
+
+        Args:
+          weights: name to weight >= 0 of the objectives that count; None for all, equally.
+
+        Raises:
+          ValueError: an unknown name, a weight that is negative or not finite, or none above 0.
+          RuntimeError: the front is empty.
+
+        References:
+          Deng, "Introduction to grey system theory", Journal of Grey System 1(1), 1-24 (1989).
+        """
+        shares, front = weights_of([o.name for o in self._problem.objectives], weights), self.pareto_front()
+        if not front:
+            raise RuntimeError("there is no front to choose from: no trial is done and feasible")
+        scores = self._objectives[jnp.array([trial.id for trial in front])]
+        return front[int(jnp.argmax(compromise(scores, jnp.asarray(shares)).round(5)))]
+
+    def importance(self, method: str = "permutation", objective: str | None = None) -> dict[str, float]:
+        """Tell how important each dimension was: the shares of the variance of an objective that go with it.
+
+        Choose "permutation" for an answer that counts what dimensions do together, "grey" for a quick one that looks at
+        each alone. The first call compiles for some seconds. Failed trials count as the worst of the others; stopped
+        ones with "permutation" alone, which takes into account how far they were trained.
+
+        Args:
+          method: "permutation", the rise of a Gaussian process' squared error when a dimension is shuffled; or "grey",
+            the grade of its response curve beyond chance.
+          objective: name of the one that is meant; None for the first.
+
+        Returns:
+          Name to share, of sum 1, the most important first; all equal where nothing is known.
+
+        Raises:
+          ValueError: an unknown method or objective, or fewer than 8 trials that count.
+
+        Example:
+          >>> import jaxhpt
+          >>> space = {"x": jaxhpt.Float(0, 3), "y": jaxhpt.Float(0, 3)}
+          >>> loss = lambda h, key: (h["x"] - 1) ** 2 + 0.1 * h["y"]
+          >>> result = jaxhpt.minimize(loss, space, trials=64, progress=False)
+          >>> list(result.importance("grey"))
+          ['x', 'y']
+
+        References:
+          Breiman, "Random forests", https://doi.org/10.1023/A:1010933404324 (2001). See `surrogates/influence.py`.
+        """
+        return importance_of(self.history, self._problem, method, objective)
+
     def replay(self, trial: "Trial | int") -> tuple[Any, dict[str, float]]:
         """Train one trial again, alone, from the same key and on the same batches.
 
@@ -200,7 +213,7 @@ class Result:
         segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
         state, metrics = train_again(run.program, run.outcome.carry.key, run.data, segments)
         named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
-        return self._exported(state, row), {name: _plain(value) for name, value in named.items()}
+        return self._exported(state, row), {name: plain(value) for name, value in named.items()}
 
     def lineage(self, trial: "Trial | int") -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
@@ -288,54 +301,12 @@ class Result:
         return export(state, self._problem.space.assemble(values))
 
     def _trials(self, rows: np.ndarray) -> list[Trial]:
-        labels = self._problem.space.labels(self.history.unit[rows]) if len(rows) else []
-        return [self._trial(int(row), label) for row, label in zip(rows, labels, strict=True)]
-
-    def _trial(self, row: int, hparams: Hparams) -> Trial:
-        h, columns = self.history, self._columns
-        shown = np.where(np.isfinite(h.metrics[row]), h.metrics[row], np.nan) * np.float32(columns.signs)
-        metrics = {name: _plain(value) for name, value in zip(columns.names, shown, strict=True)}
-        status = Status(int(h.status[row])).name.lower()
-        return Trial(
-            id=row,
-            hparams=hparams,
-            metrics=metrics,
-            value=metrics[columns.names[0]],
-            steps=int(h.steps[row]),
-            status=status,
-            start=int(h.start[row]),
-            feasible=bool(self._feasible[row]),
-            parent=int(h.parent[row]) if h.parent[row] >= 0 else None,
-        )
+        return read_rows(self.history, self._problem, self._feasible, rows)
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1
         top = self.pareto_front() if several else self.top()
         if not top:
             return ["no trial is done" if not several else "no trial is done and feasible"]
-        told, top = len(top), top[:SHOWN]
-        names = self._problem.space.names
-        values = self._problem.space.label_rows(self.history.unit[[t.id for t in top]])
-        head = ["trial", *top[0].metrics, "steps", *names]
-        rows = [
-            [str(t.id), *(f"{m:.5g}" for m in t.metrics.values()), str(t.steps), *map(_short, v)]
-            for t, v in zip(top, values, strict=True)
-        ]
-        front = [f"the first of {told} on the Pareto front:"] if several else []
-        return [*front, *_align([head, *rows])]
-
-
-def _align(table: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
-def _plain(value: Any) -> float:
-    """Return the shortest number that is this float32."""
-    return float(str(np.float32(value)))
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        front = [f"the first of {len(top)} on the Pareto front:"] if several else []
+        return [*front, *table(top[:SHOWN], self.history.unit, self._problem.space)]

@@ -15,7 +15,8 @@ FLOORS = {
     2: {"designs", "surrogates"},
     3: {"algorithms", "schedulers", "training"},
     4: {"report"},
-    5: {"carry", "judge", "loop", "driver", "lineage", "stats", "structures", "checkpoint", "result", "prior"},
+    5: {"carry", "judge", "loop", "driver", "lineage", "stats", "structures", "checkpoint", "prior", "result"}
+    | {"importance", "table", "trial"},
     6: {"search", "tuner"},
     7: {"__init__"},
 }

@@ -1,0 +1,169 @@
+"""What the methods of `Result.importance` tell, and how well each tells dimensions with an effect from those without.
+
+Run: python -m benchmarks.importance [--seeds 8] [--data DIR]
+
+Part shares: the share of each dimension of a few functions by 128 random trials, the last of them a real task, by the
+surrogate of LCBench; it is skipped without its data. Part apart: functions of 8 and 20 dimensions of which two have an
+effect, one rising and one with its optimum inside, and noise of half their deviation; the share of pairs, of one with
+and one without an effect, that come in the right order (.5 is chance), and the share of importance that goes to those
+without. Deng's textbook grade is that of the range images of a dimension and of the score, the better of both
+directions; on curves, Deng's coefficients stand in the place of squares, with 16 shuffles for chance.
+"""
+
+import argparse
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxhpt
+from benchmarks import problems
+from benchmarks.common import data_option, machine, table
+from jaxhpt.history import Status
+from jaxhpt.importance import importance_of
+from jaxhpt.surrogates import relational
+from jaxhpt.surrogates.influence import importance
+
+TRIALS = 128
+LINE = {name: jaxhpt.Float(0, 1) for name in ("a", "b", "c", "idle")}
+FUNCTIONS = {
+    "rising: 3 a + b": lambda h: 3 * h["a"] + h["b"] + 0 * h["c"] + 0 * h["idle"],
+    "optimum inside: 9 (a - 1/2)^2 + b": lambda h: 9 * (h["a"] - 0.5) ** 2 + h["b"] + 0 * h["c"] + 0 * h["idle"],
+    "together: (a - 1/2) (b - 1/2) + c / 4": lambda h: (h["a"] - 0.5) * (h["b"] - 0.5) + h["c"] / 4 + 0 * h["idle"],
+}
+CURVE = 16
+
+
+@jax.jit
+def textbook(unit, score):
+    """Return Deng's grades of plain values, less their least, as shares."""
+    ones = jnp.ones(score.shape[0], bool)
+    y = relational.larger_is_better(score[:, None], ones)[:, 0]
+    return _shared(relational.undirected(relational.grade, relational.larger_is_better(unit, ones), y, ones))
+
+
+def _shared(grades):
+    return grades / jnp.sum(grades)
+
+
+@jax.jit
+def on_curves(unit, score):
+    """Return Deng's grades of response curves beyond the mean and the deviation of shuffled ones, as shares."""
+    y = relational.larger_is_better(score[:, None], jnp.ones(score.shape[0], bool))[:, 0]
+    num = score.shape[0]
+    place = jnp.clip(jnp.floor(unit * CURVE), 0, CURVE - 1)
+    near = jnp.exp(-0.5 * ((place[:, None] - place[None]) / CURVE / (0.3 * num**-0.2)) ** 2)
+    smooth = near / (jnp.sum(near, axis=1, keepdims=True) + 1.0)
+
+    def grades(y):
+        curves = jnp.mean(y) + jnp.einsum("kjd,j->kd", smooth, y - jnp.mean(y))
+        return jnp.mean(0.5 / (jnp.abs(y[:, None] - curves) + 0.5), axis=0)
+
+    keys = jax.random.split(jax.random.key(0), 16)
+    chance = jax.vmap(lambda key: grades(jax.random.permutation(key, y)))(keys)
+    beyond = jnp.maximum(grades(y) - jnp.mean(chance, axis=0) - jnp.std(chance, axis=0), 0.0)
+    return jnp.where(jnp.sum(beyond) > 0, beyond / jnp.sum(beyond), 1.0 / beyond.shape[0])
+
+
+def found(function, space):
+    """Search at random."""
+    return jaxhpt.minimize(
+        lambda h, key: function(h), space, trials=TRIALS, lanes=32, algorithm="random", progress=False
+    )
+
+
+def shares(name, function, space):
+    """Print the shares of one function by each method, and the seconds of the first call and the second."""
+    result = found(function, space)
+    methods, seconds = {}, {}
+    for method in ("permutation", "grey"):
+        seconds[method] = []
+        for _ in range(2):
+            begun = time.perf_counter()
+            methods[method] = result.importance(method)
+            seconds[method].append(time.perf_counter() - begun)
+    plain = np.asarray(textbook(result.history.unit, result.history.metrics[:, 0]))
+    methods["Deng's textbook grade, as a share"] = dict(zip(result.space.names, plain, strict=True))
+    names = list(methods["permutation"])
+    print(f"\n{name}")
+    table(["", *names], [(m, *(f"{found[n]:.2f}" for n in names)) for m, found in methods.items()])
+    told = ", ".join(f"{m} {first:.1f} s, then {then:.3f} s" for m, (first, then) in seconds.items())
+    print(f"first call with compilation: {told}", flush=True)
+
+
+def drawn(num, dimensions, seed):
+    """Return random settings and noisy scores; dimensions 0 and 1 have an effect."""
+    rng = np.random.default_rng(seed)
+    unit = rng.random((num, dimensions)).astype(np.float32)
+    value = 2 * unit[:, 0] + 6 * (unit[:, 1] - 0.5) ** 2
+    return unit, (value + 0.5 * value.std() * rng.standard_normal(num)).astype(np.float32)
+
+
+@functools.cache
+def told(dimensions, trials):
+    """Return a function of settings and scores to the shares by permutation."""
+    names = [f"x{i:02d}" for i in range(dimensions)]
+    space = {name: jaxhpt.Float(0, 1) for name in names}
+
+    def by_permutation(unit, score):
+        tuner = jaxhpt.Tuner(space, algorithm="random", trials=trials)
+        result = tuner.result
+        history = result.history._replace(
+            unit=unit,
+            metrics=score[:, None],
+            status=np.full(trials, Status.DONE, np.int8),
+            count=np.int32(trials),
+        )
+        by_name = importance_of(history, tuner.problem, "permutation", None)
+        return np.array([by_name[name] for name in names])
+
+    return by_permutation
+
+
+def apart(options):
+    """Print how well each method tells dimensions apart."""
+    rows = []
+    for num in (30, 100):
+        for dimensions in (8, 20):
+            space = jaxhpt.Space.of({f"x{i:02d}": jaxhpt.Float(0, 1) for i in range(dimensions)})
+            grey = jax.jit(functools.partial(importance, mask=jnp.ones(num, bool), space=space))
+            methods = (textbook, on_curves, grey, told(dimensions, num))
+            cells = [_apart(method, num, dimensions, options.seeds) for method in methods]
+            rows.append((num, dimensions, *cells))
+    print(f"\npart apart, {options.seeds} seeds: pairs in the right order, and importance that goes astray")
+    table(["trials", "dimensions", "Deng's textbook grade", "Deng's, on curves", "grey", "permutation"], rows)
+
+
+def _apart(method, num, dimensions, seeds):
+    ordered, astray = [], []
+    for seed in range(seeds):
+        share = np.asarray(method(*drawn(num, dimensions, seed)))
+        with_effect, without = share[:2, None], share[None, 2:]
+        ordered.append(np.mean(with_effect > without) + np.mean(with_effect == without) / 2)
+        astray.append(without.sum())
+    return f"{np.mean(ordered):.2f}, {np.mean(astray):.2f}"
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8)
+    data_option(parser)
+    options = parser.parse_args()
+    print(machine(), flush=True)
+    print(f"\npart shares, {TRIALS} random trials")
+    for name, function in FUNCTIONS.items():
+        shares(name, function, LINE)
+    real = problems.load(problems.PUBLISHED, options.data)
+    if real is None:
+        print(f"{problems.PUBLISHED}: skipped, no data in {options.data}")
+    else:
+        given = real.moved(0)
+        shares(f"{real.name}, the error of a network", lambda h: real.function(h, given), real.space)
+    apart(options)
+
+
+if __name__ == "__main__":
+    main()
