@@ -6,8 +6,8 @@ Run: python -m benchmarks.grey [--parts forecast stopping] [--settings 2000] [--
 Part forecast: the accuracy at epoch 52 of random settings of LCBench's surrogate, forecast from the first 4, 8 and 16
 epochs: mean absolute error, Spearman's rank correlation, and the share of the true best twentieth among the quarter
 that is forecast to be best; means over the tasks. Part stopping: regret, over the least error that any contender met,
-of the best error that any trial reported after a quarter and after all of 6,544 epochs, with the same settings in the
-same order for all. The same seeds give the same values.
+of the best error that any trial reported after a quarter and after all of 6,544 epochs, as the sum over all lanes; all
+look at every epoch, but ASHA at its rungs. Ranks are of a task's mean regrets. The same seeds give the same values.
 """
 
 import argparse
@@ -19,14 +19,23 @@ import scipy.stats
 
 import jaxhpt
 from benchmarks import problems
-from benchmarks.common import data_option, machine, table
-from benchmarks.fidelity import present
+from benchmarks.common import assemble, data_option, machine, table
+from benchmarks.fidelity import BUDGET, SHARES, present, task_of
+from jaxhpt.loop import begin, dispatch
 from jaxhpt.surrogates import forecast, grey, sequences
 
 AGES = (4, 8, 16)
 WINDOW = 4  # of the rolling model
 POWERS = np.linspace(0.05, 3.0, 60, dtype=np.float32)
 TOP, KEPT = 20, 4  # one in so many is a winner; one in so many is kept
+STOPPERS = {
+    "no stopping": jaxhpt.MedianStop(every=1, min_trials=BUDGET),  # reports as the others do
+    "median_stop": jaxhpt.MedianStop(every=1),
+    "asha from 2": jaxhpt.ASHA(3, 2),
+    "asha from 3": jaxhpt.ASHA(3, 3),
+    "grey_stop": jaxhpt.GreyStop(every=1),
+}
+ALGORITHMS = {"bayesian": jaxhpt.Bayesian(limit=256)}
 
 
 def _end(curve):
@@ -139,6 +148,46 @@ def forecasting(options):
     table(["", *(f"from {k}" for k in AGES)], rows)
 
 
+def search(problem, algorithm, scheduler, options):
+    """Return the best errors after each share of the budget, f64[S, 2], and the trials begun in a search."""
+    most = BUDGET // 2  # more than are begun
+    program, data = assemble(task_of(problem), problem.space, algorithm, most, options.lanes, 0, scheduler, 1)
+    events = [int(share * BUDGET / options.lanes) for share in SHARES]
+    best, trials = [], []
+    for seed in range(options.seeds):
+        carry, found = begin(program, jax.random.key(seed)), []
+        for until, done in zip(events, (0, *events), strict=False):
+            carry, _ = dispatch(program, carry, data, jnp.int32(until - done))
+            found.append(float(jnp.min(carry.history.curve)))
+        best.append(found)
+        trials.append(int(carry.history.count))
+    return np.array(best), np.mean(trials)
+
+
+def stopping(options):
+    """Print regrets with each way to stop, and how many trials were begun."""
+    tasks, algorithm = present(options), ALGORITHMS.get(options.algorithm) or jaxhpt.ALGORITHMS[options.algorithm]()
+    if not tasks:
+        return
+    print(
+        f"\nPart stopping: {options.algorithm}, {options.lanes} lanes, {options.seeds} seeds; mean regret in hundredths"
+    )
+    print(f"after {BUDGET // 4} epochs, after {BUDGET}", flush=True)
+    rows, regrets, begun = [], [], []
+    for task in tasks:
+        problem = problems.load(f"lcbench:{task}", options.data)
+        best, trials = zip(*(search(problem, algorithm, s, options) for s in STOPPERS.values()), strict=True)
+        regret = 100 * (np.mean(best, axis=1) - np.min(best))
+        rows.append((task, *(f"{quarter:.2f}, {end:.2f}" for quarter, end in regret)))
+        regrets.append(regret)
+        begun.append(trials)
+    ranks = scipy.stats.rankdata(regrets, axis=1).mean(axis=0)
+    rows.append(("mean", *(f"{quarter:.2f}, {end:.2f}" for quarter, end in np.mean(regrets, axis=0))))
+    rows.append(("mean rank", *(f"{quarter:.2f}, {end:.2f}" for quarter, end in ranks)))
+    rows.append(("trials begun", *(f"{number:.0f}" for number in np.mean(begun, axis=0))))
+    table(["task", *STOPPERS], rows)
+
+
 def parse():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -151,7 +200,7 @@ def parse():
     return parser.parse_args()
 
 
-PARTS = {"forecast": forecasting}
+PARTS = {"forecast": forecasting, "stopping": stopping}
 
 
 def main():
