@@ -16,7 +16,7 @@ from jaxhpt.algorithms import (
 from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result
-from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, Hyperband, MedianStop, Patience, RunToEnd
+from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, GreyStop, Hyperband, MedianStop, Patience, RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.space import Space
 from jaxhpt.stats import Stats
@@ -45,6 +45,7 @@ __all__ = [
     "FlaxTask",
     "Float",
     "Genetic",
+    "GreyStop",
     "Grid",
     "Hyperband",
     "Int",

@@ -2,6 +2,7 @@
 
 from jaxhpt.schedulers.asha import ASHA
 from jaxhpt.schedulers.base import Copies, Scheduler, Verdict
+from jaxhpt.schedulers.grey_stop import GreyStop
 from jaxhpt.schedulers.hyperband import Hyperband
 from jaxhpt.schedulers.median_stop import MedianStop
 from jaxhpt.schedulers.patience import Patience
@@ -14,6 +15,7 @@ SCHEDULERS: dict[str, type] = {
     "asha": ASHA,
     "hyperband": Hyperband,
     "median_stop": MedianStop,
+    "grey_stop": GreyStop,
     "patience": Patience,
     "pbt": PBT,
     "pb2": PB2,
@@ -25,6 +27,7 @@ __all__ = [
     "PBT",
     "SCHEDULERS",
     "Copies",
+    "GreyStop",
     "Hyperband",
     "MedianStop",
     "Patience",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import ASHA, Float, MedianStop, Space, history
+from jaxhpt import ASHA, Float, GreyStop, MedianStop, Space, history
 from jaxhpt.lanes import Lanes
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -111,7 +111,7 @@ def work(scheduler, prior):
     return decide.lower(state, lanes, history.empty(made)).compile().cost_analysis()["flops"]
 
 
-@pytest.mark.parametrize("scheduler", [ASHA(min_steps=1), MedianStop()])
+@pytest.mark.parametrize("scheduler", [ASHA(min_steps=1), MedianStop(), GreyStop()])
 def test_a_comparison_costs_the_same_however_many_trials_the_history_holds(scheduler):
     assert work(scheduler, 100_000) == pytest.approx(work(scheduler, 10), rel=0.05)
 
