@@ -9,38 +9,28 @@ https://arxiv.org/abs/2402.02229 (2024).
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import Aim, Evidence, designed, enough, num_inputs, num_outputs
+from jaxhpt.algorithms.evidence import Evidence, designed, enough, num_inputs, num_outputs
 from jaxhpt.algorithms.modelled import Modelled
-from jaxhpt.algorithms.surrogate import Surrogate, believe, each, refitted, sized, surrogate
+from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
+from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
-from jaxhpt.keys import normals, uniforms
 from jaxhpt.problem import Problem
-from jaxhpt.surrogates import acquisition, gp
-from jaxhpt.surrogates.acquisition import Taste
+from jaxhpt.surrogates import acquisition
 from jaxhpt.surrogates.fit import start
 from jaxhpt.typing import Array, Key
 
-ACQUISITIONS = ("bounds", "log_ei", "log_ei_per_step", "log_ehvi", "thompson")
-OBJECTIVES = {"log_ei": 1, "log_ei_per_step": 1, "log_ehvi": 2}  # how many it takes; others take any number
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
 STARTS = 10  # best trials that local candidates begin at
-APART = 0.3  # share of the candidates that each refinement may begin at
-MOVES = 10  # of a refinement
 LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
-SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
-TAKEN = 1e6  # what a setting that was tried before costs
-SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
 class BayesianState(NamedTuple):
@@ -57,14 +47,6 @@ class BayesianState(NamedTuple):
     best: Array
     theta: Array
     fitted: Array
-
-
-class _Shortlist(NamedTuple):
-    unit: Array  # f32[S, D]
-    mean: Array  # f32[J, S]
-    covariance: Array  # f32[J, S, S]
-    noise: Array  # f32[J]
-    aim: Aim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +110,7 @@ class Bayesian(Modelled):
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
-        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (num_outputs(problem, self._costs), 1))
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (num_outputs(problem, self._picker.costs), 1))
         return BayesianState(key, best, theta, jnp.int32(0))
 
     def ask(
@@ -140,7 +122,8 @@ class Bayesian(Modelled):
         used = jnp.arange(num) < count
 
         def search() -> tuple[Array, BayesianState]:
-            return self._search(key, state, history, problem, num, count)
+            child, _, after = self.choose(key, state, history, problem, num, count)
+            return child, after
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
@@ -162,136 +145,65 @@ class Bayesian(Modelled):
             return acquisition.constrained_improvement(mean, deviation, known.aim.least)
 
         def model() -> Array:
-            return sized(self.limit, history, problem, state.best, score, self._costs)
+            return sized(self.limit, history, problem, state.best, score, self._picker.costs)
 
         none = jnp.zeros(unit.shape[0], jnp.float32)
         return jax.lax.cond(enough(state.best, problem), model, lambda: none)
 
     @property
-    def _costs(self) -> bool:
-        return self.acquisition == "log_ei_per_step"
+    def _picker(self) -> Picker:
+        return Picker(self.acquisition, self.boldness, self.refined)
 
-    def _search(
-        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
-    ) -> tuple[Array, BayesianState]:
-        """Return settings f32[Q, D], and the state with the model that found them."""
-        shortlist_key, pick_key = jax.random.split(key)
+    def choose(
+        self,
+        key: Key,
+        state: BayesianState,
+        history: History,
+        problem: Problem,
+        num: int,
+        count: Array,
+        local: Array | None = None,
+    ) -> tuple[Array, Array, BayesianState]:
+        """Fit the model, and choose a batch.
+
+        Args:
+          key: consumed.
+          state: of this algorithm; there must be trials `enough` for a model.
+          history: all trials.
+          problem: static.
+          num: Q, static.
+          count: i32[] how many will be used.
+          local: f32[P, D] snapped places to choose from besides as many all over the space; None for some around the
+            best trials.
+
+        Returns:
+          Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
+          from elsewhere; and the state with the model that found them.
+        """
+        pool_key, shortlist_key, pick_key = jax.random.split(key, 3)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
-        def shortlist(seen: Evidence) -> tuple[Array, Array, _Shortlist]:
+        def shortlist(seen: Evidence) -> tuple[Array, Array, Shortlist]:
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
             theta = refitted(state.theta, fresh, seen, problem, steps)
             known = surrogate(theta, seen, history, problem)
-            found = self._shortlist(shortlist_key, best, known, history, problem, num)
+            near = self._around(pool_key, best, theta, problem) if local is None else local
+            pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
+            found = self._picker.shortlist(shortlist_key, pool, known, history, problem, num)
             return theta, jnp.where(fresh, ended, state.fitted), found
 
-        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist, self._costs)
-        picked = self._pick(pick_key, found, num, count)
-        return found.unit[picked], state._replace(theta=theta, fitted=fitted)
+        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist, self._picker.costs)
+        picked = self._picker.pick(pick_key, found, num, count)
+        return found.unit[picked], found.origin[picked], state._replace(theta=theta, fitted=fitted)
 
-    def _shortlist(
-        self, key: Key, best: Array, known: Surrogate, history: History, problem: Problem, num: int
-    ) -> _Shortlist:
-        """Ask the model everywhere and around the best, follow the gradient from the most promising, keep the best."""
-        k = jax.random.split(key, 5)
-        space, theta = problem.space, known.models.theta
+    def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:
+        """Draw places around the best, f32[P, D]."""
         scale = jnp.exp(theta[0, : problem.num_dimensions])
-        half = self.candidates // 2
-        near = candidates.around(k[0], best, scale, space, half)
-        pool = jnp.concatenate([near, candidates.everywhere(k[1], space, self.candidates - half)])
-        there = believe(known, pool, problem)
-        tastes = self._tastes(k[2], known.aim.nadir.shape[0], self.refined)
-        score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.aim)
-
-        def at(x: Array) -> Array:
-            found = believe(known, x, problem)
-            mean, deviation = found.mean[:, :, None], jnp.sqrt(found.variance)[:, :, None]
-            return self._score(mean, deviation, tastes, known.aim)[:, 0]
-
-        # Each begins at the best of a share of its own, so that they do not all climb the same hill.
-        first = jnp.argmin(jnp.where(uniforms(k[3], score.shape) < APART, score, jnp.inf), axis=1)
-        better = candidates.refined(pool[first], at, scale, space, MOVES)
-        places = max(min(SHORTLIST, APIECE * num), 2 * num)
-        kept = _promising(score, min(places, self.candidates))
-        found = _joined(believe(known, better, problem), _taken(there, kept))
-        unit = jnp.concatenate([better, pool[kept]])
-        # On a front there is something to find beside every place that is known, at a best trial not for long.
-        known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[4], (), SURE)
-        sure = jnp.all(found.variance < known_well, axis=0)
-        again = columns.repeated(history, unit) | sure
-        covariance = each(_covariance, known.models, found)
-        return _Shortlist(unit, found.mean + TAKEN * again, covariance, each(gp.noise, theta), known.aim)
-
-    def _tastes(self, key: Key, objectives: int, num: int) -> Taste:
-        """Draw what each of `num` picks is after."""
-        boldness = _between(key, (num,), self.boldness)
-        direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
-        length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
-        return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
-
-    def _score(self, mean: Array, deviation: Array, tastes: Taste, aim: Aim) -> Array:
-        """Score places for each of n tastes: f32[J, n or 1, P] -> f32[n, P]."""
-        if self.acquisition not in OBJECTIVES:
-            return acquisition.lower_bound(mean, deviation, tastes, aim.nadir)
-        own = mean.shape[0] - self._costs
-        if self.acquisition == "log_ehvi":
-            value = acquisition.constrained_hypervolume_improvement(mean, deviation, aim.front)
-        else:
-            value = acquisition.constrained_improvement(mean[:own], deviation[:own], aim.least)
-        value = value + mean[-1] if self._costs else value
-        return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
-
-    def _pick(self, key: Key, found: _Shortlist, num: int, count: Array) -> Array:
-        """Pick places of the shortlist: i32[Q]."""
-        tastes = self._tastes(key, found.aim.nadir.shape[0], num)
-        functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
-
-        def score(i: Array, mean: Array, deviation: Array) -> Array:
-            taste = jax.tree.map(lambda a: a[i][None], tastes)
-            if self.acquisition == "thompson":
-                draw = functions[:, i]
-                return acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], taste, found.aim.nadir)[0]
-            return self._score(mean[:, None], deviation[:, None], taste, found.aim)[0]
-
-        return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
-
-
-def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float]) -> Array:
-    """Draw from a range, evenly by logarithm."""
-    low, high = map(math.log, ends)
-    return jnp.exp(low + uniforms(key, shape) * (high - low))
+        return candidates.around(jax.random.fold_in(key, 1), best, scale, problem.space, self.candidates // 2)
 
 
 def _filled(rows: Array, none: int) -> Array:
     """Repeat the rows there are in the places of those that are none."""
     return rows[jnp.arange(rows.shape[0]) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]
-
-
-def _promising(score: Array, num: int) -> Array:
-    """Return the places that rank best for the average taste or for any of a few: f32[n, P] -> i32[num]."""
-    few = jnp.concatenate([score[:: max(score.shape[0] // 4, 1)], jnp.mean(score, axis=0, keepdims=True)])
-    least = jnp.sort(few, axis=1)
-    middle, spread = least[:, :1], least[:, score.shape[1] // 4][:, None] - least[:, :1]
-    _, kept = jax.lax.top_k(-jnp.min((few - middle) / jnp.maximum(spread, 1e-12), axis=0), num)
-    return kept
-
-
-def _covariance(model: gp.Model, belief: gp.Belief) -> Array:
-    return gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root
-
-
-def _taken(belief: gp.Belief, places: Array) -> gp.Belief:
-    """Take some of the places: leaves [J, ...], i32[S]."""
-    mean, variance, root, x = belief
-    return gp.Belief(mean[:, places], variance[:, places], root[..., places], x[:, places])
-
-
-def _joined(a: gp.Belief, b: gp.Belief) -> gp.Belief:
-    """Put places beside places: leaves [J, ...]."""
-    root = jnp.concatenate([a.root, b.root], axis=2)
-    mean, variance, x = (
-        jnp.concatenate([m, n], axis=1) for m, n in ((a.mean, b.mean), (a.variance, b.variance), (a.x, b.x))
-    )
-    return gp.Belief(mean, variance, root, x)

@@ -16,6 +16,7 @@ from jaxhpt.history import History, Status
 from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
+from jaxhpt.space import Space
 from jaxhpt.surrogates.features import embed, features, with_column, with_owner
 from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
@@ -73,8 +74,12 @@ def designed(index: Array, best: Array, initial: int | None, problem: Problem) -
       initial: static; size of the design; None is 2 D, from 8 to 64.
       problem: static.
     """
-    usual = max(8, min(2 * problem.num_dimensions, 64))
-    return (index < (initial or usual)) | ~enough(best, problem)
+    return (index < (initial or design_size(problem.space))) | ~enough(best, problem)
+
+
+def design_size(space: Space) -> int:
+    """Return how many trials the initial design of a model has, where nothing else is asked for: 2 D, from 8 to 64."""
+    return max(8, min(2 * space.num_dimensions, 64))
 
 
 def enough(best: Array, problem: Problem) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.base import Endless, Proposals, by_fitness, fitness, require_one_objective
-from jaxhpt.algorithms.variation import Mutation, Parents, distinct, genes, halves, laid_out, meet, pick, settle
+from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, laid_out, meet, pick, settle
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
 from jaxhpt.keys import words
@@ -131,8 +131,21 @@ class Genetic(Endless):
         self, key: Key, state: GeneticState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GeneticState]:
         """Breed, or lay out the first generation; see `Algorithm.ask`."""
+        return self.steered(key, state, history, problem, num, count, None)
+
+    def steered(
+        self,
+        key: Key,
+        state: GeneticState,
+        history: History,
+        problem: Problem,
+        num: int,
+        count: Array,
+        focus: Focus | None,
+    ) -> tuple[Proposals, GeneticState]:
+        """Breed as `ask` does, with mutations where a focus says; see `Steerable`."""
         breed, again = jax.random.split(key)
-        child, rate = self._breed(breed, state, history, problem, num)
+        child, rate = self._breed(breed, state, history, problem, num, focus)
         child = self._begun(child, state, history, problem)
         if self.avoid_duplicates:
             child = distinct(again, child, history, problem, count, self._mutation)
@@ -171,7 +184,7 @@ class Genetic(Endless):
         return laid_out(state.scramble, index, few | (index < self.population), child, problem.space)
 
     def _breed(
-        self, key: Key, state: GeneticState, history: History, problem: Problem, num: int
+        self, key: Key, state: GeneticState, history: History, problem: Problem, num: int, focus: Focus | None
     ) -> tuple[Array, Array]:
         """Return snapped children f32[num, D] and their mutation rates f32[num]."""
         size, space = problem.num_dimensions, problem.space
@@ -184,8 +197,10 @@ class Genetic(Endless):
         forced = halves(drawn[:, 2]).low
         rate = self._rate(inherited, halves(drawn[:, 3]).high, size)
         amount, gene = halves(drawn[:, 4 + size :])
-        mask = pick(gene, rate[:, None], jnp.where(crossed, jnp.inf, forced) if self.avoid_duplicates else None)
-        child = jnp.where(mask, self._mutation(amount, child, space), child)
+        certain = jnp.where(crossed, jnp.inf, forced) if self.avoid_duplicates else None
+        mask = pick(gene, rate[:, None], certain, None if focus is None else focus.weight)
+        mutated = self._mutation(amount, child, space)
+        child = jnp.where(mask, mutated if focus is None else focus.within(mutated), child)
         return settle(child, parents.known, amount, space), rate
 
     def _parents(

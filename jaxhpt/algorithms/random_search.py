@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.variation import Focus
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
@@ -43,3 +44,17 @@ class Random(Endless):
     ) -> tuple[Proposals, RandomState]:
         """Draw `num` rows; see `Algorithm.ask`."""
         return proposals(jax.random.uniform(key, (num, problem.num_dimensions))), state
+
+    def steered(
+        self,
+        key: Key,
+        state: RandomState,
+        history: History,
+        problem: Problem,
+        num: int,
+        count: Array,
+        focus: Focus,
+    ) -> tuple[Proposals, RandomState]:
+        """Draw within the ranges of a focus; see `Steerable`."""
+        uniform = jax.random.uniform(key, (num, problem.num_dimensions))
+        return proposals(focus.low + uniform * (focus.high - focus.low)), state

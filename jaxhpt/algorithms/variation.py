@@ -85,6 +85,24 @@ class Mutation:
         return operators.polynomial_mutation(uniform, x, self.eta)
 
 
+class Focus(NamedTuple):
+    """Where mutations go.
+
+    Attributes:
+      weight: f32[D], of mean 1: how often each dimension is mutated beside the others.
+      low: f32[D] in [0, 1]: where the mutations of ordered dimensions stay.
+      high: f32[D] in [0, 1].
+    """
+
+    weight: Array
+    low: Array
+    high: Array
+
+    def within(self, x: Array) -> Array:
+        """Bring values f32[Q, D] into the ranges."""
+        return jnp.clip(x, self.low, self.high)
+
+
 class Parents(NamedTuple):
     """Two rows that cross; genes that exist in one of them only are taken from it.
 
@@ -181,10 +199,16 @@ def _mutate_some(drawn: Array, child: Array, space: Space, mutation: Mutation) -
     return settle(jnp.where(mask, mutation(amount, child, space), child), known, amount, space)
 
 
-def pick(chance: Array, rate: Array | float, forced: Array | None = None) -> Array:
-    """Choose genes: chance f32[Q, D] below `rate`, and where `forced` f32[Q] is given one of each row for certain."""
-    mask = chance < rate
+def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight: Array | None = None) -> Array:
+    """Choose genes: chance f32[Q, D] below `rate`, and where `forced` f32[Q] is given one of each row for certain.
+
+    All genes alike, or by `weight` f32[D], of mean 1.
+    """
+    mask = chance < (rate if weight is None else rate * weight)
     if forced is None:
         return mask
     num = chance.shape[1]
-    return mask | (jnp.arange(num) == jnp.floor(forced * num)[:, None])
+    place = jnp.floor(forced * num)
+    if weight is not None:
+        place = jnp.where(forced < 1, jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right"), num)
+    return mask | (jnp.arange(num) == place[:, None])

@@ -1,0 +1,79 @@
+"""The algorithm that fits: chosen from the space, the trials, the lanes and the objectives, before a search begins."""
+
+import dataclasses
+from typing import Any
+
+from jaxhpt.algorithms.base import Algorithm, Proposals
+from jaxhpt.algorithms.bayesian import Bayesian
+from jaxhpt.algorithms.cma_es import CMAES
+from jaxhpt.algorithms.evidence import design_size
+from jaxhpt.algorithms.grid import Grid
+from jaxhpt.algorithms.nsga2 import NSGA2
+from jaxhpt.algorithms.quasi_random import QuasiRandom
+from jaxhpt.algorithms.tpe import TPE
+from jaxhpt.history import History
+from jaxhpt.problem import Problem
+from jaxhpt.space import Space
+from jaxhpt.typing import Array, Key
+
+WHOLE = 256  # settings of a space that is tried whole
+MODEL = 5000  # trials up to which a Gaussian process pays
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """The algorithm that fits the search. Choose it where you do not want to choose; it is the default.
+
+    | where | it is |
+    |---|---|
+    | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
+    | no more trials than twice the design of a model, 2 D from 8 to 64 | `QuasiRandom` |
+    | up to 5,000 trials, one objective | `Bayesian`; with 8 lanes or more `Screen(Genetic())` |
+    | up to 5,000 trials, several objectives | `Bayesian` |
+    | more trials, several objectives | `NSGA2` |
+    | more trials, all dimensions continuous | `CMAES` |
+    | more trials | `TPE` |
+
+    Example:
+      >>> import jaxhpt
+      >>> branin = jaxhpt.problems.branin
+      >>> result = jaxhpt.minimize(branin, branin.space(), algorithm="auto", trials=64, lanes=8, progress=False)
+      >>> result.best.value < 0.5
+      True
+    """
+
+    def chosen(self, problem: Problem) -> Algorithm:
+        """Return the algorithm for a search."""
+        points, trials = problem.space.size, problem.trials
+        if points is not None and points <= min(WHOLE, trials):
+            return Grid(points=WHOLE)
+        if trials + problem.prior <= 2 * design_size(problem.space):
+            return QuasiRandom()
+        if trials <= MODEL:
+            return Bayesian()
+        if len(problem.objectives) > 1:
+            return NSGA2()
+        return CMAES() if points is None else TPE()
+
+    def num_notes(self, problem: Problem) -> int:
+        """Return that of the one that is chosen."""
+        return self.chosen(problem).num_notes(problem)
+
+    def num_points(self, space: Space) -> int | None:
+        """Return how many settings there are in all, where they are few."""
+        points = space.size
+        return points if points is not None and points <= WHOLE else None
+
+    def init(self, key: Key, problem: Problem) -> Any:
+        """Start the one that is chosen."""
+        return self.chosen(problem).init(key, problem)
+
+    def ask(
+        self, key: Key, state: Any, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, Any]:
+        """Ask it; see `Algorithm.ask`."""
+        return self.chosen(problem).ask(key, state, history, problem, num, count)
+
+    def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
+        """Tell it."""
+        return self.chosen(problem).tell(key, state, history, problem, finished)

@@ -1,0 +1,299 @@
+"""Hybrids: algorithms that work together. Each reads the whole history, whoever proposed its rows.
+
+Fialho, Da Costa, Schoenauer and Sebag, "Analyzing bandit-based adaptive operator selection mechanisms",
+https://doi.org/10.1007/s10472-010-9213-y (2010), for `Mix`.
+Jin, "Surrogate-assisted evolutionary computation: recent advances and future challenges",
+https://doi.org/10.1016/j.swevo.2011.05.001 (2011), for `Screen`.
+"""
+
+import dataclasses
+import itertools
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Algorithm, Proposals, proposals
+from jaxhpt.algorithms.bayesian import Bayesian, BayesianState
+from jaxhpt.algorithms.combined import Combined, joined, require_algorithm, require_endless, several
+from jaxhpt.algorithms.evidence import best_first, design_size, designed
+from jaxhpt.checks import require, require_count
+from jaxhpt.history import History
+from jaxhpt.keys import uniforms
+from jaxhpt.numerics import ranks
+from jaxhpt.problem import Problem
+from jaxhpt.space import Space
+from jaxhpt.typing import Array, Key
+
+CHILDREN = 256  # of an event, at least, for a model to choose from
+TOP = 16  # best trials that credit is given for
+MEMORY = 64.0  # trials of an algorithm after which its credit counts for 1 / e of a new one
+GOLDEN = 0.6180339887  # multiples of it fill [0, 1) evenly
+
+
+class ChainState(NamedTuple):
+    """Attributes: parts, the states of all; asked, i32[] proposals made."""
+
+    parts: tuple[Any, ...]
+    asked: Array
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Chain(Combined):
+    """One algorithm after the other. Choose it to give a search another beginning, such as a grid before a model.
+
+    Args:
+      *algorithms: at least two; each but the last hands over after `trials`, or when it has nothing left to propose.
+      trials: of each but the last, at least 1; None is the usual design of a model: 2 D, from 8 to 64.
+
+    Raises:
+      ValueError, TypeError: fewer than two algorithms, or what is none; a number out of its range.
+
+    Example:
+      >>> import jaxhpt
+      >>> branin = jaxhpt.problems.branin
+      >>> algorithm = jaxhpt.Chain(jaxhpt.Grid(points=3), jaxhpt.Bayesian())
+      >>> result = jaxhpt.minimize(branin, branin.space(), algorithm=algorithm, trials=64, lanes=4, progress=False)
+      >>> result.best.value < 0.5
+      True
+    """
+
+    algorithms: tuple[Algorithm, ...]
+    trials: int | None
+
+    def __init__(self, *algorithms: Algorithm, trials: int | None = None) -> None:
+        _set(self, algorithms=several(algorithms), trials=trials)
+        if trials is not None:
+            require_count("trials", trials)
+
+    @property
+    def parts(self) -> tuple[Algorithm, ...]:
+        """The algorithms."""
+        return self.algorithms
+
+    def num_points(self, space: Space) -> int | None:
+        """Return the points of all, where the last has an end."""
+        last = self.algorithms[-1].num_points(space)
+        return None if last is None else self._ends(space)[-1] + last
+
+    def init(self, key: Key, problem: Problem) -> ChainState:
+        """Start all."""
+        return ChainState(self.begin(key, problem), jnp.int32(0))
+
+    def ask(
+        self, key: Key, state: ChainState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, ChainState]:
+        """Ask whose turn it is, two or more where one hands over; see `Algorithm.ask`."""
+        index, ends = jnp.arange(num, dtype=jnp.int32), jnp.array(self._ends(problem.space), jnp.int32)
+        begins = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.clip(ends - state.asked, 0, count), count[None]])
+        found, parts = [], state.parts
+        for i in range(len(parts)):
+            one, parts = self.ask_part(i, key, parts, history, problem, num, begins[i + 1] - begins[i])
+            found.append(one)
+        which = jnp.searchsorted(ends, state.asked + index, side="right")
+        both = joined(found, which, jnp.maximum(index - begins[which], 0))
+        return both, ChainState(parts, state.asked + count)
+
+    def tell(self, key: Key, state: ChainState, history: History, problem: Problem, finished: Array) -> ChainState:
+        """Tell all."""
+        return state._replace(parts=self.told(key, state.parts, history, problem, finished))
+
+    def _ends(self, space: Space) -> list[int]:
+        """Return the proposals after which each but the last has handed over."""
+        wanted = self.trials or design_size(space)
+        points = (part.num_points(space) for part in self.algorithms[:-1])
+        return list(itertools.accumulate(wanted if n is None else min(wanted, n) for n in points))
+
+
+class MixState(NamedTuple):
+    """What the history does not tell.
+
+    Attributes:
+      parts: the states of all.
+      best: i32[TOP] rows, best first; C for none.
+      credit: f32[A] what each algorithm earned lately.
+      used: f32[A] trials it had lately.
+    """
+
+    parts: tuple[Any, ...]
+    best: Array
+    credit: Array
+    used: Array
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Mix(Combined):
+    """Several algorithms side by side; who finds more is asked more. Choose it where you do not know which is right.
+
+    A trial earns its algorithm the more, the better it ranks among the 16 best when it ends. Shares of the proposals
+    follow what each earned a trial lately.
+
+    Args:
+      *algorithms: at least two, none of them with an end.
+      least: share of the proposals that each keeps, at least 0 and at most 1 / their number.
+
+    Raises:
+      ValueError, TypeError: fewer than two algorithms, or what is none; a share out of its range; at the start of a
+        search, an algorithm with an end.
+
+    Example:
+      >>> import jaxhpt
+      >>> ackley = jaxhpt.problems.ackley
+      >>> algorithm = jaxhpt.Mix(jaxhpt.TPE(), jaxhpt.Genetic(), jaxhpt.DifferentialEvolution())
+      >>> result = jaxhpt.minimize(ackley, ackley.space(5), algorithm=algorithm, trials=1024, lanes=32, progress=False)
+      >>> result.best.value < 2
+      True
+
+    References:
+      See the module.
+    """
+
+    algorithms: tuple[Algorithm, ...]
+    least: float
+    _own: ClassVar[int] = 1  # whose a row is
+
+    def __init__(self, *algorithms: Algorithm, least: float = 0.1) -> None:
+        _set(self, algorithms=several(algorithms), least=least)
+        require(0 <= least <= 1 / len(algorithms), "least", least, f"from 0 to {1 / len(algorithms):.3g}")
+
+    @property
+    def parts(self) -> tuple[Algorithm, ...]:
+        """The algorithms."""
+        return self.algorithms
+
+    def init(self, key: Key, problem: Problem) -> MixState:
+        """Start all, with equal shares."""
+        for part in self.algorithms:
+            require_endless("algorithms", part, problem.space)
+        none = jnp.zeros(len(self.algorithms), jnp.float32)
+        return MixState(self.begin(key, problem), jnp.full(TOP, problem.capacity, jnp.int32), none, none)
+
+    def ask(
+        self, key: Key, state: MixState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, MixState]:
+        """Share the proposals out; see `Algorithm.ask`."""
+        which = self._shared_out(key, state, num)
+        found, parts, place = [], state.parts, jnp.zeros(num, jnp.int32)
+        for i in range(len(parts)):
+            mine = which == i
+            wanted = jnp.sum(mine & (jnp.arange(num) < count), dtype=jnp.int32)
+            one, parts = self.ask_part(i, key, parts, history, problem, num, wanted)
+            found.append(one)
+            place = jnp.where(mine, ranks(mine), place)
+        both = joined(found, which, place)
+        note = both.note.at[:, 0].set(which.astype(jnp.float32))
+        return both._replace(note=note), state._replace(parts=parts)
+
+    def tell(self, key: Key, state: MixState, history: History, problem: Problem, finished: Array) -> MixState:
+        """Tell all, and credit those that found something."""
+        parts = self.told(key, state.parts, history, problem, finished)
+        best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
+        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts))
+        mine &= (finished < problem.capacity)[:, None]
+        rank = jnp.argmax(finished[:, None] == best, axis=1)
+        there = jnp.any((finished[:, None] == best) & (best < problem.capacity), axis=1)
+        earned = jnp.where(there, 1.0 - rank / TOP, 0.0)
+        many = jnp.sum(mine, axis=0, dtype=jnp.float32)
+        fade = jnp.exp(-many / MEMORY)
+        credit = state.credit * fade + jnp.sum(jnp.where(mine, earned[:, None], 0.0), axis=0)
+        return MixState(parts, best, credit, state.used * fade + many)
+
+    def shares(self, state: MixState) -> Array:
+        """Return the share of the proposals that each algorithm has now, f32[A]."""
+        rate = (state.credit + 0.5) / (state.used + 1.0)
+        spare = 1.0 - self.least * len(self.algorithms)
+        return self.least + spare * rate / jnp.sum(rate)
+
+    def _shared_out(self, key: Key, state: MixState, num: int) -> Array:
+        """Say whose each proposal is, i32[Q]: as evenly as shares allow, from a random beginning."""
+        place = (uniforms(key, ()) + GOLDEN * jnp.arange(num)) % 1.0
+        borders = jnp.cumsum(self.shares(state))[:-1]
+        return jnp.searchsorted(borders, place, side="right").astype(jnp.int32)
+
+
+class ScreenState(NamedTuple):
+    """Attributes: parts, the states of the breeder and of the model."""
+
+    parts: tuple[Any, BayesianState]
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen(Combined):
+    """One algorithm breeds many children, and a model's acquisition picks. Choose it for up to 5,000 trials in batches.
+
+    With `Genetic` it is Bayesian and genetic search in one: the children are what the Gaussian process is asked about,
+    beside as many places all over the space, in place of its own steps around the best trials. The most promising
+    follow the gradient.
+
+    Args:
+      breeder: any algorithm without an end.
+      factor: children for each proposal, at least 2; in all at least 256 in each event.
+      model: whose process, acquisition and design it is; the design is laid out by the breeder.
+
+    Raises:
+      ValueError, TypeError: a value out of its range, or what is no algorithm; at the start of a search, a breeder
+        that has an end.
+
+    Example:
+      >>> import jaxhpt
+      >>> ackley, algorithm = jaxhpt.problems.ackley, jaxhpt.Screen(jaxhpt.Genetic())
+      >>> result = jaxhpt.minimize(ackley, ackley.space(5), algorithm=algorithm, trials=320, lanes=32, progress=False)
+      >>> result.best.value < 1
+      True
+
+    References:
+      See the module.
+    """
+
+    breeder: Algorithm
+    factor: int = 16
+    model: Bayesian = dataclasses.field(default_factory=Bayesian)
+
+    def __post_init__(self) -> None:
+        require_algorithm("breeder", self.breeder)
+        require_count("factor", self.factor)
+        require(self.factor >= 2, "factor", self.factor, "at least 2")
+        if not isinstance(self.model, Bayesian):
+            raise TypeError(f"model={self.model!r}: must be a Bayesian()")
+
+    @property
+    def parts(self) -> tuple[Algorithm, ...]:
+        """The breeder and the model."""
+        return (self.breeder, self.model)
+
+    def init(self, key: Key, problem: Problem) -> ScreenState:
+        """Start both."""
+        require_endless("breeder", self.breeder, problem.space)
+        return ScreenState(self.begin(key, problem))
+
+    def ask(
+        self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, ScreenState]:
+        """Breed, and choose; the first children as they come while the model knows too little. See `Algorithm.ask`."""
+        breed, pick = jax.random.split(key)
+        many = max(num * self.factor, CHILDREN)
+        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, jnp.where(count > 0, many, 0))
+        local, model = problem.space.snap(children.unit), parts[1]
+        known = ~designed(history.next_rows(1), model.best, self.model.initial, problem)[0]
+
+        def choose() -> tuple[Proposals, BayesianState]:
+            unit, origin, after = self.model.choose(pick, model, history, problem, num, count, local)
+            strange = jnp.full_like(children.note[:1], jnp.nan)
+            note = jnp.concatenate([children.note, strange])[jnp.minimum(origin, many)]
+            return proposals(unit)._replace(note=note), after
+
+        def as_they_come() -> tuple[Proposals, BayesianState]:
+            return jax.tree.map(lambda a: a[:num], children), model
+
+        found, model = jax.lax.cond(known & (count > 0), choose, as_they_come)
+        return found, ScreenState((parts[0], model))
+
+    def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:
+        """Tell both."""
+        return ScreenState(self.told(key, state.parts, history, problem, finished))
+
+
+def _set(settings: Any, **fields: Any) -> None:
+    """Write fields of a frozen dataclass whose arguments are not its fields one by one."""
+    for name, value in fields.items():
+        object.__setattr__(settings, name, value)
