@@ -58,12 +58,11 @@ def test_only_the_loop_compiles():
 
 
 def test_the_way_in_and_the_loop_know_no_algorithm_by_name():
-    names = {kind.__module__.split(".")[-1] for kind in ALGORITHMS.values()}
+    names = {kind.__module__.split(".")[-1] for kind in ALGORITHMS.values()} - {"auto"}  # lanes="auto" is another
     for path in (ROOT / "search.py", ROOT / "loop.py"):
         code = code_of(path).lower().replace("_", "")
-        default = 'algorithm: str | algorithm = "quasirandom"'
         for name in names:
-            assert name.replace("_", "") not in code.replace(default, ""), (path.name, name)
+            assert name.replace("_", "") not in code, (path.name, name)
 
 
 def code_of(path):

@@ -27,7 +27,7 @@ class Auto:
     | where | it is |
     |---|---|
     | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
-    | no more trials than twice the design of a model, 2 D from 8 to 64 | `QuasiRandom` |
+    | no more trials than twice as many as lanes, or as the design of a model, 2 D from 8 to 64 | `QuasiRandom` |
     | up to 5,000 trials, one objective | `Bayesian`; with 8 lanes or more `Screen(Genetic())` |
     | up to 5,000 trials, several objectives | `Bayesian` |
     | more trials, several objectives | `NSGA2` |
@@ -47,7 +47,7 @@ class Auto:
         points, trials = problem.space.size, problem.trials
         if points is not None and points <= min(WHOLE, trials):
             return Grid(points=WHOLE)
-        if trials + problem.prior <= 2 * design_size(problem.space):
+        if trials <= 2 * problem.lanes or trials + problem.prior <= 2 * design_size(problem.space):
             return QuasiRandom()
         if trials <= MODEL:
             return Bayesian()

@@ -200,7 +200,7 @@ class Genetic(Endless):
         certain = jnp.where(crossed, jnp.inf, forced) if self.avoid_duplicates else None
         mask = pick(gene, rate[:, None], certain, None if focus is None else focus.weight)
         mutated = self._mutation(amount, child, space)
-        child = jnp.where(mask, mutated if focus is None else focus.within(mutated), child)
+        child = jnp.where(mask, mutated if focus is None else focus.within(mutated, child, space), child)
         return settle(child, parents.known, amount, space), rate
 
     def _parents(

@@ -90,7 +90,7 @@ class Focus(NamedTuple):
 
     Attributes:
       weight: f32[D], of mean 1: how often each dimension is mutated beside the others.
-      low: f32[D] in [0, 1]: where the mutations of ordered dimensions stay.
+      low: f32[D] in [0, 1]: the ranges that are searched.
       high: f32[D] in [0, 1].
     """
 
@@ -98,9 +98,10 @@ class Focus(NamedTuple):
     low: Array
     high: Array
 
-    def within(self, x: Array) -> Array:
-        """Bring values f32[Q, D] into the ranges."""
-        return jnp.clip(x, self.low, self.high)
+    def within(self, mutated: Array, x: Array, space: Space) -> Array:
+        """Shorten continuous mutations of x f32[Q, D] in proportion to the ranges, and keep others inside: f32[Q, D]."""
+        shorter = x + (mutated - x) * (self.high - self.low)
+        return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low, self.high))
 
 
 class Parents(NamedTuple):

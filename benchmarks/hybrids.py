@@ -1,0 +1,124 @@
+"""Quality of algorithms that work together, beside each alone.
+
+Run: python -m benchmarks.hybrids [--trials 200 1000] [--lanes 64] [--contenders genetic bayesian screen ...]
+         [--problems branin lcbench:3945 ...] [--seeds 20] [--processes 2] [--data DIR]
+
+Minimises standard functions (those of benchmarks.bayesian, with their optima moved), LCBench's surrogate and tables of
+real trainings, in batches of as many trials as there are lanes. What counts is the best value; ranks are of the medians
+over the seeds, the mean over the problems, of one family and of all. Then: on how many problems the grid before a model
+is better than the grid alone, and on how many it is not worse than the model with its own design, by a one-sided
+Mann-Whitney test at .05. Problems without data are skipped. The same seeds give the same values.
+"""
+
+import argparse
+import multiprocessing
+import os
+
+import numpy as np
+from scipy.stats import mannwhitneyu, rankdata
+
+import jaxhpt
+from benchmarks import problems
+from benchmarks.common import THREADS, data_option, machine, minima, table
+
+GRID = jaxhpt.Grid(points=3)
+CONTENDERS = {
+    "random": jaxhpt.Random(),
+    "grid": GRID,
+    "genetic": jaxhpt.Genetic(),
+    "bayesian": jaxhpt.Bayesian(),
+    "screen": jaxhpt.Screen(jaxhpt.Genetic()),
+    "chain": jaxhpt.Chain(GRID, jaxhpt.Bayesian()),
+    "mix": jaxhpt.Mix(jaxhpt.Bayesian(), jaxhpt.TPE(), jaxhpt.Genetic()),
+    "grey_guided": jaxhpt.GreyGuided(jaxhpt.Genetic()),
+    "auto": jaxhpt.Auto(),
+}
+LEVEL = 0.05
+
+
+def measure(job):
+    """Run one contender on one problem: the best values f64[S], and the median seconds of a search."""
+    name, contender, trials, options = job
+    problem, algorithm = problems.load(name, options.data), CONTENDERS[contender]
+    points = algorithm.num_points(problem.space)
+    return minima(problem, algorithm, min(trials, points or trials), options.lanes, options.seeds)
+
+
+def present(options):
+    """Return the problems that are wanted and have data, by family."""
+    found = {}
+    for family, names in problems.FAMILIES.items():
+        wanted = [n for n in names if options.problems is None or n in options.problems]
+        there = [n for n in wanted if problems.load(n, options.data) is not None]
+        if len(there) < len(wanted):
+            print(f"{family}: {len(wanted) - len(there)} problems skipped, no data in {options.data}", flush=True)
+        found |= {family: there} if there else {}
+    return found
+
+
+def compare(trials, options, pool):
+    """Print medians and quartiles, mean ranks, and what becomes of a grid."""
+    families, names = present(options), options.contenders
+    tasks = [task for family in families.values() for task in family]
+    jobs = [(task, name, trials, options) for task in tasks for name in names]
+    runs = dict(zip(((j[0], j[1]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
+    print(
+        f"\n{trials} trials in batches of {options.lanes}, {options.seeds} seeds: median [quartiles] of the best",
+        end="",
+    )
+    print(" value, seconds of a search", flush=True)
+    rows = [(task, *(_cell(*runs[task, name]) for name in names)) for task in tasks]
+    table(["problem", *names], rows)
+    medians = {task: [np.median(runs[task, name][0]) for name in names] for task in tasks}
+    print("\nmean ranks of the medians")
+    groups = {**families, "all": tasks} if len(families) > 1 else families
+    ranks = {group: np.mean([rankdata(medians[task]) for task in found], axis=0) for group, found in groups.items()}
+    table(["", *names], [(f"{g}, {len(groups[g])}", *(f"{r:.2f}" for r in found)) for g, found in ranks.items()])
+    if {"grid", "bayesian", "chain"} <= set(names):
+        gridded({task: {name: runs[task, name][0] for name in names} for task in tasks})
+
+
+def _cell(best, seconds):
+    low, middle, high = np.quantile(best, [0.25, 0.5, 0.75])
+    return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
+
+
+def gridded(found):
+    """Print where the grid before a model is better than the grid, and where it is worse than the model alone."""
+    better = [task for task, best in found.items() if np.median(best["chain"]) < np.median(best["grid"])]
+    equal = [task for task, best in found.items() if np.median(best["chain"]) == np.median(best["grid"])]
+    worse = [
+        task
+        for task, best in found.items()
+        if mannwhitneyu(best["chain"], best["bayesian"], alternative="greater").pvalue < LEVEL
+    ]
+    print(f"\nchain: better than grid on {len(better)} and equal on {len(equal)} of {len(found)} problems", end="; ")
+    print(f"worse than bayesian, p < {LEVEL}, on {len(worse)}: {', '.join(worse) or '-'}", flush=True)
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = [name for names in problems.FAMILIES.values() for name in names]
+    names = list(CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", choices=names, default=names, metavar="NAME", help=" ".join(names))
+    parser.add_argument("--problems", nargs="+", choices=known, metavar="NAME", help=" ".join(known))
+    parser.add_argument("--trials", nargs="+", type=int, default=[200, 1000])
+    for name, number in (("lanes", 64), ("seeds", 20), ("processes", 2)):
+        parser.add_argument(f"--{name}", type=int, default=number)
+    data_option(parser)
+    return parser.parse_args()
+
+
+def main():
+    """Run what the command line asks for."""
+    options = parse()
+    print(machine(), flush=True)
+    os.environ.update(THREADS)  # for the processes that are started next: one thread each
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        for trials in options.trials:
+            compare(trials, options, pool)
+
+
+if __name__ == "__main__":
+    main()
