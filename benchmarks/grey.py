@@ -1,13 +1,13 @@
-"""What grey models are worth: as forecasts of learning curves, as a reason to stop a trial, and as a guide to mutations.
+"""What grey models are worth: as forecasts of learning curves, as a reason to stop a trial, as a guide to mutations.
 
-Run: python -m benchmarks.grey [--parts forecast stopping guided] [--settings 2000] [--seeds 30] [--tasks 167168 3945 ...]
-         [--algorithm random] [--lanes 4] [--data DIR]
+Run: python -m benchmarks.grey [--parts forecast stopping guided] [--settings 2000] [--seeds 30]
+         [--tasks 167168 3945 ...] [--algorithm random] [--lanes 4] [--data DIR]
 
 Part forecast: the accuracy at epoch 52 of random settings of LCBench's surrogate, forecast from the first 4, 8 and 16
 epochs: mean absolute error, Spearman's rank correlation, and the share of the true best twentieth among the quarter
 that is forecast to be best; means over the tasks. Part stopping: regret, over the least error that any contender met,
 of the best error that any trial reported after a quarter and after all of 6,544 epochs, as the sum over all lanes; all
-look at every epoch, but ASHA at its rungs. Part guided: the genetic algorithm, guided by grey relational grades and not,
+look at every epoch, but ASHA at its rungs. Part guided: the genetic algorithm, guided by grey relational grades or not,
 10 trials at a time: regret of the error at epoch 52. Ranks are of a task's mean regrets. The same seeds give the same
 values.
 """
