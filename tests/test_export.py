@@ -42,9 +42,9 @@ def finished(digits):
     return jaxhpt.search(task, space, trials=6, lanes=3, progress=False)
 
 
-def assert_lowers(program, data, platform):
+def assert_lowers(program, data, platforms):
     shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
-    lowered = export.export(dispatch, platforms=[platform])(
+    lowered = export.export(dispatch, platforms=platforms)(
         program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
     )
     text = lowered.mlir_module()
@@ -53,9 +53,19 @@ def assert_lowers(program, data, platform):
     assert "stablehlo.while" in text
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
-def test_the_search_lowers(finished, platform):
-    assert_lowers(finished._run.program, finished._run.data, platform)
+def test_the_search_lowers(finished):
+    assert_lowers(finished._run.program, finished._run.data, ["tpu", "cuda", "cpu"])
+
+
+BREEDER = jaxhpt.Genetic(population=8)
+ALGORITHMS = [
+    *(kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"),  # one of the others
+    jaxhpt.Chain(jaxhpt.Grid(points=2), BREEDER),
+    jaxhpt.Mix(BREEDER, jaxhpt.TPE()),
+    jaxhpt.Screen(BREEDER),
+    jaxhpt.Refine(BREEDER),
+    jaxhpt.GreyGuided(BREEDER),
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +74,6 @@ def cheap():
     return jaxhpt.minimize(lambda h, key: h["x"] * h["n"] + h["c"], space, trials=4, lanes=2, progress=False)._run
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
-@pytest.mark.parametrize("name", jaxhpt.ALGORITHMS)
-def test_every_algorithm_lowers(cheap, name, platform):
-    program = dataclasses.replace(cheap.program, algorithm=jaxhpt.ALGORITHMS[name]())
-    assert_lowers(program, cheap.data, platform)
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: type(a).__name__)
+def test_every_algorithm_lowers(cheap, algorithm):
+    assert_lowers(dataclasses.replace(cheap.program, algorithm=algorithm), cheap.data, ["tpu", "cuda"])
