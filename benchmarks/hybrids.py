@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import os
 
+import jax
 import numpy as np
 from scipy.stats import mannwhitneyu, rankdata
 
@@ -34,11 +35,16 @@ CONTENDERS = {
     "auto": jaxhpt.Auto(),
 }
 LEVEL = 0.05
+_compiled: list = []  # what the programs of this process are of
 
 
 def measure(job):
     """Run one contender on one problem: the best values f64[S], and the median seconds of a search."""
     name, contender, trials, options = job
+    kind = (contender, trials, name.split(":")[0] if name.startswith("lcbench") else name)
+    if kind not in _compiled:  # a process that keeps a hundred runs out of memory maps
+        jax.clear_caches()
+        _compiled[:] = [kind]
     problem, algorithm = problems.load(name, options.data), CONTENDERS[contender]
     points = algorithm.num_points(problem.space)
     return minima(problem, algorithm, min(trials, points or trials), options.lanes, options.seeds)
@@ -60,7 +66,7 @@ def compare(trials, options, pool):
     """Print medians and quartiles, mean ranks, and what becomes of a grid."""
     families, names = present(options), options.contenders
     tasks = [task for family in families.values() for task in family]
-    jobs = [(task, name, trials, options) for task in tasks for name in names]
+    jobs = [(task, name, trials, options) for name in names for task in tasks]  # tasks that share a program together
     runs = dict(zip(((j[0], j[1]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
     print(
         f"\n{trials} trials in batches of {options.lanes}, {options.seeds} seeds: median [quartiles] of the best",
