@@ -11,6 +11,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt import (
+    NSGA2,
     Bayesian,
     Chain,
     DifferentialEvolution,
@@ -39,8 +40,9 @@ SMALL = Bayesian(limit=64, candidates=64, refined=4)
 
 
 class NearState(NamedTuple):
-    """What it was told: rows with a note of its own, their notes together, and rows of others."""
+    """Proposals that will be used; what it was told: rows with a note of its own, their notes together, and others."""
 
+    asked: jax.Array
     own: jax.Array
     notes: jax.Array
     others: jax.Array
@@ -57,19 +59,21 @@ class Near(Endless):
         return 1
 
     def init(self, key, problem):
-        return NearState(jnp.int32(0), jnp.float32(0), jnp.int32(0))
+        return NearState(jnp.int32(0), jnp.int32(0), jnp.float32(0), jnp.int32(0))
 
     def ask(self, key, state, past, problem, num, count):
         wide = jax.random.uniform(key, (num, problem.num_dimensions), minval=-1.0) * self.width
         note = jnp.arange(num, dtype=jnp.float32)[:, None]
-        return Proposals(jnp.clip(self.place + wide, 0.0, 1.0), note, jnp.ones(num, bool)), state
+        unit = jnp.clip(self.place + wide, 0.0, 1.0)
+        return Proposals(unit, note, jnp.ones(num, bool)), state._replace(asked=state.asked + count)
 
     def tell(self, key, state, past, problem, finished):
         note, known = past.note[finished, 0], finished < problem.capacity
         own = known & ~jnp.isnan(note)
         others = jnp.sum(known & ~own, dtype=jnp.int32)
         notes = state.notes + jnp.sum(jnp.where(own, note, 0.0))
-        return NearState(state.own + jnp.sum(own, dtype=jnp.int32), notes, state.others + others)
+        own = state.own + jnp.sum(own, dtype=jnp.int32)
+        return NearState(state.asked, own, notes, state.others + others)
 
 
 GOOD, FAIR, BAD = Near(0.3), Near(0.5), Near(0.9)
@@ -151,7 +155,7 @@ def test_each_part_of_a_chain_is_told_its_own_notes_and_that_others_have_none():
     notes = np.concatenate([found.note for found in used])
     assert np.isnan(notes).tolist() == [[False, True]] * 10 + [[True, False]] * 10
     for part, column in zip(search.state.parts, notes.T, strict=True):
-        assert (int(part.own), int(part.others)) == (10, 10)
+        assert (int(part.asked), int(part.own), int(part.others)) == (10, 10, 10)
         assert float(part.notes) == np.nansum(column)
 
 
@@ -282,10 +286,11 @@ def test_a_screen_lets_the_first_children_pass_and_then_picks_among_them():
     breeder, made = Near(0.4, 0.3), problem(BOARD, lanes=1)
     search, used = run(Screen(breeder, factor=2, model=SMALL), made, [1] * 16)
     assert int(search.state.parts[1].fitted) >= 8
+    assert int(search.state.parts[0].asked) == 8 * 1 + 8 * 256  # a design is passed on without gaps
     picked = []
     for event, found in enumerate(used):
         breed, _ = jax.random.split(jax.random.fold_in(jax.random.key(1), event))
-        bred, _ = breeder.ask(jax.random.fold_in(breed, 0), None, None, made, 256, None)
+        bred, _ = breeder.ask(jax.random.fold_in(breed, 0), begun(breeder, made).state, None, made, 256, jnp.int32(1))
         unit, note = np.asarray(made.space.snap(bred.unit)), found.note[0, 0]
         if event < 8:
             assert note == 0
@@ -330,6 +335,65 @@ def test_picks_compete_for_the_places_that_their_children_were_bred_for():
     own = ~np.isnan(slots[members])
     assert np.any(own)
     np.testing.assert_array_equal(slots[members][own], np.flatnonzero(own))
+
+
+def climbing():
+    """Return a task whose loss falls with its steps to that of a bowl, and fails in a corner."""
+
+    def evaluate(state, data, h):
+        left = jnp.exp(-state)
+        loss = (h["x"] - 0.3) ** 2 + 0.1 * (h["n"] - 4.0) ** 2 + left
+        return {"loss": jnp.where(h["n"] > 7, jnp.nan, loss)}
+
+    return jaxhpt.Task(
+        init=lambda key, h: jnp.zeros(()), step=lambda state, batch, h, key: state + 1.0, evaluate=evaluate, steps=9
+    )
+
+
+@functools.cache
+def halved(events="all", seed=0):
+    """Search by several algorithms together, after earlier trials, while a scheduler stops the worse ones."""
+    rng = np.random.default_rng(0)
+    prior = [({"x": x, "n": int(n)}, 2 * x) for x, n in zip(rng.uniform(size=6), rng.integers(0, 9, 6), strict=True)]
+    algorithm = Chain(Grid(points=2), Mix(Random(), DifferentialEvolution(population=4)), trials=3)
+    options = {"prior": prior, "scheduler": jaxhpt.ASHA(), "lanes": 4, "progress": False, "seed": seed}
+    space = {"x": Float(0, 1), "n": Int(0, 8)}
+    return jaxhpt.search(climbing(), space, algorithm=algorithm, trials=60, events_per_dispatch=events, **options)
+
+
+def test_a_chain_and_a_mix_search_after_earlier_trials_under_a_scheduler(same_bits):
+    result = halved()
+    status = [trial.status for trial in result.trials]
+    assert status[:6] == ["prior"] * 6
+    assert {"done", "stopped", "failed"} == set(status[6:])
+    assert len(status) == 66
+    own = np.asarray(result.history.note)[:, 0]
+    assert np.isnan(own).tolist() == [True] * 9 + [False] * 57
+    assert set(own[9:]) == {0.0, 1.0}
+    assert result.best.value < 0.02
+    same_bits(halved(events=1).history, result.history)
+    assert np.any(np.asarray(halved(seed=1).history.unit) != np.asarray(result.history.unit))
+
+
+@functools.cache
+def fronted(algorithm, events="all"):
+    """Search for two bowls at once, after earlier trials, with failures."""
+    prior = [({"x": x, "y": 0.5}, {"a": x, "b": 1.5 - x}) for x in (0.1, 0.5, 0.9)]
+    return jaxhpt.minimize(
+        lambda h, key: {"a": jnp.where(h["y"] < -0.9, jnp.inf, h["x"] ** 2 + h["y"] ** 2), "b": (h["x"] - 1) ** 2},
+        {"x": Float(0, 1), "y": Float(-1, 1)}, objectives={"a": "min", "b": "min"}, algorithm=algorithm,
+        trials=64, lanes=LANES, prior=prior, events_per_dispatch=events, progress=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_screen_of_nsga2_spreads_over_a_front(same_bits):
+    screen = Screen(NSGA2(population=8), factor=2, model=SMALL)
+    result = fronted(screen)
+    best = 1.0 - 1.0 / 6.0  # the area below (1, 1) that the true front a = (1 - sqrt(b))^2 dominates
+    assert result.hypervolume({"a": 1.0, "b": 1.0}) > 0.945 * best
+    assert {trial.status for trial in result.trials} == {"prior", "done", "failed"}
+    same_bits(fronted(screen, 1).history, result.history)
 
 
 @pytest.mark.parametrize(
