@@ -73,6 +73,13 @@ def test_opening_writes_the_rows_it_is_given_and_drops_row_c(problem, opened):
     assert int(opened.count) == 2
 
 
+def test_the_next_rows_go_on_from_those_that_were_opened(problem, opened):
+    for past, rows in ((history.empty(problem), [0, 1, 2]), (opened, [2, 3, 4])):
+        found = past.next_rows(3)
+        assert found.dtype == jnp.int32
+        assert found.tolist() == rows
+
+
 def test_what_was_opened_is_seen_and_nothing_else(opened):
     unit = jnp.array([[0.1, 0.2], [0.9, 0.9], [0.3, 0.4], [0.4, 0.3], [0.0, 0.0]])
     assert history.seen(opened, unit).tolist() == [True, False, True, False, False]

@@ -1,7 +1,10 @@
 """The algorithm that fits: chosen from the space, the trials, the lanes and the objectives, before a search begins."""
 
 import dataclasses
+import functools
 from typing import Any
+
+import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.bayesian import Bayesian
@@ -27,7 +30,7 @@ class Auto:
     | where | it is |
     |---|---|
     | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
-    | no more trials than twice as many as lanes, or as the design of a model, 2 D from 8 to 64 | `QuasiRandom` |
+    | no more trials, earlier ones too, than twice the lanes or a model's design, 2 D from 8 to 64 | `QuasiRandom` |
     | up to 5,000 trials, one objective | `Bayesian`; with 8 lanes or more `Screen(Genetic())` |
     | up to 5,000 trials, several objectives | `Bayesian` |
     | more trials, several objectives | `NSGA2` |
@@ -44,16 +47,16 @@ class Auto:
 
     def chosen(self, problem: Problem) -> Algorithm:
         """Return the algorithm for a search."""
-        points, trials = problem.space.size, problem.trials
-        if points is not None and points <= min(WHOLE, trials):
+        points, trials = _few(problem.space), problem.trials
+        if points is not None and points <= trials:
             return Grid(points=WHOLE)
-        if trials <= 2 * problem.lanes or trials + problem.prior <= 2 * design_size(problem.space):
+        if trials + problem.prior <= 2 * max(problem.lanes, design_size(problem.space)):
             return QuasiRandom()
         if trials <= MODEL:
             return Bayesian()
         if len(problem.objectives) > 1:
             return NSGA2()
-        return CMAES() if points is None else TPE()
+        return CMAES() if np.isinf(problem.space.levels).all() else TPE()
 
     def num_notes(self, problem: Problem) -> int:
         """Return that of the one that is chosen."""
@@ -61,8 +64,7 @@ class Auto:
 
     def num_points(self, space: Space) -> int | None:
         """Return how many settings there are in all, where they are few."""
-        points = space.size
-        return points if points is not None and points <= WHOLE else None
+        return _few(space)
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Start the one that is chosen."""
@@ -77,3 +79,10 @@ class Auto:
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
         """Tell it."""
         return self.chosen(problem).tell(key, state, history, problem, finished)
+
+
+@functools.cache
+def _few(space: Space) -> int | None:
+    """Return how many settings exist, where they are few."""
+    points = space.size
+    return None if points is None or points > WHOLE else len(space.grid(WHOLE))

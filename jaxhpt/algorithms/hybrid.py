@@ -272,9 +272,10 @@ class Screen(Combined):
         """Breed, and choose; the first children as they come while the model knows too little. See `Algorithm.ask`."""
         breed, pick = jax.random.split(key)
         many = max(num * self.factor, CHILDREN)
-        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, jnp.where(count > 0, many, 0))
+        known = ~designed(history.next_rows(1), state.parts[1].best, self.model.initial, problem)[0]
+        wanted = jnp.where(known & (count > 0), many, count)
+        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, wanted)
         local, model = problem.space.snap(children.unit), parts[1]
-        known = ~designed(history.next_rows(1), model.best, self.model.initial, problem)[0]
 
         def choose() -> tuple[Proposals, BayesianState]:
             unit, origin, after = self.model.choose(pick, model, history, problem, num, count, local)

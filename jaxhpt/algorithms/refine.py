@@ -50,7 +50,7 @@ class Refine(Combined):
 
     Args:
       algorithm: of the first trials.
-      share: of the trials that are steps, in (0, 1).
+      share: of the trials that are steps, in (0, 1); more where the algorithm ends before.
       sigma: deviation of the first steps, in units of the range, in (0, 0.5].
 
     Raises:
@@ -92,7 +92,7 @@ class Refine(Combined):
         self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RefineState]:
         """Ask the algorithm, or step; see `Algorithm.ask`."""
-        first = problem.prior + problem.trials - math.ceil(self.share * problem.trials)
+        first = problem.prior + self._wide(problem)
         wide = jnp.where(state.best[0] < problem.capacity, jnp.clip(first - history.count, 0, count), count)
         found, parts = self.ask_part(0, key, state.parts, history, problem, num, wide)
         index = jnp.arange(num, dtype=jnp.int32)
@@ -116,6 +116,12 @@ class Refine(Combined):
         gain = jnp.sum(jnp.where(own, better - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)
         return RefineState((part,), best, sigma)
+
+    def _wide(self, problem: Problem) -> int:
+        """Return how many trials the algorithm proposes."""
+        wanted = problem.trials - math.ceil(self.share * problem.trials)
+        points = self.algorithm.num_points(problem.space)
+        return wanted if points is None else min(wanted, points)
 
     def _steps(self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array) -> Array:
         """Step from the best: f32[Q, D] snapped."""

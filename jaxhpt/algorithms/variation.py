@@ -99,7 +99,7 @@ class Focus(NamedTuple):
     high: Array
 
     def within(self, mutated: Array, x: Array, space: Space) -> Array:
-        """Shorten continuous mutations of x f32[Q, D] in proportion to the ranges, and keep others inside: f32[Q, D]."""
+        """Shorten continuous mutations of x f32[Q, D] in proportion to the ranges, and keep others inside them."""
         shorter = x + (mutated - x) * (self.high - self.low)
         return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low, self.high))
 

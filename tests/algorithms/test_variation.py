@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxhpt import Bool, Choice, Float, Int, Space, When, history
-from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, meet, pick, settle
+from jaxhpt.algorithms.variation import Focus, Mutation, distinct, genes, halves, meet, pick, settle
 from jaxhpt.objectives import Columns, Objective
 from jaxhpt.problem import Problem
 
@@ -224,6 +224,36 @@ def test_genes_are_picked_at_their_rate_and_one_of_each_row_for_certain():
     only = np.asarray(pick(chance, 0.0, forced))
     np.testing.assert_allclose(only.mean(axis=0), 0.25, atol=5 * np.sqrt(0.25 * 0.75 / 8000))
     np.testing.assert_array_equal(pick(chance, jnp.zeros((8000, 1)), jnp.full(8000, jnp.inf)), False)
+
+
+WEIGHT = (2.0, 1.2, 0.8, 0.0)
+
+
+def test_genes_of_more_weight_are_picked_more_often():
+    chance, forced = uniforms((8000, 4)), uniforms((8000,), 2)
+    some = np.asarray(pick(chance, 0.25, weight=jnp.array(WEIGHT)))
+    np.testing.assert_array_equal(some, np.asarray(chance) < 0.25 * np.array(WEIGHT, np.float32))
+    only = np.asarray(pick(chance, 0.0, forced, jnp.array(WEIGHT)))
+    assert np.all(only.sum(axis=1) == 1)
+    np.testing.assert_allclose(only.mean(axis=0), np.array(WEIGHT) / 4, atol=5 * np.sqrt(0.25 / 8000))
+    sure = np.asarray(pick(chance, 0.25, forced, jnp.array(WEIGHT)))
+    np.testing.assert_array_equal(sure, some | only)
+    np.testing.assert_array_equal(pick(chance, 0.0, jnp.full(8000, jnp.inf), jnp.array(WEIGHT)), False)
+
+
+def test_equal_weights_pick_what_none_does():
+    chance, forced = uniforms((8000, 4)), uniforms((8000,), 2)
+    np.testing.assert_array_equal(pick(chance, 0.3, forced, jnp.ones(4)), pick(chance, 0.3, forced))
+
+
+def test_a_focus_shortens_continuous_mutations_and_keeps_whole_numbers_in_its_ranges():
+    space = Space.of({"a": Float(0, 1), "b": Int(0, 9), "c": Choice("pqr")})
+    low, high = np.array([0.2, 0.3, 0.0], np.float32), np.array([0.6, 0.5, 1.0], np.float32)
+    x, mutated = np.asarray(snapped(space, 200)), np.asarray(snapped(space, 200, seed=1))
+    found = np.asarray(Focus(jnp.ones(3), jnp.asarray(low), jnp.asarray(high)).within(mutated, x, space))
+    np.testing.assert_allclose(found[:, 0], x[:, 0] + 0.4 * (mutated[:, 0] - x[:, 0]), atol=1e-6)
+    np.testing.assert_array_equal(found[:, 1], np.clip(mutated[:, 1], low[1], high[1]))
+    np.testing.assert_array_equal(found[:, 2], mutated[:, 2])
 
 
 def test_children_that_were_tried_before_become_new_ones():
