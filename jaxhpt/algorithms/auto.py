@@ -20,6 +20,7 @@ from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
 
 WHOLE = 256  # settings of a space that is tried whole
+BATCH = 8  # lanes from which on children are bred for it
 MODEL = 5000  # trials up to which a Gaussian process pays
 
 
@@ -52,9 +53,10 @@ class Auto:
             return Grid(points=WHOLE)
         if trials + problem.prior <= 2 * max(problem.lanes, design_size(problem.space)):
             return QuasiRandom()
+        several = len(problem.objectives) > 1
         if trials <= MODEL:
-            return Bayesian()
-        if len(problem.objectives) > 1:
+            return Bayesian() if several or problem.lanes < BATCH else Screen(Genetic())
+        if several:
             return NSGA2()
         return CMAES() if np.isinf(problem.space.levels).all() else TPE()
 
