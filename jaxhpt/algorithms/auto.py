@@ -10,7 +10,9 @@ from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.bayesian import Bayesian
 from jaxhpt.algorithms.cma_es import CMAES
 from jaxhpt.algorithms.evidence import design_size
+from jaxhpt.algorithms.genetic import Genetic
 from jaxhpt.algorithms.grid import Grid
+from jaxhpt.algorithms.hybrid import Screen
 from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.tpe import TPE
