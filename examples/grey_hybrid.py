@@ -41,7 +41,7 @@ def draw(curves):
     low, high = min(curve[-1] for curve in curves.values()), max(curve[LANES - 1] for curve in curves.values())
     field = [[" "] * WIDTH for _ in range(HEIGHT)]
     most = max(map(len, curves.values()))
-    for letter, curve in zip("abcdef", curves.values(), strict=True):
+    for letter, curve in zip("abcdef", curves.values(), strict=False):
         for column in range(WIDTH):
             trial = LANES + (most - LANES) * column // (WIDTH - 1)
             if trial <= len(curve):
@@ -56,7 +56,7 @@ def main(trials=256, seeds=3):
     """Let all search with some seeds; print the least losses, and how they were come to."""
     curves = {}
     print(f"{'':27s}{'mean':>9s}{'least':>9s}{'largest':>9s}   least loss of {trials} trials, {seeds} seeds")
-    for letter, (name, algorithm) in zip("abcdef", CONTENDERS.items(), strict=True):
+    for letter, (name, algorithm) in zip("abcdef", CONTENDERS.items(), strict=False):
         runs = np.minimum.accumulate([losses(algorithm, trials, seed) for seed in range(seeds)], axis=1)
         curves[name] = runs.mean(axis=0)
         found = (runs[:, -1].mean(), runs[:, -1].min(), runs[:, -1].max())

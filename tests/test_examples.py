@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxhpt
 from jaxhpt.problems import hartmann6
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -131,3 +132,19 @@ def test_pbt(capsys, monkeypatch):
     printed = capsys.readouterr().out.splitlines()
     assert sum(line.endswith("*") for line in printed) == len(life)
     assert f"{found.best.value:.4f}" in printed[-len(life) - 1]
+
+
+def test_grey_hybrid(capsys, monkeypatch):
+    example = load("grey_hybrid")
+    few = {"grid": jaxhpt.Grid(points=2), "genetic, grey-guided": example.CONTENDERS["genetic, grey-guided"]}
+    monkeypatch.setattr(example, "CONTENDERS", few)  # each is a program to compile
+    monkeypatch.setattr(example, "STEPS", 20)
+    monkeypatch.setattr(example, "LANES", 8)
+    curves = example.main(24, 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(curve) for curve in curves.values()] == [16, 24]
+    for line, letter, (name, curve) in zip(lines[1:3], "ab", curves.items(), strict=True):
+        assert np.all(np.diff(curve) <= 0)
+        assert line.split() == [f"{letter}:", *name.split(), *[f"{curve[-1]:.4f}"] * 3]
+    assert lines[-1] == f"{min(curve[-1] for curve in curves.values()):.4f} 8 trials ... 24"
+    assert {"b"} <= set("".join(lines[4:-1])) <= set("ab ")
