@@ -62,7 +62,7 @@ class GreyGuided:
     Example:
       >>> import jaxhpt
       >>> space = {f"x{i}": jaxhpt.Float(-1, 1) for i in range(20)}
-      >>> bowl = lambda h, key: (h["x0"] - 0.3) ** 2 + (h["x1"] + 0.2) ** 2
+      >>> bowl = lambda h, key: (h["x0"] - 0.3) ** 2 + (h["x1"] + 0.2) ** 2 + 1e-4 * sum(h.values()) ** 2
       >>> result = jaxhpt.minimize(bowl, space, algorithm=jaxhpt.GreyGuided(jaxhpt.Genetic()), trials=512, lanes=16,
       ...                          progress=False)
       >>> result.best.value < 0.01
