@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 import jaxhpt
-from jaxhpt import CMAES, NSGA2, TPE, Auto, Bayesian, Bool, Float, Grid, Int, QuasiRandom, Space, When
+from jaxhpt import CMAES, NSGA2, TPE, Auto, Bayesian, Bool, Float, Genetic, Grid, Int, QuasiRandom, Screen, Space, When
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -21,7 +21,7 @@ SPACES = {
     "mixed": {"x": Float(0, 1), "n": Int(0, 3)},
     "conditional": {"on": Bool(), "w": When("on", True, {"n": Int(0, 4)})},  # 6 settings
 }
-GRID, PLAIN = Grid(points=256), Bayesian()
+GRID, PLAIN, BRED = Grid(points=256), Bayesian(), Screen(Genetic())
 
 
 def problem(space, trials, objectives=1, lanes=4, prior=0):
@@ -47,13 +47,16 @@ def problem(space, trials, objectives=1, lanes=4, prior=0):
         ("wide", 81, {}, PLAIN),
         ("plane", 8, {"prior": 8}, QuasiRandom()),
         ("plane", 8, {"prior": 9}, PLAIN),
-        ("plane", 64, {"lanes": 32, "prior": 1}, PLAIN),
+        ("plane", 64, {"lanes": 32, "prior": 1}, BRED),
         ("plane", 64, {"lanes": 32, "objectives": 2}, QuasiRandom()),
         ("plane", 65, {"lanes": 32, "objectives": 2}, PLAIN),
         ("conditional", 6, {}, GRID),
         ("conditional", 5, {}, QuasiRandom()),
         ("plane", 5000, {}, PLAIN),
         ("plane", 5000, {"lanes": 7}, PLAIN),
+        ("plane", 17, {"lanes": 8}, BRED),
+        ("plane", 5000, {"lanes": 8}, BRED),
+        ("257", 1000, {"lanes": 8}, BRED),
         ("plane", 5000, {"objectives": 2, "lanes": 8}, PLAIN),
         ("plane", 5001, {"objectives": 2, "lanes": 8}, NSGA2()),
         ("plane", 5001, {}, CMAES()),
