@@ -279,8 +279,9 @@ class Screen(Combined):
 
         def choose() -> tuple[Proposals, BayesianState]:
             unit, origin, after = self.model.choose(pick, model, history, problem, num, count, local)
-            strange = jnp.full_like(children.note[:1], jnp.nan)
-            note = jnp.concatenate([children.note, strange])[jnp.minimum(origin, many)]
+            child = jnp.minimum(origin, many - 1)
+            own = jnp.all(unit == local[child], axis=1)  # no child, or one that was moved, has nothing to tell
+            note = jnp.where(own[:, None], children.note[child], jnp.nan)
             return proposals(unit)._replace(note=note), after
 
         def as_they_come() -> tuple[Proposals, BayesianState]:
