@@ -9,7 +9,7 @@ import numpy as np
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.bayesian import Bayesian
 from jaxhpt.algorithms.cma_es import CMAES
-from jaxhpt.algorithms.evidence import design_size
+from jaxhpt.algorithms.evidence import design_size, partial
 from jaxhpt.algorithms.genetic import Genetic
 from jaxhpt.algorithms.grid import Grid
 from jaxhpt.algorithms.hybrid import Screen
@@ -34,10 +34,10 @@ class Auto:
     |---|---|
     | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
     | no more trials, earlier ones too, than twice the lanes or a model's design, 2 D from 8 to 64 | `QuasiRandom` |
-    | up to 5,000 trials, one objective | `Bayesian`; with 8 lanes or more `Screen(Genetic())` |
-    | up to 5,000 trials, several objectives | `Bayesian` |
+    | up to 5,000 trials, with 8 lanes or more, one objective, all trained to their end | `Screen(Genetic())` |
+    | up to 5,000 trials otherwise | `Bayesian` |
     | more trials, several objectives | `NSGA2` |
-    | more trials, all dimensions continuous | `CMAES` |
+    | more trials, all trained to their end, all dimensions continuous | `CMAES` |
     | more trials | `TPE` |
 
     Example:
@@ -55,12 +55,12 @@ class Auto:
             return Grid(points=WHOLE)
         if trials + problem.prior <= 2 * max(problem.lanes, design_size(problem.space)):
             return QuasiRandom()
-        several = len(problem.objectives) > 1
+        several, whole = len(problem.objectives) > 1, not partial(problem)
         if trials <= MODEL:
-            return Bayesian() if several or problem.lanes < BATCH else Screen(Genetic())
+            return Screen(Genetic()) if problem.lanes >= BATCH and whole and not several else Bayesian()
         if several:
             return NSGA2()
-        return CMAES() if np.isinf(problem.space.levels).all() else TPE()
+        return CMAES() if whole and np.isinf(problem.space.levels).all() else TPE()
 
     def num_notes(self, problem: Problem) -> int:
         """Return that of the one that is chosen."""

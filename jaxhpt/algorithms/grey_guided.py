@@ -73,8 +73,8 @@ class GreyGuided:
     """
 
     algorithm: Steerable
-    least: float = 0.3
-    narrowing: float = 0.8
+    least: float = 0.6
+    narrowing: float = 0.3
 
     def __post_init__(self) -> None:
         if isinstance(self.algorithm, type) or not isinstance(self.algorithm, Steerable):

@@ -24,10 +24,10 @@ SPACES = {
 GRID, PLAIN, BRED = Grid(points=256), Bayesian(), Screen(Genetic())
 
 
-def problem(space, trials, objectives=1, lanes=4, prior=0):
+def problem(space, trials, objectives=1, lanes=4, prior=0, steps=1):
     names = tuple("abc"[:objectives])
     columns = choose(names, objectives=dict.fromkeys(names, "min"))
-    return Problem(Space.of(space), columns, trials, lanes, steps=1, interval=1, prior=prior)
+    return Problem(Space.of(space), columns, trials, lanes, steps, interval=1, stride=steps > 1, prior=prior)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,8 @@ def problem(space, trials, objectives=1, lanes=4, prior=0):
         ("plane", 5000, {"objectives": 2, "lanes": 8}, PLAIN),
         ("plane", 5001, {"objectives": 2, "lanes": 8}, NSGA2()),
         ("plane", 5001, {}, CMAES()),
+        ("plane", 5001, {"steps": 2}, TPE()),  # judged before their end
+        ("plane", 5000, {"steps": 2, "lanes": 8}, PLAIN),
         ("mixed", 5001, {}, TPE()),
         ("257", 5001, {}, TPE()),
     ],
