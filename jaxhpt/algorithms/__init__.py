@@ -27,7 +27,7 @@ ALGORITHMS: dict[str, type] = {
     "random": Random,
     "tpe": TPE,
 }
-DEFAULT_ALGORITHM = "auto"
+DEFAULT_ALGORITHM = "quasi_random"
 
 __all__ = [
     "ALGORITHMS",

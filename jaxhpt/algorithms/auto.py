@@ -28,7 +28,7 @@ MODEL = 5000  # trials up to which a Gaussian process pays
 
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """The algorithm that fits the search. Choose it where you do not want to choose; it is the default.
+    """The algorithm that fits the search. Choose it where you do not want to choose.
 
     | where | it is |
     |---|---|

@@ -51,7 +51,7 @@ def test_a_batch_is_spread():
     """Picks of one event are not crowded at one place while little is known."""
     batch = np.asarray(hartmann(0).history.unit)[24:32]
     apart = np.sqrt(((batch[:, None] - batch[None]) ** 2).sum(-1))
-    assert np.median(apart) > 0.1
+    assert np.median(apart) > 0.05
 
 
 def test_mixed_and_conditional_spaces():

@@ -45,6 +45,7 @@ def test_it_remembers_what_each_setting_gained(search):
     assert np.isfinite(seen.theta).all()
 
 
+@pytest.mark.slow
 def test_its_copies_go_where_most_is_gained(search):
     def away(scheduler):
         return np.mean([
