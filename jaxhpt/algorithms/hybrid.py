@@ -236,9 +236,9 @@ class Screen(Combined):
 
     Example:
       >>> import jaxhpt
-      >>> ackley, algorithm = jaxhpt.problems.ackley, jaxhpt.Screen(jaxhpt.Genetic())
-      >>> result = jaxhpt.minimize(ackley, ackley.space(3), algorithm=algorithm, trials=96, lanes=16, progress=False)
-      >>> result.best.value < 2
+      >>> hartmann6, algorithm = jaxhpt.problems.hartmann6, jaxhpt.Screen(jaxhpt.Genetic())
+      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm=algorithm, trials=96, lanes=16, progress=False)
+      >>> result.best.value < -3
       True
 
     References:
