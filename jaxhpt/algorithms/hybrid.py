@@ -237,7 +237,8 @@ class Screen(Combined):
     Example:
       >>> import jaxhpt
       >>> hartmann6, algorithm = jaxhpt.problems.hartmann6, jaxhpt.Screen(jaxhpt.Genetic())
-      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm=algorithm, trials=96, lanes=16, progress=False)
+      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm=algorithm, trials=96, lanes=16,
+      ...                          progress=False)
       >>> result.best.value < -3
       True
 
