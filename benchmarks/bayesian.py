@@ -29,7 +29,7 @@ from scipy.stats import wilcoxon
 
 import jaxhpt
 from benchmarks import beside_hyperoptax, problems
-from benchmarks.common import THREADS, data_option, machine, minima, missing, table
+from benchmarks.common import THREADS, data_option, machine, minima, missing, quartiles, table
 
 
 class Part(NamedTuple):
@@ -176,7 +176,7 @@ def compare(part, options, pool):
     seeds = ", ".join(f"{seeds_of(n, options)} of {LABELS[n]}" for n in names)
     print(f"\nPart {part}, {trials} trials in batches of {batch}: median [quartiles] of the best value,", end=" ")
     print(f"seconds of a search; seeds: {seeds}", flush=True)
-    rows = [(task, *(_cell(*runs[task, n]) for n in names)) for task in tasks]
+    rows = [(task, *(quartiles(*runs[task, n]) for n in names)) for task in tasks]
     ranks = np.mean([_ranks([runs[task, n][0] for n in names]) for task in tasks], axis=0)
     table(["problem", *(LABELS[n] for n in names)], [*rows, ("mean rank", *(f"{r:.2f}" for r in ranks))])
     if "bayesian" in names:
@@ -187,11 +187,6 @@ def compare(part, options, pool):
 def _ranks(bests):
     medians = np.array([np.median(best) for best in bests])
     return [1 + np.sum(medians < m) for m in medians]
-
-
-def _cell(best, seconds):
-    low, middle, high = np.quantile(best, [0.25, 0.5, 0.75])
-    return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
 
 
 def beside_prototype(found):

@@ -121,6 +121,12 @@ def minima(problem, algorithm, trials, lanes, seeds):
     return np.array(best), np.median(seconds)
 
 
+def quartiles(best, seconds):
+    """Write values f64[S] as their median and quartiles, and the seconds of a search."""
+    low, middle, high = np.quantile(best, [0.25, 0.5, 0.75])
+    return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
+
+
 def data_option(parser):
     """Add --data, the folder of real tasks: by default JAXHPT_DATA, else ../shared/data."""
     default = os.environ.get("JAXHPT_DATA", pathlib.Path(__file__).parent.parent.parent / "shared" / "data")

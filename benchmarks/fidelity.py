@@ -67,9 +67,18 @@ def ours(problem, name, lanes, seeds):
     """Return the best errors f64[S, 2] after each share of the budget, and the median seconds of a search."""
     algorithm, scheduler = CONTENDERS[name]
     program, data = assemble(task_of(problem), problem.space, algorithm, BUDGET // SHORTEST, lanes, scheduler=scheduler)
+    best, seconds, _ = spend(program, data, seeds)
+    return best, seconds
+
+
+def spend(program, data, seeds):
+    """Search with every seed until the budget is spent.
+
+    Returns the best errors f64[S, 2] after each share of it, the median seconds, and the mean number of trials begun.
+    """
     dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
-    events = [int(share * BUDGET / (lanes * program.problem.interval)) for share in SHARES]
-    best, seconds = [], []
+    events = [int(share * BUDGET / (program.problem.lanes * program.problem.interval)) for share in SHARES]
+    best, seconds, trials = [], [], []
     for seed in range(seeds):
         carry, began, found = begin(program, jax.random.key(seed)), time.perf_counter(), []
         for until, done in zip(events, (0, *events), strict=False):
@@ -77,7 +86,8 @@ def ours(problem, name, lanes, seeds):
             found.append(float(jnp.min(carry.history.curve)))
         best.append(found)
         seconds.append(time.perf_counter() - began)
-    return np.array(best), np.median(seconds)
+        trials.append(int(carry.history.count))
+    return np.array(best), np.median(seconds), np.mean(trials)
 
 
 def optuna_search(problem, seeds):

@@ -22,8 +22,7 @@ import scipy.stats
 import jaxhpt
 from benchmarks import problems
 from benchmarks.common import assemble, data_option, machine, minima, table
-from benchmarks.fidelity import BUDGET, SHARES, present, task_of
-from jaxhpt.loop import begin, dispatch
+from benchmarks.fidelity import BUDGET, present, spend, task_of
 from jaxhpt.surrogates import forecast, grey, sequences
 
 AGES = (4, 8, 16)
@@ -156,16 +155,8 @@ def search(problem, algorithm, scheduler, options):
     """Return the best errors after each share of the budget, f64[S, 2], and the trials begun in a search."""
     most = BUDGET // 2  # more than are begun
     program, data = assemble(task_of(problem), problem.space, algorithm, most, options.lanes, 0, scheduler, 1)
-    events = [int(share * BUDGET / options.lanes) for share in SHARES]
-    best, trials = [], []
-    for seed in range(options.seeds):
-        carry, found = begin(program, jax.random.key(seed)), []
-        for until, done in zip(events, (0, *events), strict=False):
-            carry, _ = dispatch(program, carry, data, jnp.int32(until - done))
-            found.append(float(jnp.min(carry.history.curve)))
-        best.append(found)
-        trials.append(int(carry.history.count))
-    return np.array(best), np.mean(trials)
+    best, _, trials = spend(program, data, options.seeds)
+    return best, trials
 
 
 def stopping(options):

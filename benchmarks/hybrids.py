@@ -20,7 +20,7 @@ from scipy.stats import mannwhitneyu, rankdata
 
 import jaxhpt
 from benchmarks import problems
-from benchmarks.common import THREADS, data_option, machine, minima, table
+from benchmarks.common import THREADS, data_option, machine, minima, quartiles, table
 
 GRID = jaxhpt.Grid(points=3)
 CONTENDERS = {
@@ -73,7 +73,7 @@ def compare(trials, options, pool):
         end="",
     )
     print(" value, seconds of a search", flush=True)
-    rows = [(task, *(_cell(*runs[task, name]) for name in names)) for task in tasks]
+    rows = [(task, *(quartiles(*runs[task, name]) for name in names)) for task in tasks]
     table(["problem", *names], rows)
     medians = {task: [np.median(runs[task, name][0]) for name in names] for task in tasks}
     print("\nmean ranks of the medians")
@@ -82,11 +82,6 @@ def compare(trials, options, pool):
     table(["", *names], [(f"{g}, {len(groups[g])}", *(f"{r:.2f}" for r in found)) for g, found in ranks.items()])
     if {"grid", "bayesian", "chain"} <= set(names):
         gridded({task: {name: runs[task, name][0] for name in names} for task in tasks})
-
-
-def _cell(best, seconds):
-    low, middle, high = np.quantile(best, [0.25, 0.5, 0.75])
-    return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
 
 
 def gridded(found):

@@ -29,9 +29,8 @@ CONTENDERS = {
 HEIGHT, WIDTH = 10, 64
 
 
-def losses(algorithm, trials, seed):
+def losses(task, algorithm, trials, seed):
     """Search once: the loss of each trial, in order, f64[trials]."""
-    task = dataclasses.replace(training(*load()), steps=STEPS, objective="loss", direction="min")
     result = jaxhpt.search(task, SPACE, algorithm=algorithm, trials=trials, lanes=LANES, seed=seed, progress=False)
     return np.array([trial.value for trial in result.trials])
 
@@ -54,10 +53,10 @@ def draw(curves):
 
 def main(trials=256, seeds=3):
     """Let all search with some seeds; print the least losses, and how they were come to."""
-    curves = {}
+    task, curves = dataclasses.replace(training(*load()), steps=STEPS, objective="loss", direction="min"), {}
     print(f"{'':27s}{'mean':>9s}{'least':>9s}{'largest':>9s}   least loss of {trials} trials, {seeds} seeds")
     for letter, (name, algorithm) in zip("abcdef", CONTENDERS.items(), strict=False):
-        runs = np.minimum.accumulate([losses(algorithm, trials, seed) for seed in range(seeds)], axis=1)
+        runs = np.minimum.accumulate([losses(task, algorithm, trials, seed) for seed in range(seeds)], axis=1)
         curves[name] = runs.mean(axis=0)
         found = (runs[:, -1].mean(), runs[:, -1].min(), runs[:, -1].max())
         print(f"{letter}: {name:24s}" + "".join(f"{value:9.4f}" for value in found), flush=True)

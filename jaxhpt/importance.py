@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from jaxhpt.algorithms.evidence import Evidence, chosen, evidence, inputs, num_inputs, owners, trained
+from jaxhpt.algorithms.evidence import ENDED, Evidence, chosen, evidence, inputs, num_inputs, owners, trained
 from jaxhpt.algorithms.surrogate import centre, refitted
 from jaxhpt.checks import require, suggest
 from jaxhpt.history import History, Status
@@ -146,8 +146,7 @@ def _shuffled(seen: Evidence, there: Array, dimension: Array, key: Array) -> Arr
     return seen.unit.at[order, dimension].set(value[order[jnp.argsort(last)]])
 
 
-WHOLE = (Status.DONE, Status.FAILED, Status.PRIOR)
 METHODS: dict[str, tuple[Callable, int, tuple[Status, ...]]] = {
-    "grey": (_grey, GREY_LIMIT, WHOLE),
-    "permutation": (_permutation, LIMIT, (*WHOLE, Status.STOPPED)),
+    "grey": (_grey, GREY_LIMIT, ENDED),
+    "permutation": (_permutation, LIMIT, (*ENDED, Status.STOPPED)),
 }

@@ -8,11 +8,12 @@ from jaxhpt.algorithms.differential_evolution import DifferentialEvolution
 from jaxhpt.algorithms.genetic import Genetic
 from jaxhpt.algorithms.grey_guided import GreyGuided
 from jaxhpt.algorithms.grid import Grid
-from jaxhpt.algorithms.hybrid import Chain, Mix, Screen
+from jaxhpt.algorithms.hybrid import Chain, Mix
 from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.random_search import Random
 from jaxhpt.algorithms.refine import Refine
+from jaxhpt.algorithms.screen import Screen
 from jaxhpt.algorithms.tpe import TPE
 
 ALGORITHMS: dict[str, type] = {

@@ -12,9 +12,9 @@ from jaxhpt.algorithms.cma_es import CMAES
 from jaxhpt.algorithms.evidence import design_size, partial
 from jaxhpt.algorithms.genetic import Genetic
 from jaxhpt.algorithms.grid import Grid
-from jaxhpt.algorithms.hybrid import Screen
 from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
+from jaxhpt.algorithms.screen import Screen
 from jaxhpt.algorithms.tpe import TPE
 from jaxhpt.history import History
 from jaxhpt.problem import Problem

@@ -23,6 +23,7 @@ from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
+ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
 FRONT = 32  # points of a Pareto front that are counted with
 
 

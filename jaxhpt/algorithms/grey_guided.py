@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, fitness
-from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.algorithms.evidence import ENDED, best_first, chosen
 from jaxhpt.algorithms.variation import Focus, genes
 from jaxhpt.checks import require
-from jaxhpt.history import History, Status
+from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.surrogates.influence import explained
@@ -115,7 +115,7 @@ class GreyGuided:
     def focus(self, state: GreyGuidedState, history: History, problem: Problem) -> Focus:
         """Say where mutations should go: everywhere alike while few trials have ended."""
         rows = chosen(history, problem, state.best, ROWS)
-        whole = jnp.isin(history.status[rows], jnp.array([Status.DONE, Status.PRIOR, Status.FAILED]))
+        whole = jnp.isin(history.status[rows], jnp.array(ENDED))
         ended = (rows < problem.capacity) & whole
         grade = explained(history.unit[rows], fitness(history, problem, rows), ended, problem.space)
         grade = jnp.where(jnp.sum(ended) >= FEWEST, grade, 0.0)

@@ -56,5 +56,5 @@ class Random(Endless):
         focus: Focus,
     ) -> tuple[Proposals, RandomState]:
         """Draw within the ranges of a focus; see `Steerable`."""
-        uniform = jax.random.uniform(key, (num, problem.num_dimensions))
-        return proposals(focus.low + uniform * (focus.high - focus.low)), state
+        found, state = self.ask(key, state, history, problem, num, count)
+        return found._replace(unit=focus.low + found.unit * (focus.high - focus.low)), state

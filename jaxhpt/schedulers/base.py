@@ -107,6 +107,14 @@ class Periodic(Watching):
         return self.every or max(1, longest // PARTS)
 
 
+class Reporting(Periodic):
+    """The part of those that read whole curves: a report of each look is kept."""
+
+    def stride(self, problem: Problem) -> int:
+        """Return the steps between reports: all are kept."""
+        return self.period(problem)
+
+
 def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
     """Tell which lanes passed each of some numbers of steps, i32[G], in this event and go on: bool[L, G].
 

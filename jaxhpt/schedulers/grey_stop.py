@@ -22,7 +22,7 @@ from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Periodic, Verdict, curves_of, require_one_objective, scores_of
+from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective, scores_of
 from jaxhpt.surrogates.forecast import gain_to_come
 from jaxhpt.surrogates.sequences import positive
 from jaxhpt.typing import Array, Key
@@ -55,7 +55,7 @@ class GreyStopState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class GreyStop(Periodic):
+class GreyStop(Reporting):
     """Stop a trial that is forecast to end behind the best. Choose it where curves are smooth and trials many.
 
     From a few reports on, a grey model of the gains forecasts each trial's final score, in a band as wide as such
@@ -110,10 +110,6 @@ class GreyStop(Periodic):
         nothing = jnp.zeros(problem.reports, jnp.float32)
         gain, best = jnp.zeros((problem.lanes, problem.reports), jnp.float32), jnp.full(self.top, jnp.inf, jnp.float32)
         return GreyStopState(gain, best, jnp.zeros((), jnp.int32), *(nothing,) * 4)
-
-    def stride(self, problem: Problem) -> int:
-        """Return the steps between reports: all are kept."""
-        return self.period(problem)
 
     def decide(
         self, key: Key, state: GreyStopState, lanes: Lanes, history: History, problem: Problem

@@ -13,13 +13,13 @@ from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import PARTS, Periodic, Verdict, curves_of, require_one_objective, scores_of
+from jaxhpt.schedulers.base import PARTS, Reporting, Verdict, curves_of, require_one_objective, scores_of
 from jaxhpt.schedulers.rungs import Rungs
 from jaxhpt.typing import Key
 
 
 @dataclasses.dataclass(frozen=True)
-class MedianStop(Periodic):
+class MedianStop(Reporting):
     """Stop a trial whose best is worse than the median of the others' means so far. Choose it to stop little, safely.
 
     Trials are compared at each report with the running means of all that came as far.
@@ -60,10 +60,6 @@ class MedianStop(Periodic):
         """Begin without any trial to compare with: a rung for each report."""
         require_one_objective(self, problem)
         return rungs.empty(problem.reports, problem, 2)
-
-    def stride(self, problem: Problem) -> int:
-        """Return the steps between reports: all are kept."""
-        return self.period(problem)
 
     def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
         """Stop what is behind."""

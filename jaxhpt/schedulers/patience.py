@@ -14,7 +14,7 @@ from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
-from jaxhpt.schedulers.base import Periodic, Verdict, curves_of, require_one_objective
+from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective
 from jaxhpt.typing import Array, Key
 
 
@@ -23,7 +23,7 @@ class PatienceState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience(Periodic):
+class Patience(Reporting):
     """End trials that have not become better for some reports. Choose it where trainings converge at their own pace.
 
     Such a trial is done, not stopped: it counts as one that trained for its whole budget.
@@ -65,10 +65,6 @@ class Patience(Periodic):
         """Return the empty state."""
         require_one_objective(self, problem)
         return PatienceState()
-
-    def stride(self, problem: Problem) -> int:
-        """Return the steps between reports: all are kept."""
-        return self.period(problem)
 
     def decide(
         self, key: Key, state: PatienceState, lanes: Lanes, history: History, problem: Problem

@@ -1,0 +1,107 @@
+"""Screening: one algorithm breeds, and the acquisition of a Gaussian process picks.
+
+Jin, "Surrogate-assisted evolutionary computation: recent advances and future challenges",
+https://doi.org/10.1016/j.swevo.2011.05.001 (2011).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Algorithm, Proposals, proposals
+from jaxhpt.algorithms.bayesian import Bayesian, BayesianState
+from jaxhpt.algorithms.combined import Combined, require_algorithm, require_endless
+from jaxhpt.algorithms.evidence import designed
+from jaxhpt.checks import require, require_count
+from jaxhpt.history import History
+from jaxhpt.problem import Problem
+from jaxhpt.typing import Array, Key
+
+CHILDREN = 256  # of an event, at least, for a model to choose from
+
+
+class ScreenState(NamedTuple):
+    """Attributes: parts, the states of the breeder and of the model."""
+
+    parts: tuple[Any, BayesianState]
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen(Combined):
+    """One algorithm breeds many children, and a model's acquisition picks. Choose it for up to 5,000 trials in batches.
+
+    With `Genetic` it is Bayesian and genetic search in one: the children are what the Gaussian process is asked about,
+    beside as many places all over the space, in place of its own steps around the best trials. The most promising
+    follow the gradient.
+
+    Args:
+      breeder: any algorithm without an end.
+      factor: children for each proposal, at least 2; in all at least 256 in each event.
+      model: whose process, acquisition and design it is; the design is laid out by the breeder.
+
+    Raises:
+      ValueError, TypeError: a value out of its range, or what is no algorithm; at the start of a search, a breeder
+        that has an end.
+
+    Example:
+      >>> import jaxhpt
+      >>> hartmann6, algorithm = jaxhpt.problems.hartmann6, jaxhpt.Screen(jaxhpt.Genetic())
+      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm=algorithm, trials=96, lanes=16,
+      ...                          progress=False)
+      >>> result.best.value < -3
+      True
+
+    References:
+      See the module.
+    """
+
+    breeder: Algorithm
+    factor: int = 16
+    model: Bayesian = dataclasses.field(default_factory=Bayesian)
+
+    def __post_init__(self) -> None:
+        require_algorithm("breeder", self.breeder)
+        require_count("factor", self.factor)
+        require(self.factor >= 2, "factor", self.factor, "at least 2")
+        if not isinstance(self.model, Bayesian):
+            raise TypeError(f"model={self.model!r}: must be a Bayesian()")
+
+    @property
+    def parts(self) -> tuple[Algorithm, ...]:
+        """The breeder and the model."""
+        return (self.breeder, self.model)
+
+    def init(self, key: Key, problem: Problem) -> ScreenState:
+        """Start both."""
+        require_endless("breeder", self.breeder, problem.space)
+        return ScreenState(self.begin(key, problem))
+
+    def ask(
+        self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, ScreenState]:
+        """Breed, and choose; the first children as they come while the model knows too little. See `Algorithm.ask`."""
+        breed, pick = jax.random.split(key)
+        many = max(num * self.factor, CHILDREN)
+        known = ~designed(history.next_rows(1), state.parts[1].best, self.model.initial, problem)[0]
+        wanted = jnp.where(known & (count > 0), many, count)
+        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, wanted)
+        local, model = problem.space.snap(children.unit), parts[1]
+
+        def choose() -> tuple[Proposals, BayesianState]:
+            unit, origin, after = self.model.choose(pick, model, history, problem, num, count, local)
+            child = jnp.minimum(origin, many - 1)
+            own = jnp.all(unit == local[child], axis=1)  # no child, or one that was moved, has nothing to tell
+            note = jnp.where(own[:, None], children.note[child], jnp.nan)
+            return proposals(unit)._replace(note=note), after
+
+        def as_they_come() -> tuple[Proposals, BayesianState]:
+            return jax.tree.map(lambda a: a[:num], children), model
+
+        found, model = jax.lax.cond(known & (count > 0), choose, as_they_come)
+        return found, ScreenState((parts[0], model))
+
+    def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:
+        """Tell both."""
+        return ScreenState(self.told(key, state.parts, history, problem, finished))
