@@ -1,18 +1,22 @@
 """Quality of algorithms that work together, beside each alone.
 
 Run: python -m benchmarks.hybrids [--trials 200 1000] [--lanes 64] [--contenders genetic bayesian screen ...]
-         [--problems branin lcbench:3945 ...] [--seeds 20] [--processes 2] [--data DIR]
+         [--problems branin lcbench:3945 ...] [--seeds 20] [--processes 2] [--data DIR] [--keep DIR]
 
 Minimises standard functions (those of benchmarks.bayesian, with their optima moved), LCBench's surrogate and tables of
 real trainings, in batches of as many trials as there are lanes. What counts is the best value; ranks are of the medians
 over the seeds, the mean over the problems, of one family and of all. Then: on how many problems the grid before a model
 is better than the grid alone, and on how many it is not worse than the model with its own design, by a one-sided
-Mann-Whitney test at .05. Problems without data are skipped. The same seeds give the same values.
+Mann-Whitney test at .05. Problems without data are skipped. The same seeds give the same values. It takes hours: with
+--keep what is measured is kept in a folder, to go on from, by what was run where. "auto" is run as what it chooses, so
+where that is a contender, it is measured once.
 """
 
 import argparse
+import hashlib
 import multiprocessing
 import os
+import pathlib
 
 import jax
 import numpy as np
@@ -21,6 +25,8 @@ from scipy.stats import mannwhitneyu, rankdata
 import jaxhpt
 from benchmarks import problems
 from benchmarks.common import THREADS, data_option, machine, minima, quartiles, table
+from jaxhpt.objectives import choose
+from jaxhpt.problem import Problem
 
 GRID = jaxhpt.Grid(points=3)
 CONTENDERS = {
@@ -39,15 +45,33 @@ _compiled: list = []  # what the programs of this process are of
 
 
 def measure(job):
-    """Run one contender on one problem: the best values f64[S], and the median seconds of a search."""
+    """Run one contender on one problem, or recall it: the best values f64[S], and the median seconds of a search."""
     name, contender, trials, options = job
-    kind = (contender, trials, name.split(":")[0] if name.startswith("lcbench") else name)
+    problem = problems.load(name, options.data)
+    algorithm = settled(CONTENDERS[contender], problem, trials, options.lanes)
+    trials = min(trials, algorithm.num_points(problem.space) or trials)
+    what = f"{algorithm} {name} {trials} {options.lanes} {options.seeds}"
+    kept = options.keep and options.keep / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
+    if kept and kept.exists():
+        found = np.load(kept)
+        return found["best"], float(found["seconds"])
+    kind = (algorithm, trials, name.split(":")[0] if name.startswith("lcbench") else name)
     if kind not in _compiled:  # a process that keeps a hundred runs out of memory maps
         jax.clear_caches()
         _compiled[:] = [kind]
-    problem, algorithm = problems.load(name, options.data), CONTENDERS[contender]
-    points = algorithm.num_points(problem.space)
-    return minima(problem, algorithm, min(trials, points or trials), options.lanes, options.seeds)
+    best, seconds = minima(problem, algorithm, trials, options.lanes, options.seeds)
+    if kept:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, best=best, seconds=seconds, what=what)
+    return best, seconds
+
+
+def settled(algorithm, problem, trials, lanes):
+    """Return what an algorithm that chooses another one chooses, else itself."""
+    if not isinstance(algorithm, jaxhpt.Auto):
+        return algorithm
+    columns = choose(("loss",), objectives={"loss": "min"})
+    return algorithm.chosen(Problem(problem.space, columns, trials, lanes, steps=1, interval=1))
 
 
 def present(options):
@@ -107,6 +131,7 @@ def parse():
     parser.add_argument("--trials", nargs="+", type=int, default=[200, 1000])
     for name, number in (("lanes", 64), ("seeds", 20), ("processes", 2)):
         parser.add_argument(f"--{name}", type=int, default=number)
+    parser.add_argument("--keep", type=pathlib.Path, metavar="DIR")
     data_option(parser)
     return parser.parse_args()
 
