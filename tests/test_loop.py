@@ -211,8 +211,9 @@ def test_what_waits_in_the_queue_starts_before_what_is_asked_for(ragged):
 
 def test_ties_go_to_the_earlier_trial():
     result = jaxhpt.minimize(
-        lambda h, key: jnp.floor(h["x"]), {"x": jaxhpt.Float(0, 2)}, trials=30, lanes=7, progress=False
-    )
+        lambda h, key: jnp.floor(h["x"]), {"x": jaxhpt.Float(0, 2)}, trials=30, lanes=7, algorithm="random",
+        progress=False,
+    )  # fmt: skip
     assert result.best.id == int(np.argmin(result.history.metrics[:, 0]))
 
 

@@ -23,7 +23,7 @@ def wait(hparams, key):
 
 def slow(**options):
     settings = {"trials": 100_000, "lanes": 4, "progress": False, "events_per_dispatch": 8, **options}
-    return jaxhpt.minimize(wait, X, **settings)
+    return jaxhpt.minimize(wait, X, algorithm="random", **settings)
 
 
 def test_a_decorated_step_and_a_space_say_everything(linear, lr_space):
@@ -80,7 +80,7 @@ def test_conditional_and_nested_spaces_reach_the_user_as_written():
         by_rule = jax.lax.switch(h["rule"], [lambda: 10.0, lambda: h["adam"]["b2"]])
         return by_rule + h["net"][0] + h["net"][1]["bias"]
 
-    result = jaxhpt.minimize(objective, space, trials=200, progress=False)
+    result = jaxhpt.minimize(objective, space, algorithm="quasi_random", trials=200, progress=False)
     best = result.best.hparams
     assert best["rule"] == "adam"
     assert best["adam"]["b2"] < 0.95
@@ -91,7 +91,7 @@ def test_conditional_and_nested_spaces_reach_the_user_as_written():
 
 
 def test_maximize_is_the_other_way_round():
-    result = jaxhpt.maximize(lambda h, key: -((h["x"] - 0.5) ** 2), X, progress=False)
+    result = jaxhpt.maximize(lambda h, key: -((h["x"] - 0.5) ** 2), X, algorithm="quasi_random", progress=False)
     assert result.best.hparams["x"] == pytest.approx(0.5, abs=0.01)
     assert result.best.value <= 0
     assert result.best.value == max(t.value for t in result.trials)

@@ -40,7 +40,7 @@ class ASHA(Watching):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=27, trials=256, scheduler=jaxhpt.ASHA(min_steps=3), progress=False,
+      ...     steps=27, trials=256, algorithm="random", scheduler=jaxhpt.ASHA(min_steps=3), progress=False,
       ... )
       >>> sum(trial.status == "stopped" for trial in result.trials) > 100
       True

@@ -81,7 +81,7 @@ class GreyStop(Reporting):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=40, trials=256, scheduler=jaxhpt.GreyStop(every=1), progress=False,
+      ...     steps=40, trials=256, algorithm="random", scheduler=jaxhpt.GreyStop(every=1), progress=False,
       ... )
       >>> sum(trial.status == "stopped" for trial in result.trials) > 100
       True

@@ -31,7 +31,7 @@ class Hyperband(ASHA):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=27, trials=256, scheduler="hyperband", progress=False,
+      ...     steps=27, trials=256, algorithm="random", scheduler="hyperband", progress=False,
       ... )
       >>> result.best.steps
       27

@@ -37,7 +37,7 @@ class MedianStop(Reporting):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=40, trials=256, scheduler="median_stop", progress=False,
+      ...     steps=40, trials=256, algorithm="random", scheduler="median_stop", progress=False,
       ... )
       >>> 0 < sum(trial.status == "stopped" for trial in result.trials) < 200
       True
