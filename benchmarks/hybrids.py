@@ -50,28 +50,31 @@ def measure(job):
     problem = problems.load(name, options.data)
     algorithm = settled(CONTENDERS[contender], problem, trials, options.lanes)
     trials = min(trials, algorithm.num_points(problem.space) or trials)
+    if options.keep is None:
+        return run(name, problem, algorithm, trials, options)
     what = f"{algorithm} {name} {trials} {options.lanes} {options.seeds}"
-    kept = options.keep and options.keep / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
-    if kept and kept.exists():
-        found = np.load(kept)
-        return found["best"], float(found["seconds"])
+    path = options.keep / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
+    if not path.exists():
+        best, seconds = run(name, problem, algorithm, trials, options)
+        np.savez(path, best=best, seconds=seconds, what=what)
+    with np.load(path) as kept:
+        return kept["best"], kept["seconds"]
+
+
+def run(name, problem, algorithm, trials, options):
+    """Search one problem with all seeds, after another one's programs are let go."""
     kind = (algorithm, trials, name.split(":")[0] if name.startswith("lcbench") else name)
     if kind not in _compiled:  # a process that keeps a hundred runs out of memory maps
         jax.clear_caches()
         _compiled[:] = [kind]
-    best, seconds = minima(problem, algorithm, trials, options.lanes, options.seeds)
-    if kept:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, best=best, seconds=seconds, what=what)
-    return best, seconds
+    return minima(problem, algorithm, trials, options.lanes, options.seeds)
 
 
 def settled(algorithm, problem, trials, lanes):
     """Return what an algorithm that chooses another one chooses, else itself."""
     if not isinstance(algorithm, jaxhpt.Auto):
         return algorithm
-    columns = choose(("loss",), objectives={"loss": "min"})
-    return algorithm.chosen(Problem(problem.space, columns, trials, lanes, steps=1, interval=1))
+    return algorithm.chosen(Problem(problem.space, choose(("loss",)), trials, lanes, steps=1, interval=1))
 
 
 def present(options):
@@ -140,6 +143,8 @@ def main():
     """Run what the command line asks for."""
     options = parse()
     print(machine(), flush=True)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
     os.environ.update(THREADS)  # for the processes that are started next: one thread each
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for trials in options.trials:
