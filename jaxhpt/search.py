@@ -56,7 +56,8 @@ def search(
         (state, batch, hparams, key) -> state with the rest of the task in keywords.
       space: a pytree of `Float`, `Int`, `Choice`, `Bool`, lists, `When` and constants.
       trials: settings to train; by default 256, or all points of an algorithm that has an end.
-      algorithm: where to look: a name of `jaxhpt.ALGORITHMS`, or an instance with settings of its own.
+      algorithm: where to look: a name of `jaxhpt.ALGORITHMS`, or an instance with settings of its own; "auto" chooses
+        by the space, the trials, the lanes and the objectives, see `Auto`.
       scheduler: how long to train: a name of `jaxhpt.SCHEDULERS`, such as "asha", or an instance with settings of
         its own; by default every trial trains to its end.
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
@@ -122,8 +123,9 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
 
     Example:
       >>> import jaxhpt
-      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, {"x": jaxhpt.Float(0, 3)}, progress=False)
-      >>> abs(result.best.hparams["x"] - 1) < 0.01
+      >>> space = {"x": jaxhpt.Float(0, 3)}
+      >>> result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, space, trials=64, progress=False)
+      >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
     space = Space.of(space)
@@ -137,8 +139,9 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
 
     Example:
       >>> import jaxhpt
-      >>> result = jaxhpt.maximize(lambda h, key: -((h["x"] - 1) ** 2), {"x": jaxhpt.Float(0, 3)}, progress=False)
-      >>> abs(result.best.hparams["x"] - 1) < 0.01
+      >>> space = {"x": jaxhpt.Float(0, 3)}
+      >>> result = jaxhpt.maximize(lambda h, key: -((h["x"] - 1) ** 2), space, trials=64, progress=False)
+      >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
     space = Space.of(space)

@@ -151,7 +151,9 @@ def test_a_search_in_another_thread_works():
 
 def test_more_lanes_than_trials_and_odd_counts():
     for trials, lanes in ((1, 1), (3, 100), (100, 7)):
-        result = jaxhpt.minimize(lambda h, key: h["x"], X, trials=trials, lanes=lanes, progress=False)
+        result = jaxhpt.minimize(
+            lambda h, key: h["x"], X, algorithm="random", trials=trials, lanes=lanes, progress=False
+        )
         assert result.stats.trials == trials
 
 

@@ -28,7 +28,7 @@ ALGORITHMS: dict[str, type] = {
     "random": Random,
     "tpe": TPE,
 }
-DEFAULT_ALGORITHM = "quasi_random"
+DEFAULT_ALGORITHM = "auto"
 
 __all__ = [
     "ALGORITHMS",
