@@ -1,7 +1,9 @@
 """Bayesian optimisation: a Gaussian process says where the next trials are worth most, a whole batch at a time.
 
 Every pick of a batch is bolder or more careful than its neighbours, and counts those before it, and the trials that
-run, as certain; one search of the acquisition serves all.
+run, as certain; one search of the acquisition serves all. While the best of one objective stands still, every other
+event looks further afield: its hopes are bolder, and its model sees bad scores as bad as they are, so that trends over
+the whole space count for more than what the best trials have in common.
 
 Garnett, "Bayesian optimization", https://bayesoptbook.com (2023).
 Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",
@@ -16,19 +18,21 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import Evidence, designed, enough, num_inputs, num_outputs
+from jaxhpt.algorithms.evidence import designed, enough, evidence, num_inputs, num_outputs, stands_still
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
+from jaxhpt.keys import uniforms
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition
 from jaxhpt.surrogates.fit import start
 from jaxhpt.typing import Array, Key
 
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
+AFIELD = 0.5  # share of the events that look further afield while the best stands still
 STARTS = 10  # best trials that local candidates begin at
 LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
 
@@ -138,14 +142,15 @@ class Bayesian(Modelled):
         """
         outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))])
 
-        def score(seen: Evidence) -> Array:
+        def score(rows: Array) -> Array:
+            seen = evidence(history, problem, rows, self._picker.costs)
             known = surrogate(state.theta, seen, history, problem)
             belief = believe(known, unit, problem)
             mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
             return acquisition.constrained_improvement(mean, deviation, known.aim.least)
 
         def model() -> Array:
-            return sized(self.limit, history, problem, state.best, score, self._picker.costs)
+            return sized(self.limit, history, problem, state.best, score)
 
         none = jnp.zeros(unit.shape[0], jnp.float32)
         return jax.lax.cond(enough(state.best, problem), model, lambda: none)
@@ -180,10 +185,12 @@ class Bayesian(Modelled):
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
           from elsewhere; and the state with the model that found them.
         """
-        pool_key, shortlist_key, pick_key = jax.random.split(key, 3)
+        pool_key, shortlist_key, pick_key, mood_key = jax.random.split(key, 4)
+        afield = stands_still(history, problem, state.best, num) & (uniforms(mood_key, ()) < AFIELD)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
-        def shortlist(seen: Evidence) -> tuple[Array, Array, Shortlist]:
+        def shortlist(rows: Array) -> tuple[Array, Array, Shortlist]:
+            seen = evidence(history, problem, rows, self._picker.costs, ~afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
@@ -191,11 +198,11 @@ class Bayesian(Modelled):
             known = surrogate(theta, seen, history, problem)
             near = self._around(pool_key, best, theta, problem) if local is None else local
             pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
-            found = self._picker.shortlist(shortlist_key, pool, known, history, problem, num)
+            found = self._picker.shortlist(shortlist_key, pool, known, history, problem, num, afield)
             return theta, jnp.where(fresh, ended, state.fitted), found
 
-        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist, self._picker.costs)
-        picked = self._picker.pick(pick_key, found, num, count)
+        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
+        picked = self._picker.pick(pick_key, found, num, count, afield)
         return found.unit[picked], found.origin[picked], state._replace(theta=theta, fitted=fitted)
 
     def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:

@@ -22,6 +22,7 @@ from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
+STILL = 2  # events without a better trial after which the best stands still
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
 FRONT = 32  # points of a Pareto front that are counted with
@@ -88,6 +89,20 @@ def enough(best: Array, problem: Problem) -> Array:
     return jnp.sum(best < problem.capacity) >= ENOUGH
 
 
+def stands_still(history: History, problem: Problem, best: Array, num: int) -> Array:
+    """Tell whether the best of one objective stands still: bool[].
+
+    Args:
+      history: all trials.
+      problem: static.
+      best: i32[B] rows, best first; C for none.
+      num: static; trials of an event.
+    """
+    if len(problem.objectives) > 1:
+        return jnp.zeros((), bool)
+    return history.count - 1 - best[0] >= STILL * num
+
+
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     """Choose the rows to learn from.
 
@@ -118,15 +133,25 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     return jax.lax.cond(history.count > size, some, lambda: everything)
 
 
-def evidence(history: History, problem: Problem, rows: Array, costs: bool = False) -> Evidence:
-    """Read rows i32[N] of the history, C for none; static `costs`: the steps of trials, too, as the last output."""
+def evidence(
+    history: History, problem: Problem, rows: Array, costs: bool = False, bent: Array | bool = True
+) -> Evidence:
+    """Read rows of the history.
+
+    Args:
+      history: all trials.
+      problem: static.
+      rows: i32[N], C for none.
+      costs: static; whether the steps of trials are an output, too, the last one.
+      bent: bool[] whether the bad part of the objectives is; see `standardised`.
+    """
     there = rows < problem.capacity
     ended = there & (history.status[rows] >= Status.DONE)
     order = front(ended)
     rows, known = rows[order], ended[order]
     unit, scores = history.unit[rows], history.metrics[rows]
     columns = problem.columns
-    y = [standardised(scores[:, i], known) for i in range(len(columns.objectives))]
+    y = [standardised(scores[:, i], known, bent) for i in range(len(columns.objectives))]
     for constraint in columns.constraints:
         column = columns.names.index(constraint.name)
         excess = constraint.excess(scores[:, column] * columns.signs[column])

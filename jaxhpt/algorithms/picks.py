@@ -26,6 +26,7 @@ OBJECTIVES = {"log_ei": 1, "log_ei_per_step": 1, "log_ehvi": 2}  # how many it t
 APART = 0.3  # share of the pool that each refinement may begin at
 MOVES = 10  # of a refinement
 SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
+AFIELD = 2.0  # how many times as wide the range of the hopes is, by logarithm, where they go further afield
 TAKEN = 1e6  # what a setting that was tried before costs
 SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
@@ -70,14 +71,17 @@ class Picker:
         return self.acquisition == "log_ei_per_step"
 
     def shortlist(
-        self, key: Key, pool: Array, known: Surrogate, history: History, problem: Problem, num: int
+        self, key: Key, pool: Array, known: Surrogate, history: History, problem: Problem, num: int, afield: Array
     ) -> Shortlist:
-        """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to."""
+        """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to.
+
+        Where bool[] `afield`, the hopes are bolder, here and in `pick`.
+        """
         k = jax.random.split(key, 3)
         theta = known.models.theta
         scale = jnp.exp(theta[0, : problem.num_dimensions])
         there = believe(known, pool, problem)
-        tastes = self._tastes(k[0], known.aim.nadir.shape[0], self.refined)
+        tastes = self._tastes(k[0], known.aim.nadir.shape[0], self.refined, afield)
         score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.aim)
 
         def at(x: Array) -> Array:
@@ -99,9 +103,9 @@ class Picker:
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
         return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
 
-    def pick(self, key: Key, found: Shortlist, num: int, count: Array) -> Array:
+    def pick(self, key: Key, found: Shortlist, num: int, count: Array, afield: Array) -> Array:
         """Pick places of the shortlist: i32[Q]."""
-        tastes = self._tastes(key, found.aim.nadir.shape[0], num)
+        tastes = self._tastes(key, found.aim.nadir.shape[0], num, afield)
         functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
 
         def score(i: Array, mean: Array, deviation: Array) -> Array:
@@ -113,9 +117,9 @@ class Picker:
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
 
-    def _tastes(self, key: Key, objectives: int, num: int) -> Taste:
+    def _tastes(self, key: Key, objectives: int, num: int, afield: Array) -> Taste:
         """Draw what each of `num` picks is after."""
-        boldness = _between(key, (num,), self.boldness)
+        boldness = _between(key, (num,), self.boldness, jnp.where(afield, AFIELD, 1.0))
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
@@ -133,10 +137,10 @@ class Picker:
         return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
 
 
-def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float]) -> Array:
-    """Draw from a range, evenly by logarithm."""
+def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach: Array | float = 1.0) -> Array:
+    """Draw from a range, evenly by logarithm, or from one that goes on so many times as far above its lower end."""
     low, high = map(math.log, ends)
-    return jnp.exp(low + uniforms(key, shape) * (high - low))
+    return jnp.exp(low + uniforms(key, shape) * reach * (high - low))
 
 
 def _promising(score: Array, num: int) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, evidence, inputs, num_inputs, owners
+from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, inputs, num_inputs, owners
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp
@@ -36,10 +36,8 @@ class Surrogate(NamedTuple):
     aim: Aim
 
 
-def sized(
-    limit: int, history: History, problem: Problem, best: Array, use: Callable[[Evidence], Any], costs: bool = False
-) -> Any:
-    """Read the history in the smallest size that holds it, and use it.
+def sized(limit: int, history: History, problem: Problem, best: Array, use: Callable[[Array], Any]) -> Any:
+    """Choose rows of the history, in the smallest size that holds it, and use them.
 
     Each size is compiled: time grows with the cube of the size, not of the trials in it.
 
@@ -48,15 +46,14 @@ def sized(
       history: all trials.
       problem: static.
       best: i32[B] rows, best first; C for none.
-      use: Evidence -> a pytree of the same shapes for every size.
-      costs: static; whether the steps of trials are an output.
+      use: rows i32[N], C for none -> a pytree of the same shapes for every size.
     """
     sizes = [min(SMALLEST, limit, max(16, 1 << (problem.capacity - 1).bit_length()))]
     while sizes[-1] < min(limit, problem.capacity):
         sizes.append(2 * sizes[-1])
 
     def at(size: int) -> Any:
-        return use(evidence(history, problem, chosen(history, problem, best, size), costs))
+        return use(chosen(history, problem, best, size))
 
     which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes)), len(sizes) - 1)
     return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])

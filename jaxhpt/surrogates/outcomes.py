@@ -10,12 +10,13 @@ from jaxhpt.typing import Array
 BENT = 4  # the worst three of four are bent
 
 
-def standardised(score: Array, known: Array) -> Array:
+def standardised(score: Array, known: Array, bent: Array | bool = True) -> Array:
     """Prepare an objective: the bad part bent by a logarithm, failures as the worst of the others, then standardised.
 
     Args:
       score: f32[N] minimised; +inf where failed.
       known: bool[N] rows that count.
+      bent: bool[] whether the bad part is; straight, far trends show that lead to where nothing is known.
 
     Returns:
       f32[N] of mean 0 and deviation 1 over `known`; 0 elsewhere. Rising with `score`, and 0 where all are equal.
@@ -27,7 +28,7 @@ def standardised(score: Array, known: Array) -> Array:
     count = jnp.maximum(jnp.sum(known, dtype=jnp.int32), 1)
     bend = ordered[count // BENT]
     width = jnp.maximum(bend - ordered[0], 1e-6 * jnp.abs(bend) + 1e-30)
-    value = jnp.where(value > bend, bend + width * jnp.log1p((value - bend) / width), value)
+    value = jnp.where(bent & (value > bend), bend + width * jnp.log1p((value - bend) / width), value)
     return _scaled(value, known, count)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
-from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.algorithms import candidates
+from jaxhpt.algorithms.evidence import best_first, chosen, stands_still
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -163,3 +164,27 @@ def test_acquire_prefers_what_promises_more():
     state = algorithm.tell(jax.random.key(1), state, past, problem, jnp.arange(120))
     score = algorithm.acquire(state, past, problem, jnp.concatenate([good, bad]))
     assert score[0] < score[1]
+
+
+def test_half_the_places_all_over_the_space_are_on_its_faces():
+    space = Space.of({"x": Float(0, 1), "y": Float(0, 1), "n": Int(1, 16), "c": Choice(["a", "b", "c", "d"])})
+    unit = np.asarray(candidates.everywhere(jax.random.key(0), space, 4096))
+    by_name = dict(zip(space.names, unit.T, strict=True))
+    ends = [(by_name[name] == end).mean() for name in "xy" for end in (0, 1)]
+    np.testing.assert_allclose(ends, 1 / 8, atol=0.01)
+    inside = np.sort(by_name["x"][1::2])
+    np.testing.assert_allclose(inside, (np.arange(2048) + 0.5) / 2048, atol=0.01)
+    _, counts = np.unique(by_name["n"], return_counts=True)
+    assert counts[[0, -1]].min() > 3 * counts[1:-1].max()
+    np.testing.assert_allclose(np.unique(by_name["c"], return_counts=True)[1], 1024, atol=8)
+
+
+def test_the_best_stands_still_after_two_events_without_a_better_one():
+    def still(best, count, num):
+        seen = history.empty(problem)._replace(count=jnp.int32(count))
+        return bool(stands_still(seen, problem, jnp.array([best, 64]), num))
+
+    problem = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), 64, 8, steps=1, interval=1)
+    assert [still(40, count, 1) for count in (41, 42, 43, 50)] == [False, False, True, True]
+    assert [still(40, count, 8) for count in (43, 56, 57)] == [False, False, True]
+    assert not still(64, 50, 1)  # there is none

@@ -262,6 +262,14 @@ def test_outcomes_are_standardised_bent_and_in_order():
     assert np.ptp(np.asarray(standardised(jnp.full(8, 2.0), known))) == 0
 
 
+def test_outcomes_that_are_not_bent_keep_their_proportions():
+    score = jnp.array([3.0, 1.0, 2.0, 9.0, jnp.inf, 5.0, 100.0, 4.0])
+    y = np.asarray(standardised(score, jnp.arange(8) < 7, False))
+    assert y[:7].std() == pytest.approx(1, abs=1e-3)
+    assert y[4] == y[6]
+    np.testing.assert_allclose((y[[0, 2, 3, 5]] - y[1]) / (y[6] - y[1]), np.array([2, 1, 8, 4]) / 99, rtol=1e-4)
+
+
 def test_slack_keeps_its_sign():
     y = np.asarray(slack(jnp.array([-2.0, 0.0, 1e6, jnp.inf, 0.5]), jnp.arange(5) < 4))
     assert y[0] < 0
