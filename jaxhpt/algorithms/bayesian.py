@@ -1,9 +1,9 @@
 """Bayesian optimisation: a Gaussian process says where the next trials are worth most, a whole batch at a time.
 
 Every pick of a batch is bolder or more careful than its neighbours, and counts those before it, and the trials that
-run, as certain; one search of the acquisition serves all. While the best of one objective stands still, every other
-event looks further afield: its hopes are bolder, and its model sees bad scores as bad as they are, so that trends over
-the whole space count for more than what the best trials have in common.
+run, as certain; one search of the acquisition serves all. While the best of one objective stands still, and all
+trials are trained to their end, every other event looks further afield: its hopes are bolder, and its model sees bad
+scores as bad as they are, so that trends over the whole space count for more than what the best trials have in common.
 
 Garnett, "Bayesian optimization", https://bayesoptbook.com (2023).
 Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",

@@ -92,13 +92,15 @@ def enough(best: Array, problem: Problem) -> Array:
 def stands_still(history: History, problem: Problem, best: Array, num: int) -> Array:
     """Tell whether the best of one objective stands still: bool[].
 
+    Never where trials are judged before their end: the best may then be of any age, as it only now came so far.
+
     Args:
       history: all trials.
       problem: static.
       best: i32[B] rows, best first; C for none.
       num: static; trials of an event.
     """
-    if len(problem.objectives) > 1:
+    if len(problem.objectives) > 1 or partial(problem):
         return jnp.zeros((), bool)
     return history.count - 1 - best[0] >= STILL * num
 

@@ -1,5 +1,6 @@
 """Bayesian optimisation: what the model adds, and that it takes what the loop may bring."""
 
+import dataclasses
 import functools
 
 import jax
@@ -188,3 +189,5 @@ def test_the_best_stands_still_after_two_events_without_a_better_one():
     assert [still(40, count, 1) for count in (41, 42, 43, 50)] == [False, False, True, True]
     assert [still(40, count, 8) for count in (43, 56, 57)] == [False, False, True]
     assert not still(64, 50, 1)  # there is none
+    problem = dataclasses.replace(problem, steps=9, interval=3, stride=3)
+    assert not still(40, 50, 1)
