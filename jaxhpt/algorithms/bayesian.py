@@ -1,9 +1,7 @@
 """Bayesian optimisation: a Gaussian process says where the next trials are worth most, a whole batch at a time.
 
 Every pick of a batch is bolder or more careful than its neighbours, and counts those before it, and the trials that
-run, as certain; one search of the acquisition serves all. While the best of one objective stands still, and all
-trials are trained to their end, every other event looks further afield: its hopes are bolder, and its model sees bad
-scores as bad as they are, so that trends over the whole space count for more than what the best trials have in common.
+run, as certain; one search of the acquisition serves all.
 
 Garnett, "Bayesian optimization", https://bayesoptbook.com (2023).
 Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",
@@ -18,21 +16,20 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import designed, enough, evidence, num_inputs, num_outputs, stands_still
+from jaxhpt.algorithms.evidence import designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.modelled import Modelled
+from jaxhpt.algorithms.mood import mood
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
-from jaxhpt.keys import uniforms
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition
 from jaxhpt.surrogates.fit import start
 from jaxhpt.typing import Array, Key
 
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
-AFIELD = 0.5  # share of the events that look further afield while the best stands still
 STARTS = 10  # best trials that local candidates begin at
 LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
 
@@ -186,11 +183,11 @@ class Bayesian(Modelled):
           from elsewhere; and the state with the model that found them.
         """
         pool_key, shortlist_key, pick_key, mood_key = jax.random.split(key, 4)
-        afield = stands_still(history, problem, state.best, num) & (uniforms(mood_key, ()) < AFIELD)
+        bent, afield = mood(mood_key, history, problem, state.best, num)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Array, Array, Shortlist]:
-            seen = evidence(history, problem, rows, self._picker.costs, ~afield)
+            seen = evidence(history, problem, rows, self._picker.costs, bent)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)

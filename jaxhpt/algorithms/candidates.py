@@ -22,6 +22,7 @@ STEPS = (5e-3, 0.5)  # least and largest deviation of a step, in units of the ra
 STRETCH = 3.0  # by how much a dimension's steps may be longer or shorter than the others'
 CROSSED = 0.25  # share of the local points that have two parents
 WIDER = 2.0  # than the space: its points are at an end in half of the dimensions, on average
+MANY = 10  # levels of a number that is refined as if it were continuous
 FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
 
 
@@ -72,7 +73,8 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
 def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: Space, steps: int) -> Array:
     """Follow the gradient of a score from each start: f32[R, D] -> the best places met, f32[R, D], snapped.
 
-    Only what is continuous moves. Steps go by the sign of the gradient, so that no score is too flat or too steep.
+    Only what is continuous moves, or almost so. Steps go by the sign of the gradient: no score is too flat or too
+    steep.
 
     Args:
       start: f32[R, D].
@@ -81,7 +83,8 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
       space: static.
       steps: static.
     """
-    free = np.isinf(genes(space).levels)
+    unordered, levels = genes(space)
+    free = (levels >= MANY) & ~unordered
     if not free.any() or steps == 0:
         return start
     rule = optax.rprop(FIRST_MOVE, max_step_size=LARGEST_MOVE)

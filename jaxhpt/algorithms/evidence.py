@@ -22,7 +22,6 @@ from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
 ENOUGH = 3  # trials that a model needs
-STILL = 2  # events without a better trial after which the best stands still
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
 FRONT = 32  # points of a Pareto front that are counted with
@@ -87,22 +86,6 @@ def design_size(space: Space) -> int:
 def enough(best: Array, problem: Problem) -> Array:
     """Tell whether there are trials enough for a model: bool[]."""
     return jnp.sum(best < problem.capacity) >= ENOUGH
-
-
-def stands_still(history: History, problem: Problem, best: Array, num: int) -> Array:
-    """Tell whether the best of one objective stands still: bool[].
-
-    Never where trials are judged before their end: the best may then be of any age, as it only now came so far.
-
-    Args:
-      history: all trials.
-      problem: static.
-      best: i32[B] rows, best first; C for none.
-      num: static; trials of an event.
-    """
-    if len(problem.objectives) > 1 or partial(problem):
-        return jnp.zeros((), bool)
-    return history.count - 1 - best[0] >= STILL * num
 
 
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:

@@ -99,7 +99,8 @@ class Picker:
         # On a front there is something to find beside every place that is known, at a best trial not for long.
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
         sure = jnp.all(found.variance < known_well, axis=0)
-        again = columns.repeated(history, unit) | sure
+        # Where all is known well, what was not tried still goes first.
+        again = columns.repeated(history, unit).astype(jnp.float32) + sure
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
         return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
 

@@ -11,12 +11,15 @@ import pytest
 import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
 from jaxhpt.algorithms import candidates
-from jaxhpt.algorithms.evidence import best_first, chosen, stands_still
+from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.algorithms.mood import mood, stands_still
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
 
 HARTMANN = jaxhpt.problems.hartmann6
+PROBLEM = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), 64, 8, steps=1, interval=1)
+SEVERAL = choose(("loss", "size"), objectives={"loss": "min", "size": "min"})
 MIXED = {
     "x": Float(1e-4, 1.0, log=True),
     "n": Int(1, 16),
@@ -180,14 +183,36 @@ def test_half_the_places_all_over_the_space_are_on_its_faces():
     np.testing.assert_allclose(np.unique(by_name["c"], return_counts=True)[1], 1024, atol=8)
 
 
-def test_the_best_stands_still_after_two_events_without_a_better_one():
+def test_the_best_stands_still_after_two_events_and_ten_trials_without_a_better_one():
     def still(best, count, num):
-        seen = history.empty(problem)._replace(count=jnp.int32(count))
-        return bool(stands_still(seen, problem, jnp.array([best, 64]), num))
+        seen = history.empty(PROBLEM)._replace(count=jnp.int32(count))
+        return bool(stands_still(seen, jnp.array([best, 64]), num))
 
-    problem = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), 64, 8, steps=1, interval=1)
-    assert [still(40, count, 1) for count in (41, 42, 43, 50)] == [False, False, True, True]
+    assert [still(40, count, 1) for count in (50, 51, 60)] == [False, True, True]
     assert [still(40, count, 8) for count in (43, 56, 57)] == [False, False, True]
     assert not still(64, 50, 1)  # there is none
-    problem = dataclasses.replace(problem, steps=9, interval=3, stride=3)
-    assert not still(40, 50, 1)
+
+
+def test_a_search_begins_straight_and_looks_afield_while_its_best_stands_still():
+    def moods(best, count, problem=PROBLEM):
+        seen = history.empty(problem)._replace(count=jnp.int32(count))
+        keys = jax.random.split(jax.random.key(0), 64)
+        drawn = jax.vmap(lambda key: mood(key, seen, problem, jnp.array([best, 64]), 1))(keys)
+        return tuple(np.asarray(flag).mean() for flag in drawn)
+
+    assert moods(20, 25) == (0, 0)
+    assert moods(50, 55) == (1, 0)
+    bent, afield = moods(20, 55)
+    assert bent == 1 - afield
+    assert 0.3 < afield < 0.7
+    assert moods(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == (1, 0)
+    assert moods(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == (1, 0)
+
+
+def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
+    space = Space.of({"x": Float(0, 1), "n": Int(0, 100), "few": Int(1, 3), "c": Choice(list("abcdefghijkl"))})
+    first = space.snap(jnp.full((1, 4), 0.3))
+    found = candidates.refined(first, lambda x: jnp.sum((x - 0.805) ** 2, axis=1), jnp.ones(4), space, 20)
+    before, after = (dict(zip(space.names, np.asarray(unit[0]), strict=True)) for unit in (first, found))
+    np.testing.assert_allclose([after["x"], after["n"]], 0.805, atol=0.02)
+    assert (after["few"], after["c"]) == (before["few"], before["c"])
