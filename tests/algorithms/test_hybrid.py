@@ -35,7 +35,7 @@ from jaxhpt.problem import Problem
 LANES, CAPACITY = 8, 64
 PLANE = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
 BOX = Space.of({name: Float(0, 1) for name in "abcd"})
-BOARD = Space.of({"a": Int(0, 30), "b": Int(0, 30)})
+BOARD = Space.of({name: Int(0, 8) for name in "abcd"})
 SMALL = Bayesian(limit=64, candidates=64, refined=4)
 
 
@@ -296,7 +296,7 @@ def test_a_screen_lets_the_first_children_pass_and_then_picks_among_them():
             assert note == 0
         if np.isnan(note):
             assert not np.any(np.all(unit == found.unit, axis=1))
-        else:  # whole numbers follow no gradient: it is the child itself
+        else:  # numbers of few levels follow no gradient: it is the child itself
             np.testing.assert_array_equal(made.space.snap(found.unit[0]), unit[int(note)])
             picked.append(int(note))
     assert len(set(picked[8:])) > 1
