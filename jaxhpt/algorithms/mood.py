@@ -1,8 +1,8 @@
 """How a model-based search looks at what it knows: straight or bent, near or further afield.
 
 A model of bent scores looks closely at what the best trials have in common; one of straight scores sees trends over
-the whole space. Alone, each is stuck on tasks where the other is not: so a search begins straight, goes on bent, and
-now and then looks further afield while its best stands still.
+the whole space. Alone, each is stuck on tasks where the other is not: so half of the events
+are straight at first, and while the best stands still, when they look further afield, too.
 
 Only for one objective and where all trials are trained to their end: of several, there is no one best; before the end,
 the best may be of any age, as it only now came so far.
@@ -18,9 +18,9 @@ from jaxhpt.keys import uniforms
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
 
-EARLY = 50  # trials of a search until which its model is straight
+EARLY = 50  # trials of a search until which some events are straight
 STILL_EVENTS, STILL_TRIALS = 2, 10  # without a better trial after which the best stands still: both
-AFIELD = 0.5  # share of the events that look further afield meanwhile
+STRAIGHT = 0.5  # share of the events at first, and while the best stands still
 
 
 class Mood(NamedTuple):
@@ -47,8 +47,8 @@ def mood(key: Key, history: History, problem: Problem, best: Array, num: int) ->
     """
     if len(problem.objectives) > 1 or partial(problem):
         return Mood(jnp.ones((), bool), jnp.zeros((), bool))
-    afield = stands_still(history, best, num) & (uniforms(key, ()) < AFIELD)
-    return Mood((history.count >= EARLY) & ~afield, afield)
+    still, straight = stands_still(history, best, num), uniforms(key, ()) < STRAIGHT
+    return Mood(~(straight & (still | (history.count < EARLY))), straight & still)
 
 
 def stands_still(history: History, best: Array, num: int) -> Array:
