@@ -73,8 +73,8 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
 def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: Space, steps: int) -> Array:
     """Follow the gradient of a score from each start: f32[R, D] -> the best places met, f32[R, D], snapped.
 
-    Only what is continuous moves, or almost so. Steps go by the sign of the gradient: no score is too flat or too
-    steep.
+    Only numbers move, continuous or of `MANY` levels. Steps go by the sign of the gradient, so that no score is too
+    flat or too steep.
 
     Args:
       start: f32[R, D].

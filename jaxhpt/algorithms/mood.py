@@ -1,8 +1,8 @@
 """How a model-based search looks at what it knows: straight or bent, near or further afield.
 
 A model of bent scores looks closely at what the best trials have in common; one of straight scores sees trends over
-the whole space. Alone, each is stuck on tasks where the other is not: so half of the events
-are straight at first, and while the best stands still, when they look further afield, too.
+the whole space. Alone, each is stuck on tasks where the other is not: so half of the events are straight at first, and
+while the best stands still, when they look further afield, too.
 
 Only for one objective and where all trials are trained to their end: of several, there is no one best; before the end,
 the best may be of any age, as it only now came so far.
@@ -47,8 +47,9 @@ def mood(key: Key, history: History, problem: Problem, best: Array, num: int) ->
     """
     if len(problem.objectives) > 1 or partial(problem):
         return Mood(jnp.ones((), bool), jnp.zeros((), bool))
-    still, straight = stands_still(history, best, num), uniforms(key, ()) < STRAIGHT
-    return Mood(~(straight & (still | (history.count < EARLY))), straight & still)
+    still = stands_still(history, best, num)
+    straight = (still | (history.count < EARLY)) & (uniforms(key, ()) < STRAIGHT)
+    return Mood(~straight, straight & still)
 
 
 def stands_still(history: History, best: Array, num: int) -> Array:
