@@ -323,7 +323,7 @@ def test_a_model_after_a_grid_lays_out_no_design_of_its_own():
 def test_a_screen_is_far_better_than_its_breeder():
     alone, _ = run(EVOLUTION, problem(BOX), [LANES] * 7)
     best, usual = (np.asarray(search.past.metrics[:, 0]).min() for search in (evolved()[0], alone))
-    assert best < 0.1 * usual
+    assert best < 0.3 * usual
 
 
 def test_picks_compete_for_the_places_that_their_children_were_bred_for():
