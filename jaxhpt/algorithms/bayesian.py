@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms import candidates
+from jaxhpt.algorithms.afield import looks_afield
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.modelled import Modelled
-from jaxhpt.algorithms.mood import mood
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.algorithms.variation import laid_out
@@ -64,7 +64,7 @@ class Bayesian(Modelled):
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
-        The range is twice as wide, by logarithm, in events that look further afield; see `mood`.
+        The range is twice as wide, by logarithm, in events that look further afield; see `looks_afield`.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
       refit_steps: steps of the fit in each event, from where the last one ended; below 4 lanes at most 12 to 14.
@@ -183,12 +183,12 @@ class Bayesian(Modelled):
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
           from elsewhere; and the state with the model that found them.
         """
-        pool_key, shortlist_key, pick_key, mood_key = jax.random.split(key, 4)
-        bent, afield = mood(mood_key, history, problem, state.best, num)
+        pool_key, shortlist_key, pick_key, afield_key = jax.random.split(key, 4)
+        afield = looks_afield(afield_key, history, problem, state.best, num)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Array, Array, Shortlist]:
-            seen = evidence(history, problem, rows, self._picker.costs, bent)
+            seen = evidence(history, problem, rows, self._picker.costs, ~afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)

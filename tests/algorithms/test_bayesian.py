@@ -11,8 +11,8 @@ import pytest
 import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
 from jaxhpt.algorithms import candidates
+from jaxhpt.algorithms.afield import looks_afield, stands_still
 from jaxhpt.algorithms.evidence import best_first, chosen
-from jaxhpt.algorithms.mood import mood, stands_still
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -193,22 +193,17 @@ def test_the_best_stands_still_after_two_events_and_ten_trials_without_a_better_
     assert not still(64, 50, 1)  # there is none
 
 
-def test_half_of_the_events_are_straight_at_first_and_afield_while_the_best_stands_still():
-    def moods(best, count, problem=PROBLEM):
+def test_half_of_the_events_look_afield_at_first_and_while_the_best_stands_still():
+    def share(best, count, problem=PROBLEM):
         seen = history.empty(problem)._replace(count=jnp.int32(count))
         keys = jax.random.split(jax.random.key(0), 64)
-        drawn = jax.vmap(lambda key: mood(key, seen, problem, jnp.array([best, 64]), 1))(keys)
-        return tuple(np.asarray(flag).mean() for flag in drawn)
+        return np.mean(jax.vmap(lambda key: looks_afield(key, seen, problem, jnp.array([best, 64]), 1))(keys))
 
-    bent, afield = moods(20, 25)
-    assert 0.3 < bent < 0.7
-    assert afield == 0
-    assert moods(50, 55) == (1, 0)
-    bent, afield = moods(20, 55)
-    assert bent == 1 - afield
-    assert 0.3 < afield < 0.7
-    assert moods(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == (1, 0)
-    assert moods(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == (1, 0)
+    assert 0.3 < share(20, 25) < 0.7
+    assert share(50, 55) == 0
+    assert 0.3 < share(20, 55) < 0.7
+    assert share(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
+    assert share(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
 
 
 def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
