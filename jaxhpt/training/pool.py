@@ -101,8 +101,11 @@ class Pool:
             state = trained if self.problem.exact else select(live, trained, state)
             return state, steps + live.astype(jnp.int32)
 
-        length = jnp.where(jnp.any(lanes.live), self.problem.interval, 0)
-        state, steps = jax.lax.fori_loop(0, length, step, (lanes.state, lanes.steps))
+        def train_on(carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            # Of known length: the host of a GPU need not read after each step whether another follows.
+            return jax.lax.fori_loop(0, self.problem.interval, step, carry)
+
+        state, steps = jax.lax.cond(jnp.any(lanes.live), train_on, lambda carry: carry, (lanes.state, lanes.steps))
         return lanes._replace(state=state, steps=steps)
 
     def score(self, lanes: Lanes, due: Array, data: Data) -> tuple[Array, Array]:
