@@ -1,11 +1,12 @@
 """Quality of Bayesian optimisation beside Optuna's samplers, BoTorch, hyperoptax and published results.
 
-Run: python -m benchmarks.bayesian [--parts batch sequential real lcbench hyperoptax] [--contenders bayesian tpe ...]
-         [--problems branin lcbench:3945 ...] [--seeds 20] [--peer-seeds 10] [--slow-seeds 3] [--regret-seeds 30]
-         [--processes 2] [--data DIR]
+Run: python -m benchmarks.bayesian [--parts batch sequential real wide lcbench hyperoptax]
+         [--contenders bayesian tpe ...] [--problems branin lcbench:3945 ...] [--seeds 20] [--peer-seeds 10]
+         [--slow-seeds 3] [--regret-seeds 30] [--processes 2] [--data DIR]
 
 Part batch: 512 trials of a standard function in batches of 32, each batch proposed before any of it is told.
 Part sequential: 100 trials, one at a time. Part real: the same on LCBench's surrogate and on tables of real trainings.
+Part wide: 1,000 trials in batches of 32, in 40 dimensions.
 What counts is the best value. The optimum of a standard function is moved by up to a fifth of the range in every
 dimension, differently for each seed (Branin and Hartmann-6 stay where they are), the same for all contenders.
 Part lcbench: regret on one task after 125 full trainings, beside published figures. Part hyperoptax: its own benchmark.
@@ -45,10 +46,17 @@ PARTS = {
     "batch": Part(512, 32, ("bayesian", "our_tpe", "tpe", "cma_es"), ("standard",)),
     "sequential": Part(100, 1, ("bayesian", "our_tpe", "tpe", "cma_es", "gp", "botorch"), ("standard",)),
     "real": Part(100, 1, ("bayesian", "our_tpe", "tpe", "cma_es", "gp"), ("lcbench", "tables")),
+    "wide": Part(1000, 32, ("bayesian", "our_bounds", "our_cma_es", "our_tpe", "tpe", "cma_es"), ("wide",)),
     "lcbench": Part(125, 1, ("bayesian", "our_tpe", "random"), ("lcbench",)),
     "hyperoptax": Part(50, 1, (), ()),
 }
-OURS = {"bayesian": jaxhpt.Bayesian(), "our_tpe": jaxhpt.TPE(), "random": jaxhpt.Random()}
+OURS = {
+    "bayesian": jaxhpt.Bayesian(),
+    "our_bounds": jaxhpt.Bayesian(acquisition="bounds"),
+    "our_cma_es": jaxhpt.CMAES(),
+    "our_tpe": jaxhpt.TPE(),
+    "random": jaxhpt.Random(),
+}
 NEEDS = {"tpe": ("optuna",), "cma_es": ("optuna", "cmaes"), "gp": ("optuna", "torch"), "botorch": ("botorch",)}
 LABELS = (
     {name: f"jaxhpt {name.removeprefix('our_')}" for name in OURS}
@@ -150,7 +158,7 @@ def chosen(part, options):
 
 def present(part, options):
     """Return the problems of a part that are wanted and have data."""
-    names = [n for family in PARTS[part].families for n in problems.FAMILIES[family]]
+    names = [n for family in PARTS[part].families for n in problems.EVERY[family]]
     wanted = [n for n in names if options.problems is None or n in options.problems]
     absent = [n for n in wanted if problems.load(n, options.data) is None]
     if absent:
@@ -241,7 +249,7 @@ def parse():
         parser.add_argument(f"--{name}", type=int, default=seeds)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--contenders", nargs="+", choices=LABELS, metavar="NAME", help=" ".join(LABELS))
-    known = [name for names in problems.FAMILIES.values() for name in names]
+    known = [name for names in problems.EVERY.values() for name in names]
     parser.add_argument("--problems", nargs="+", choices=known, metavar="NAME", help=" ".join(known))
     parser.add_argument("--processes", type=int, default=2)
     data_option(parser)

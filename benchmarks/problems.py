@@ -24,6 +24,7 @@ STANDARD = {  # dimensions, whether the optimum is moved
     "levy": (6, True),
     "rosenbrock": (8, True),
 }
+WIDE = {f"{name}-40": (40, True) for name in ("ackley", "levy", "rosenbrock")}
 INSTANCES = (
     "3945", "34539", "126026", "146212", "167149", "167161", "167168", "167184", "167190", "167201", "168330", "168868",
     "168910", "189862", "189866", "189905", "189908",
@@ -33,6 +34,7 @@ FAMILIES = {
     "lcbench": tuple(f"lcbench:{task}" for task in INSTANCES),
     "tables": tuple(f"{family}:{task}" for family, tasks in tabular.TASKS.items() for task in tasks),
 }
+EVERY = {**FAMILIES, "wide": tuple(WIDE)}
 SHIFT = 0.2  # of the range, at most
 EPOCH = 52
 PUBLISHED = "lcbench:167168"  # the task of published results
@@ -89,16 +91,16 @@ def regret(error):
 
 @functools.cache
 def load(name, folder):
-    """Return the problem of a name of FAMILIES; None where its data is absent."""
-    if name in STANDARD:
+    """Return the problem of a name of EVERY; None where its data is absent."""
+    if ":" not in name:
         return _standard(name)
     family, task = name.split(":")
     return _lcbench(folder / "yahpo_lcbench", task) if family == "lcbench" else _tabled(folder / family, task)
 
 
 def _standard(name):
-    dimensions, moves = STANDARD[name]
-    kind = getattr(jaxhpt.problems, name)
+    dimensions, moves = (STANDARD | WIDE)[name]
+    kind = getattr(jaxhpt.problems, name.split("-")[0])
     width = np.broadcast_to(np.float32(kind.high) - np.float32(kind.low), dimensions)
 
     def function(hparams, moved):

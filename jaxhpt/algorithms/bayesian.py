@@ -31,6 +31,7 @@ from jaxhpt.typing import Array, Key
 
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
 STARTS = 10  # best trials that local candidates begin at
+AUTO, WIDE = "auto", 20  # the acquisition that fits; dimensions beyond which most places are far from all that is known
 LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
 
 
@@ -59,8 +60,9 @@ class Bayesian(Modelled):
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
-      acquisition: "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what
-        is believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
+      acquisition: "auto", which is "log_ei" for one objective of more than 20 dimensions and else "bounds";
+        "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what is
+        believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
@@ -88,7 +90,7 @@ class Bayesian(Modelled):
     """
 
     initial: int | None = None
-    acquisition: str = "bounds"
+    acquisition: str = AUTO
     boldness: tuple[float, float] = (1.0, 3.0)
     candidates: int = 2048
     refined: int = 64
@@ -97,8 +99,9 @@ class Bayesian(Modelled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = self.acquisition in ACQUISITIONS
-        require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), ACQUISITIONS)}")
+        names = (AUTO, *ACQUISITIONS)
+        known = self.acquisition in names
+        require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), names)}")
         pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
         require(pair and 0 < self.boldness[0] <= self.boldness[1], "boldness", self.boldness, "two rising numbers > 0")
         for field in ("candidates", "refined", "refit_steps"):
@@ -112,7 +115,8 @@ class Bayesian(Modelled):
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
-        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (num_outputs(problem, self._picker.costs), 1))
+        outputs = num_outputs(problem, self._picker(problem).costs)
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (outputs, 1))
         return BayesianState(key, best, theta, jnp.int32(0))
 
     def ask(
@@ -141,7 +145,7 @@ class Bayesian(Modelled):
         outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))])
 
         def score(rows: Array) -> Array:
-            seen = evidence(history, problem, rows, self._picker.costs)
+            seen = evidence(history, problem, rows, self._picker(problem).costs)
             known = surrogate(state.theta, seen, history, problem)
             belief = believe(known, unit, problem)
             mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
@@ -153,9 +157,10 @@ class Bayesian(Modelled):
         none = jnp.zeros(unit.shape[0], jnp.float32)
         return jax.lax.cond(enough(state.best, problem), model, lambda: none)
 
-    @property
-    def _picker(self) -> Picker:
-        return Picker(self.acquisition, self.boldness, self.refined)
+    def _picker(self, problem: Problem) -> Picker:
+        wide = problem.num_dimensions > WIDE and len(problem.objectives) == 1
+        fitting = "log_ei" if wide else "bounds"  # in wide spaces bounds hope for what is far from everything
+        return Picker(fitting if self.acquisition == AUTO else self.acquisition, self.boldness, self.refined)
 
     def choose(
         self,
@@ -184,11 +189,12 @@ class Bayesian(Modelled):
           from elsewhere; and the state with the model that found them.
         """
         pool_key, shortlist_key, pick_key, afield_key = jax.random.split(key, 4)
+        picker = self._picker(problem)
         afield = looks_afield(afield_key, history, problem, state.best, num)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Array, Array, Shortlist]:
-            seen = evidence(history, problem, rows, self._picker.costs, ~afield)
+            seen = evidence(history, problem, rows, picker.costs, ~afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
@@ -196,11 +202,11 @@ class Bayesian(Modelled):
             known = surrogate(theta, seen, history, problem)
             near = self._around(pool_key, best, theta, problem) if local is None else local
             pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
-            found = self._picker.shortlist(shortlist_key, pool, known, history, problem, num, afield)
+            found = picker.shortlist(shortlist_key, pool, known, history, problem, num, afield)
             return theta, jnp.where(fresh, ended, state.fitted), found
 
         theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
-        picked = self._picker.pick(pick_key, found, num, count, afield)
+        picked = picker.pick(pick_key, found, num, count, afield)
         return found.unit[picked], found.origin[picked], state._replace(theta=theta, fitted=fitted)
 
     def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:

@@ -124,6 +124,23 @@ def test_several_objectives_need_bounds():
 
 
 @pytest.mark.parametrize(
+    ("dimensions", "objectives", "given", "expected"),
+    [
+        (20, "a", "auto", "bounds"),
+        (21, "a", "auto", "log_ei"),
+        (21, "ab", "auto", "bounds"),
+        (21, "a", "bounds", "bounds"),
+        (2, "a", "log_ei", "log_ei"),
+    ],
+)
+def test_the_acquisition_fits_the_dimensions_and_the_objectives(dimensions, objectives, given, expected):
+    columns = choose(tuple(objectives), objectives=dict.fromkeys(objectives, "min"))
+    space = Space.of({f"x{i}": Float(0, 1) for i in range(dimensions)})
+    found = Bayesian(acquisition=given)._picker(Problem(space, columns, 8, 4, 1, 1))
+    assert found.acquisition == expected
+
+
+@pytest.mark.parametrize(
     ("argument", "value"),
     [
         ("initial", 0),
