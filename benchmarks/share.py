@@ -19,7 +19,7 @@ import jaxhpt
 from benchmarks.common import ALL, BATCH, assemble, digits, machine, mlp_functions, table, timed
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.loop import begin, dispatch
-from jaxhpt.numerics import exact
+from jaxhpt.numerics import full_precision
 
 SIZES = (64, 64, 10)
 STEPS = 300
@@ -50,7 +50,7 @@ def proposing(program, data, root):
     problem, algorithm = program.problem, program.algorithm
 
     @jax.jit
-    @exact
+    @full_precision
     def ask(carry):
         key = key_of(carry.key, Stream.ASK, carry.clock)
         count = jnp.minimum(problem.lanes, problem.capacity - carry.history.count)

@@ -13,7 +13,7 @@ from jaxhpt.algorithms.evidence import ENDED, Evidence, chosen, evidence, inputs
 from jaxhpt.algorithms.surrogate import centre, refitted
 from jaxhpt.checks import require, suggest
 from jaxhpt.history import History, Status
-from jaxhpt.numerics import exact, front
+from jaxhpt.numerics import front, full_precision
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp, influence
 from jaxhpt.surrogates.fit import start
@@ -99,7 +99,7 @@ def _measured(
 
 @functools.lru_cache(maxsize=8)
 def _work(measure: Callable, problem: Problem, size: int, column: int) -> Callable:
-    @exact
+    @full_precision
     def step(_: tuple, given: tuple[History, Array, Array]) -> tuple[tuple, Array]:
         history, best, counts = given
         return (), measure(history, problem, chosen(history, problem, best, size), counts, column)

@@ -8,7 +8,7 @@ from jaxhpt.carry import Best, Program, SearchState, trials_left
 from jaxhpt.history import History, Origin, Status
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Copies, Lanes
-from jaxhpt.numerics import exact, ranks
+from jaxhpt.numerics import full_precision, ranks
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Array
 
@@ -21,7 +21,7 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     reporting, place = jnp.where(due, lanes.trial, none), problem.place(lanes.steps)
     history = columns.report(carry.history, reporting, scores, lanes.steps, place)
     key = key_of(carry.key, Stream.DECIDE, carry.clock)
-    verdict, scheduler = exact(program.scheduler.decide)(key, carry.scheduler, lanes, history, problem)
+    verdict, scheduler = full_precision(program.scheduler.decide)(key, carry.scheduler, lanes, history, problem)
     lanes = lanes._replace(budget=jnp.where(lanes.live, verdict.budget, 0))
     failed = due & ~ok
     going = lanes.live & ~lanes.spent & ~failed

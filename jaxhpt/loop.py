@@ -18,7 +18,7 @@ from jaxhpt.judge import judge
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Lanes
 from jaxhpt.lineage import Segments
-from jaxhpt.numerics import exact, front, ranks, zeros
+from jaxhpt.numerics import front, full_precision, ranks, zeros
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.training.batches import Shuffle
 from jaxhpt.training.contract import value_shapes
@@ -84,7 +84,7 @@ def event(program: Program, carry: SearchState, data: Data) -> SearchState:
     return carry._replace(clock=carry.clock + jnp.minimum(busy, 1), busy=busy, finished=finished)
 
 
-@exact
+@full_precision
 def _ask(program: Program, carry: SearchState) -> SearchState:
     """Ask for as many proposals as lanes are free and trials left, beyond those that wait already."""
     problem, history = program.problem, carry.history
@@ -131,7 +131,7 @@ def _train(program: Program, carry: SearchState, data: Data) -> SearchState:
     return carry._replace(lanes=lanes, shuffle=shuffle)
 
 
-@exact
+@full_precision
 def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
     """Let the algorithm learn from the rows that ended, if any."""
     key = key_of(carry.key, Stream.TELL, carry.clock)

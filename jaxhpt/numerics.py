@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def exact(function: Callable[P, R]) -> Callable[P, R]:
+def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Let the matrix products of a function be whole float32 on every device.
 
     Left alone, GPUs and TPUs round their factors to 10 or 7 bits: fine for training, but in a model of trials small

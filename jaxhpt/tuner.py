@@ -17,7 +17,7 @@ from jaxhpt.algorithms.base import informed
 from jaxhpt.checks import named, require_count
 from jaxhpt.history import History, Known, Status
 from jaxhpt.keys import Stream, key_of, root_of
-from jaxhpt.numerics import exact, ranks
+from jaxhpt.numerics import full_precision, ranks
 from jaxhpt.objectives import SCALAR, choose
 from jaxhpt.prior import Prior, known
 from jaxhpt.problem import Problem
@@ -56,7 +56,7 @@ def _begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> 
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
-@exact
+@full_precision
 def _ask(
     algorithm: Algorithm, problem: Problem, num: int, root: Key, state: _State, count: Array
 ) -> tuple[_State, Array, Array]:
@@ -70,7 +70,7 @@ def _ask(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
-@exact
+@full_precision
 def _tell(
     algorithm: Algorithm, problem: Problem, root: Key, state: _State, scores: Array, rows: Array, status: Array
 ) -> _State:

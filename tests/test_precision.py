@@ -56,7 +56,7 @@ def traced(task, algorithm, scheduler=None):
     return of(functools.partial(event, program), carry, data)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def training(linear):
     """Return the precisions of training and scoring alone."""
     found = traced(linear, jaxhpt.Random())

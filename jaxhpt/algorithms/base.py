@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.history import History, Known
 from jaxhpt.keys import Stream, key_of
-from jaxhpt.numerics import exact
+from jaxhpt.numerics import full_precision
 from jaxhpt.pareto import crowding, dominates, fronts
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
@@ -46,7 +46,7 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
     return Proposals(unit, jnp.zeros((num, 0), jnp.float32), jnp.ones(num, bool) if valid is None else valid)
 
 
-@exact
+@full_precision
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
     history = columns.empty(problem, algorithm.num_notes(problem))
