@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.bayesian [--parts batch sequential real wide lcbench hyperoptax]
          [--contenders bayesian tpe ...] [--problems branin lcbench:3945 ...] [--seeds 20] [--peer-seeds 10]
-         [--slow-seeds 3] [--regret-seeds 30] [--processes 2] [--data DIR]
+         [--slow-seeds 3] [--regret-seeds 30] [--first 1000] [--processes 2] [--data DIR]
 
 Part batch: 512 trials of a standard function in batches of 32, each batch proposed before any of it is told.
 Part sequential: 100 trials, one at a time. Part real: the same on LCBench's surrogate and on tables of real trainings.
@@ -30,7 +30,7 @@ from scipy.stats import wilcoxon
 
 import jaxhpt
 from benchmarks import beside_hyperoptax, problems
-from benchmarks.common import THREADS, data_option, machine, minima, missing, quartiles, table
+from benchmarks.common import THREADS, data_option, first_option, machine, minima, missing, quartiles, table
 
 
 class Part(NamedTuple):
@@ -75,7 +75,7 @@ def peers(problem, name, part, seeds):
     """Let another package minimise: as `ours`."""
     search = botorch_search if name == "botorch" else functools.partial(optuna_search, kind=name)
     function, best, seconds = jax.jit(problem.function), [], []
-    for seed in range(seeds):
+    for seed in seeds:
         moved = jax.tree.map(jnp.asarray, problem.moved(seed))
         began = time.perf_counter()
         best.append(search(problem, lambda h, moved=moved: float(function(h, moved)), part=part, seed=seed))
@@ -143,8 +143,9 @@ def _most_promising(unit, values):
 
 def measure(job):
     """Run one contender on one problem."""
-    part, name, contender, seeds, folder = job
-    return (ours if contender in OURS else peers)(problems.load(name, folder), contender, PARTS[part], seeds)
+    part, name, contender, seeds, options = job
+    minimise, problem = ours if contender in OURS else peers, problems.load(name, options.data)
+    return minimise(problem, contender, PARTS[part], range(options.first, options.first + seeds))
 
 
 def chosen(part, options):
@@ -178,7 +179,7 @@ def compare(part, options, pool):
     names, tasks = chosen(part, options), present(part, options)
     if not names or not tasks:
         return
-    jobs = [(part, task, n, seeds_of(n, options), options.data) for task in tasks for n in names]
+    jobs = [(part, task, n, seeds_of(n, options), options) for task in tasks for n in names]
     runs = dict(zip(((j[1], j[2]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
     trials, batch, *_ = PARTS[part]
     seeds = ", ".join(f"{seeds_of(n, options)} of {LABELS[n]}" for n in names)
@@ -227,9 +228,7 @@ def regret(part, options, pool):
     if problems.load(problems.PUBLISHED, options.data) is None:
         print(f"part {part}: skipped, no data in {options.data}")
         return
-    runs = pool.map(
-        measure, [(part, problems.PUBLISHED, n, options.regret_seeds, options.data) for n in names], chunksize=1
-    )
+    runs = pool.map(measure, [(part, problems.PUBLISHED, n, options.regret_seeds, options) for n in names], chunksize=1)
     print(f"\nPart {part}, {problems.PUBLISHED}: normalised regret after {PARTS[part].trials} full trainings,", end=" ")
     print(f"one at a time, {options.regret_seeds} seeds; published: Random .1214, SMAC .0125", flush=True)
     rows = []
@@ -252,6 +251,7 @@ def parse():
     known = [name for names in problems.EVERY.values() for name in names]
     parser.add_argument("--problems", nargs="+", choices=known, metavar="NAME", help=" ".join(known))
     parser.add_argument("--processes", type=int, default=2)
+    first_option(parser)
     data_option(parser)
     return parser.parse_args()
 

@@ -192,7 +192,7 @@ def guided(options):
     rows, regrets = [], []
     for task in tasks:
         problem = problems.load(f"lcbench:{task}", options.data)
-        best = np.array([[minima(problem, a, n, 10, options.seeds)[0] for n in BRED] for a in BREEDERS.values()])
+        best = np.array([[minima(problem, a, n, 10, range(options.seeds))[0] for n in BRED] for a in BREEDERS.values()])
         regret = 100 * (best.mean(axis=2) - best.min())
         rows.append((task, *(f"{few:.3f}, {many:.3f}" for few, many in regret)))
         regrets.append(regret)
