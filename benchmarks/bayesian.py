@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.bayesian [--parts batch sequential real wide lcbench hyperoptax]
          [--contenders bayesian tpe ...] [--problems branin lcbench:3945 ...] [--seeds 20] [--peer-seeds 10]
-         [--slow-seeds 3] [--regret-seeds 30] [--first 1000] [--processes 2] [--data DIR]
+         [--slow-seeds 3] [--regret-seeds 30] [--first 10000] [--processes 2] [--data DIR]
 
 Part batch: 512 trials of a standard function in batches of 32, each batch proposed before any of it is told.
 Part sequential: 100 trials, one at a time. Part real: the same on LCBench's surrogate and on tables of real trainings.

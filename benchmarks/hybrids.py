@@ -1,7 +1,7 @@
 """Quality of algorithms that work together, beside each alone.
 
 Run: python -m benchmarks.hybrids [--trials 200 1000] [--lanes 64] [--contenders genetic bayesian screen ...]
-         [--problems branin lcbench:3945 ...] [--seeds 20] [--first 1000] [--processes 2] [--data DIR]
+         [--problems branin lcbench:3945 ...] [--seeds 20] [--first 10000] [--processes 2] [--data DIR]
          [--keep DIR]
 
 Minimises standard functions (those of benchmarks.bayesian, with their optima moved), LCBench's surrogate and tables of
@@ -30,7 +30,7 @@ from benchmarks.common import THREADS, data_option, first_option, machine, minim
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
 
-GRID = jaxhpt.Grid(points=3)
+GRID = jaxhpt.Grid(points=4)
 CONTENDERS = {
     "random": jaxhpt.Random(),
     "grid": GRID,

@@ -16,7 +16,7 @@ from jaxhpt.history import History, Status
 from jaxhpt.numerics import front, full_precision
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp, influence
-from jaxhpt.surrogates.fit import start
+from jaxhpt.surrogates.fit import begin, start
 from jaxhpt.typing import Array
 
 LEAST = 8  # trials with a finite objective
@@ -117,7 +117,8 @@ def _permutation(history: History, problem: Problem, rows: Array, counts: Array,
     """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
     seen = evidence(history, problem, rows)
     seen = seen._replace(y=seen.y[column : column + 1])
-    theta = refitted(jnp.asarray(start(num_inputs(problem)))[None], jnp.zeros((), bool), seen, problem, FIT_STEPS)[0]
+    first = begin(jnp.asarray(start(num_inputs(problem)))[None])
+    theta = refitted(first, jnp.zeros((), bool), seen, problem, FIT_STEPS).theta[0]
     owner, far = owners(problem), trained(history, problem, seen.row)
     model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, owner, centre(seen))
     weight = solve_triangular(model.chol.T, model.white, lower=False)

@@ -26,13 +26,13 @@ from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition
-from jaxhpt.surrogates.fit import start
+from jaxhpt.surrogates.fit import Fit, begin, start
 from jaxhpt.typing import Array, Key
 
 GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
 STARTS = 10  # best trials that local candidates begin at
 AUTO, WIDE = "auto", 20  # the acquisition that fits; dimensions beyond which most places are far from all that is known
-LEAST_STEPS = 12  # of the fit, where one proposal is asked for and little is new; one more for each further one
+LEAST_STEPS = 6  # of the fit, where one proposal is asked for and little is new; one more for each further one
 
 
 class BayesianState(NamedTuple):
@@ -41,13 +41,13 @@ class BayesianState(NamedTuple):
     Attributes:
       scramble: key of the initial design.
       best: i32[B] rows, best first; C for none.
-      theta: f32[J, D + 2] hyperparameters of each output's process; see `surrogate.refitted`.
+      fit: hyperparameters of each output's process, leaves [J, D + 2]; see `surrogate.refitted`.
       fitted: i32[] trials at the latest fit from afresh.
     """
 
     scramble: Key
     best: Array
-    theta: Array
+    fit: Fit
     fitted: Array
 
 
@@ -69,7 +69,7 @@ class Bayesian(Modelled):
         The range is twice as wide, by logarithm, in events that look further afield; see `looks_afield`.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
-      refit_steps: steps of the fit in each event, from where the last one ended; below 4 lanes at most 12 to 14.
+      refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.
       limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
         spread trials are learned from, so that time stays flat.
 
@@ -117,7 +117,7 @@ class Bayesian(Modelled):
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
         outputs = num_outputs(problem, self._picker(problem).costs)
         theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (outputs, 1))
-        return BayesianState(key, best, theta, jnp.int32(0))
+        return BayesianState(key, best, begin(theta), jnp.int32(0))
 
     def ask(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
@@ -146,7 +146,7 @@ class Bayesian(Modelled):
 
         def score(rows: Array) -> Array:
             seen = evidence(history, problem, rows, self._picker(problem).costs)
-            known = surrogate(state.theta, seen, history, problem)
+            known = surrogate(state.fit.theta, seen, history, problem)
             belief = believe(known, unit, problem)
             mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
             return acquisition.constrained_improvement(mean, deviation, known.aim.least)
@@ -193,21 +193,21 @@ class Bayesian(Modelled):
         afield = looks_afield(afield_key, history, problem, state.best, num)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
-        def shortlist(rows: Array) -> tuple[Array, Array, Shortlist]:
+        def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
             seen = evidence(history, problem, rows, picker.costs, ~afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
-            theta = refitted(state.theta, fresh, seen, problem, steps)
-            known = surrogate(theta, seen, history, problem)
-            near = self._around(pool_key, best, theta, problem) if local is None else local
+            fit = refitted(state.fit, fresh, seen, problem, steps)
+            known = surrogate(fit.theta, seen, history, problem)
+            near = self._around(pool_key, best, fit.theta, problem) if local is None else local
             pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
             found = picker.shortlist(shortlist_key, pool, known, history, problem, num, afield)
-            return theta, jnp.where(fresh, ended, state.fitted), found
+            return fit, jnp.where(fresh, ended, state.fitted), found
 
-        theta, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
+        fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
         picked = picker.pick(pick_key, found, num, count, afield)
-        return found.unit[picked], found.origin[picked], state._replace(theta=theta, fitted=fitted)
+        return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
     def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:
         """Draw places around the best, f32[P, D]."""

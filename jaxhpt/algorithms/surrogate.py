@@ -14,7 +14,7 @@ from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, inputs, num_i
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp
-from jaxhpt.surrogates.fit import fit, start
+from jaxhpt.surrogates.fit import Fit, begin, fit, start
 from jaxhpt.typing import Array
 
 SMALLEST = 128  # rows of the smallest model; they double up to the limit
@@ -59,11 +59,11 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
     return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
 
 
-def refitted(theta: Array, fresh: Array, seen: Evidence, problem: Problem, steps: int) -> Array:
+def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps: int) -> Fit:
     """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
 
     Args:
-      theta: f32[J, D + 2], D + 3 where trials are judged before their end.
+      before: leaves [J, D + 2], D + 3 where trials are judged before their end.
       fresh: bool[].
       seen: the rows; a few hundred of them, evenly spread, are enough.
       problem: static.
@@ -76,10 +76,13 @@ def refitted(theta: Array, fresh: Array, seen: Evidence, problem: Problem, steps
     x, known, middle = seen.x[rows], seen.known[rows], centre(seen)
     far = jnp.stack([jnp.int32(steps), jnp.where(fresh, FRESH_STEPS, 0)])
 
-    def one(theta: Array, y: Array) -> Array:
-        return fit(jnp.stack([theta, start(num_inputs(problem))]), far, x, y, known, owner, middle)
+    new = begin(jnp.asarray(start(num_inputs(problem))))
 
-    return each(one, theta, seen.y[:, rows])
+    def one(before: Fit, y: Array) -> Fit:
+        both = jax.tree.map(lambda *a: jnp.stack(a), before, new)
+        return fit(both, far, x, y, known, owner, middle)
+
+    return each(one, before, seen.y[:, rows])
 
 
 def centre(seen: Evidence) -> Array:

@@ -22,7 +22,7 @@ from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
 from jaxhpt.surrogates.features import embed, with_column, with_owner
-from jaxhpt.surrogates.fit import fit, start
+from jaxhpt.surrogates.fit import begin, fit, start
 from jaxhpt.surrogates.outcomes import standardised
 from jaxhpt.typing import Array, Key
 
@@ -145,7 +145,7 @@ class PB2(PBT):
         known = jnp.arange(MEMORY) < state.count
         x, y = inputs(state.unit, state.when), standardised(state.gain, known)
         centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
-        theta = fit(state.theta[None], steps, x, y, known, owner, centre)
+        theta = fit(begin(state.theta[None]), steps, x, y, known, owner, centre).theta
         model = gp.condition(theta, x, y, known, known, owner, centre)
         near = perturbed(k[0], unit[jnp.arange(POOL // 2) % num], space, self.step, self.resample)
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])

@@ -1,8 +1,10 @@
-"""Finding the hyperparameters of a Gaussian process: a few safe steps from where the last fit ended.
+"""Finding the hyperparameters of a Gaussian process: a few safe steps, on from where the last fit ended.
 
 Blum and Riedmiller, "Optimization of Gaussian process hyperparameters using Rprop",
 https://www.esann.org/sites/default/files/proceedings/legacy/es2013-118.pdf (2013).
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,19 @@ from jaxhpt.typing import Array
 
 STEP = 0.2  # first step of each logarithm
 LARGEST_STEP = 1.0
+LEAST_STEP = 0.1  # to go on with: what the last fit closed in on has moved since
+
+
+class Fit(NamedTuple):
+    """Where fits have come to.
+
+    Attributes:
+      theta: f32[..., D + 2].
+      stride: f32[..., D + 2] how far each goes in its next step.
+    """
+
+    theta: Array
+    stride: Array
 
 
 def start(dimensions: int) -> np.ndarray:
@@ -22,11 +37,16 @@ def start(dimensions: int) -> np.ndarray:
     return np.array([scale] * dimensions + [0.0, -4.0], np.float32)
 
 
-def fit(first: Array, steps: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array) -> Array:
+def begin(theta: Array) -> Fit:
+    """Begin fits at theta f32[..., D + 2], with no idea how far to go."""
+    return Fit(theta, jnp.full_like(theta, STEP))
+
+
+def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array) -> Fit:
     """Take steps towards the maximum of likelihood and prior from each start, by the sign of the gradient alone.
 
     Args:
-      first: f32[S, D + 2] where to begin.
+      first: where to begin, leaves [S, D + 2].
       steps: i32[S] how far to go from each; 0 leaves a start out.
       x: f32[N, F].
       y: f32[N].
@@ -35,9 +55,10 @@ def fit(first: Array, steps: Array, x: Array, y: Array, mask: Array, owner: np.n
       centre: f32[F].
 
     Returns:
-      f32[D + 2] the best theta met; the first start where none could be factorised.
+      The best theta met, f32[D + 2], and the strides that its start has come to; the first start where none could be
+      factorised.
     """
-    low, high = gp.bounds(first.shape[1] - 2)
+    low, high = gp.bounds(first.theta.shape[1] - 2)
     rule = optax.rprop(STEP, max_step_size=LARGEST_STEP)
 
     def step(_: Array, carry: tuple) -> tuple:
@@ -50,11 +71,13 @@ def fit(first: Array, steps: Array, x: Array, y: Array, mask: Array, owner: np.n
         back = 0.5 * (now + jnp.where(jnp.isfinite(least), best, start(low.shape[0] - 2)))
         return jnp.where(sound, jnp.clip(now + moves, low, high), back), after, best, least
 
-    def climb(best: tuple[Array, Array], begin: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-        where, far = begin
-        _, _, met, least = jax.lax.fori_loop(0, far, step, (where, rule.init(where), *best))
-        return (met, least), None
+    def climb(before: tuple[Fit, Array], given: tuple[Fit, Array]) -> tuple[tuple[Fit, Array], None]:
+        (best, worst), (start, far) = before, given
+        memory = optax.tree.set(rule.init(start.theta), step_sizes=jnp.maximum(start.stride, LEAST_STEP))
+        _, memory, theta, least = jax.lax.fori_loop(0, far, step, (start.theta, memory, best.theta, worst))
+        stride = jnp.where(least < worst, optax.tree.get(memory, "step_sizes"), best.stride)
+        return (Fit(theta, stride), least), None
 
-    worst = jnp.full((), jnp.inf, jnp.float32)
-    (best, _), _ = jax.lax.scan(climb, (first[0], worst), (first, steps))
+    none = jnp.full((), jnp.inf, jnp.float32)
+    (best, _), _ = jax.lax.scan(climb, (Fit(first.theta[0], first.stride[0]), none), (first, steps))
     return best

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from jaxhpt import Float, Int, Space, When
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.features import embed, features
-from jaxhpt.surrogates.fit import fit, start
+from jaxhpt.surrogates.fit import LEAST_STEP, STEP, Fit, begin, fit, start
 from jaxhpt.surrogates.outcomes import slack, standardised
 
 ROWS, SIZE = 24, 3
@@ -225,15 +225,42 @@ def test_fits_never_break(seeds):
         mask = jnp.arange(rows) < jax.random.randint(k[3], (), 1, rows + 1)
         rough = jax.random.normal(k[4], (rows,)) * (jax.random.uniform(k[3]) < 0.3)
         y = standardised(jnp.sum((x - 0.3) ** 2, axis=1) + rough, mask)
-        begin = jnp.asarray(start(SIZE))
-        theta = fit(begin[None], jnp.array([15]), x, y, mask, OWNER, x[0])
-        before = gp.loss_and_gradient(begin, x, y, mask, OWNER, x[0])[0]
+        first = jnp.asarray(start(SIZE))
+        theta = fit(begin(first[None]), jnp.array([15]), x, y, mask, OWNER, x[0]).theta
+        before = gp.loss_and_gradient(first, x, y, mask, OWNER, x[0])[0]
         return theta, gp.loss_and_gradient(theta, x, y, mask, OWNER, x[0])[0], before
 
     theta, after, before = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), seeds))
     assert np.isfinite(theta).all()
     assert np.isfinite(after).all()
     assert (np.asarray(after) <= np.asarray(before) + 1e-3 * np.abs(before)).all()
+
+
+def run_fit(thetas, strides, steps):
+    x, y = data()
+    return fit(Fit(jnp.stack(thetas), jnp.stack(strides)), jnp.array(steps), x, y, EVERY, OWNER, x[0])
+
+
+def test_a_fit_goes_on_with_the_strides_that_the_last_one_came_to():
+    first = begin(jnp.asarray(start(SIZE)))
+    early, late = (run_fit([first.theta], [first.stride], [steps]) for steps in (3, 60))
+    assert (np.asarray(early.stride) > STEP).any()  # on its way
+    assert (np.asarray(late.stride) < LEAST_STEP).all()  # closed in
+    on = run_fit([late.theta], [late.stride], [2])
+    assert (np.asarray(on.stride) <= 1.2**2 * LEAST_STEP * (1 + 1e-5)).all()
+    np.testing.assert_array_equal(run_fit([late.theta], [late.stride], [0]).stride, late.stride)
+
+
+def test_the_strides_are_those_of_the_start_that_won():
+    first = begin(jnp.asarray(start(SIZE)))
+    best = run_fit([first.theta], [first.stride], [60])
+    bad = jnp.full(SIZE + 2, -2.0)
+    found = run_fit([bad, best.theta], [first.stride, best.stride], [1, 1])
+    alone = run_fit([best.theta], [best.stride], [1])
+    np.testing.assert_array_equal(found.theta, alone.theta)
+    np.testing.assert_array_equal(found.stride, alone.stride)
+    lost = run_fit([best.theta, bad], [best.stride, first.stride], [1, 1])
+    np.testing.assert_array_equal(lost.stride, alone.stride)
 
 
 def test_features_keep_choices_unordered_and_numbers_in_order():
