@@ -105,9 +105,10 @@ def minima(problem, algorithm, trials, lanes, seeds):
     def one_row(moved):  # data of a task has a leading axis
         return jax.tree.map(lambda a: jnp.asarray(a)[None], moved)
 
+    function = problem.function  # with the problem itself, its name would tell the programs of a kind apart
     task = jaxhpt.Task(
         init=lambda key, h: jnp.zeros(()), step=lambda state, rows, h, key: state, steps=1,
-        evaluate=lambda state, moved, h: {"loss": problem.function(h, jax.tree.map(lambda a: a[0], moved))},
+        evaluate=lambda state, moved, h: {"loss": function(h, jax.tree.map(lambda a: a[0], moved))},
         valid_data=one_row(problem.moved(0)),
     )  # fmt: skip
     program, data = assemble(task, problem.space, algorithm, trials, lanes)
