@@ -5,13 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.numerics import fingerprint, front, ranks, reflect, repeats, select, zeros
+from jaxhpt.numerics import fingerprint, front, least_places, ranks, reflect, repeats, select, zeros
 
 
 def test_equal_rows_have_equal_fingerprints_wherever_they_stand():
     rows = jax.random.uniform(jax.random.key(0), (50, 3))
     np.testing.assert_array_equal(fingerprint(rows[::-1])[::-1], fingerprint(rows))
     np.testing.assert_array_equal(jax.jit(fingerprint)(rows), fingerprint(rows))
+
+
+def test_the_least_places_are_those_of_argmin():
+    values = np.random.default_rng(0).integers(0, 20, (50, 64)).astype(np.float32)  # with many ties
+    values[3], values[4, :60] = np.inf, np.inf
+    np.testing.assert_array_equal(least_places(jnp.asarray(values)), values.argmin(axis=1))
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])

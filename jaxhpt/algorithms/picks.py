@@ -16,6 +16,7 @@ from jaxhpt.algorithms.evidence import Aim
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each
 from jaxhpt.history import History
 from jaxhpt.keys import normals, uniforms
+from jaxhpt.numerics import least_places
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.acquisition import Taste
@@ -90,7 +91,7 @@ class Picker:
             return self._score(mean, deviation, tastes, known.aim)[:, 0]
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
-        first = jnp.argmin(jnp.where(uniforms(k[1], score.shape) < APART, score, jnp.inf), axis=1)
+        first = least_places(jnp.where(uniforms(k[1], score.shape) < APART, score, jnp.inf))
         better = candidates.refined(pool[first], at, scale, problem.space, MOVES)
         places = max(min(SHORTLIST, APIECE * num), 2 * num)
         kept = _promising(score, min(places, pool.shape[0]))
@@ -147,9 +148,9 @@ def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach:
 def _promising(score: Array, num: int) -> Array:
     """Return the places that rank best for the average taste or for any of a few: f32[n, P] -> i32[num]."""
     few = jnp.concatenate([score[:: max(score.shape[0] // 4, 1)], jnp.mean(score, axis=0, keepdims=True)])
-    least = jnp.sort(few, axis=1)
-    middle, spread = least[:, :1], least[:, score.shape[1] // 4][:, None] - least[:, :1]
-    _, kept = jax.lax.top_k(-jnp.min((few - middle) / jnp.maximum(spread, 1e-12), axis=0), num)
+    least = -jax.lax.top_k(-few, score.shape[1] // 4 + 1)[0]
+    best, spread = least[:, :1], least[:, -1:] - least[:, :1]
+    _, kept = jax.lax.top_k(-jnp.min((few - best) / jnp.maximum(spread, 1e-12), axis=0), num)
     return kept
 
 
