@@ -11,7 +11,7 @@ not better than the grid alone, and on which it is worse than the model with its
 test at .05, problem by problem (one in twenty by chance alone) and with false discoveries controlled. Problems without
 data are skipped. The same seeds give the same values. It takes hours: with
 --keep what is measured is kept in a folder, to go on from, by what was run where. "auto" is run as what it chooses, so
-where that is a contender, it is measured once.
+where that is a contender, it is measured once, and has its rank.
 """
 
 import argparse
@@ -104,13 +104,23 @@ def compare(trials, options, pool):
     print(" value, seconds of a search", flush=True)
     rows = [(task, *(quartiles(*runs[task, name]) for name in names)) for task in tasks]
     table(["problem", *names], rows)
-    medians = {task: [np.median(runs[task, name][0]) for name in names] for task in tasks}
+    medians = {task: {name: np.median(runs[task, name][0]) for name in names} for task in tasks}
+    ranks = {task: ranked(task, found, trials, options) for task, found in medians.items()}
     print("\nmean ranks of the medians")
     groups = {**families, "all": tasks} if len(families) > 1 else families
-    ranks = {group: np.mean([rankdata(medians[task]) for task in found], axis=0) for group, found in groups.items()}
-    table(["", *names], [(f"{g}, {len(groups[g])}", *(f"{r:.2f}" for r in found)) for g, found in ranks.items()])
+    means = {group: np.mean([ranks[task] for task in found], axis=0) for group, found in groups.items()}
+    table(["", *names], [(f"{g}, {len(groups[g])}", *(f"{r:.2f}" for r in found)) for g, found in means.items()])
     if {"grid", "bayesian", "chain"} <= set(names):
         gridded({task: {name: runs[task, name][0] for name in names} for task in tasks})
+
+
+def ranked(task, medians, trials, options):
+    """Rank the contenders on a problem; none beside itself: "auto" has the rank of what it chose."""
+    chosen = settled(CONTENDERS["auto"], problems.load(task, options.data), trials, options.lanes)
+    twin = next((name for name in medians if CONTENDERS[name] == chosen), "auto")
+    alone = [name for name in medians if name != "auto" or twin == "auto"]
+    ranks = dict(zip(alone, rankdata([medians[name] for name in alone]), strict=True))
+    return [ranks[twin if name == "auto" else name] for name in medians]
 
 
 def gridded(found):
