@@ -5,7 +5,7 @@ y in [0, 2], 50 evaluations, 5 seeds. The notebook prints a median regret of .00
 seeds side by side by `vmap`, compilation counted; it counts one of each 4 evaluations, as its optimiser makes 4 at a
 time unless told otherwise. Here everybody makes 50, one at a time. Its defaults are probability of improvement and a
 Matern-1/2 process; expected improvement and Matern-5/2 are what the notebook says it shows, so both run. The lighter
-jaxhpt asks its model about 256 places instead of 2,048, and takes 5 steps of the fit instead of 15.
+jaxhpt asks its model about 256 places instead of 2,048, and takes 5 steps of the fit instead of 6.
 """
 
 import functools

@@ -65,7 +65,7 @@ def measure(job):
 
 def run(name, problem, algorithm, trials, options):
     """Search one problem with all seeds, after another one's programs are let go."""
-    kind = (algorithm, trials, name.split(":")[0] if name.startswith("lcbench") else name)
+    kind = (algorithm, trials, name.split(":")[0])
     if kind not in _compiled:  # a process that keeps a hundred runs out of memory maps
         jax.clear_caches()
         _compiled[:] = [kind]

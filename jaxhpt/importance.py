@@ -117,7 +117,7 @@ def _permutation(history: History, problem: Problem, rows: Array, counts: Array,
     """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
     seen = evidence(history, problem, rows)
     seen = seen._replace(y=seen.y[column : column + 1])
-    first = begin(jnp.asarray(start(num_inputs(problem)))[None])
+    first = begin(start(num_inputs(problem))[None])
     theta = refitted(first, jnp.zeros((), bool), seen, problem, FIT_STEPS).theta[0]
     owner, far = owners(problem), trained(history, problem, seen.row)
     model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, owner, centre(seen))

@@ -148,7 +148,7 @@ def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach:
 def _promising(score: Array, num: int) -> Array:
     """Return the places that rank best for the average taste or for any of a few: f32[n, P] -> i32[num]."""
     few = jnp.concatenate([score[:: max(score.shape[0] // 4, 1)], jnp.mean(score, axis=0, keepdims=True)])
-    least = -jax.lax.top_k(-few, score.shape[1] // 4 + 1)[0]
+    least = -jax.lax.top_k(-few, score.shape[1] // 4 + 1)[0]  # up to the quartile: a whole sort takes longer
     best, spread = least[:, :1], least[:, -1:] - least[:, :1]
     _, kept = jax.lax.top_k(-jnp.min((few - best) / jnp.maximum(spread, 1e-12), axis=0), num)
     return kept

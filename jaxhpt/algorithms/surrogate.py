@@ -76,7 +76,7 @@ def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps:
     x, known, middle = seen.x[rows], seen.known[rows], centre(seen)
     far = jnp.stack([jnp.int32(steps), jnp.where(fresh, FRESH_STEPS, 0)])
 
-    new = begin(jnp.asarray(start(num_inputs(problem))))
+    new = begin(start(num_inputs(problem)))
 
     def one(before: Fit, y: Array) -> Fit:
         both = jax.tree.map(lambda *a: jnp.stack(a), before, new)

@@ -37,9 +37,9 @@ def start(dimensions: int) -> np.ndarray:
     return np.array([scale] * dimensions + [0.0, -4.0], np.float32)
 
 
-def begin(theta: Array) -> Fit:
+def begin(theta: Array | np.ndarray) -> Fit:
     """Begin fits at theta f32[..., D + 2], with no idea how far to go."""
-    return Fit(theta, jnp.full_like(theta, STEP))
+    return Fit(jnp.asarray(theta), jnp.full_like(theta, STEP))
 
 
 def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array) -> Fit:
@@ -72,12 +72,12 @@ def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.nda
         return jnp.where(sound, jnp.clip(now + moves, low, high), back), after, best, least
 
     def climb(before: tuple[Fit, Array], given: tuple[Fit, Array]) -> tuple[tuple[Fit, Array], None]:
-        (best, worst), (start, far) = before, given
-        memory = optax.tree.set(rule.init(start.theta), step_sizes=jnp.maximum(start.stride, LEAST_STEP))
-        _, memory, theta, least = jax.lax.fori_loop(0, far, step, (start.theta, memory, best.theta, worst))
-        stride = jnp.where(least < worst, optax.tree.get(memory, "step_sizes"), best.stride)
+        (best, so_far), (origin, far) = before, given
+        memory = optax.tree.set(rule.init(origin.theta), step_sizes=jnp.maximum(origin.stride, LEAST_STEP))
+        _, memory, theta, least = jax.lax.fori_loop(0, far, step, (origin.theta, memory, best.theta, so_far))
+        stride = jnp.where(least < so_far, optax.tree.get(memory, "step_sizes"), best.stride)
         return (Fit(theta, stride), least), None
 
     none = jnp.full((), jnp.inf, jnp.float32)
-    (best, _), _ = jax.lax.scan(climb, (Fit(first.theta[0], first.stride[0]), none), (first, steps))
+    (best, _), _ = jax.lax.scan(climb, (jax.tree.map(lambda a: a[0], first), none), (first, steps))
     return best
