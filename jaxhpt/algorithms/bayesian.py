@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.afield import looks_afield
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.evidence import designed, enough, evidence, num_inputs, num_outputs
+from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
@@ -60,6 +60,8 @@ class Bayesian(Modelled):
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
+        Where more lanes are to be filled before a trial has ended, every other trial beyond it is at some ends of the
+        ranges.
       acquisition: "auto", which is "log_ei" for one objective of more than 20 dimensions and else "bounds";
         "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what is
         believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
@@ -133,7 +135,8 @@ class Bayesian(Modelled):
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
-        child = laid_out(state.scramble, index, fresh, child, problem.space)
+        outwards = (index >= (self.initial or design_size(problem.space))) & (index % 2 == 0)
+        child = laid_out(state.scramble, index, fresh, child, problem.space, outwards)
         return proposals(child), state
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.variation import genes, meet, pick, settle
+from jaxhpt.algorithms.variation import genes, meet, onto_faces, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect
@@ -21,7 +21,6 @@ from jaxhpt.typing import Array, Key
 STEPS = (5e-3, 0.5)  # least and largest deviation of a step, in units of the range
 STRETCH = 3.0  # by how much a dimension's steps may be longer or shorter than the others'
 CROSSED = 0.25  # share of the local points that have two parents
-WIDER = 2.0  # than the space: its points are at an end in half of the dimensions, on average
 MANY = 10  # levels of a number that is refined as if it were continuous
 FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
 
@@ -110,10 +109,7 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
 def everywhere(key: Key, space: Space, num: int) -> Array:
     """Draw settings evenly over the whole space: f32[num, D], snapped.
 
-    Every other one is drawn from a space that is wider, and moved to the nearest end in the dimensions where it is
-    outside: the best of many tasks is at some ends, where an even draw never is.
+    Every other one is moved onto some faces.
     """
-    unit = sobol(key, jnp.arange(num, dtype=jnp.int32), space.num_dimensions)
-    wide = jnp.clip(0.5 + WIDER * (unit - 0.5), 0.0, 1.0)
-    moved = (jnp.arange(num) % 2 == 0)[:, None] & ~genes(space).unordered
-    return space.snap(jnp.where(moved, wide, unit))
+    index = jnp.arange(num, dtype=jnp.int32)
+    return space.snap(onto_faces(sobol(key, index, space.num_dimensions), index % 2 == 0, space))

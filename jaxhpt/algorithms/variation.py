@@ -24,6 +24,7 @@ from jaxhpt.typing import Array, Key
 
 TRIES = 4  # against a child that was tried before
 HALF_WORD = 2**16
+WIDER = 2.0  # than the space: a point of it is at an end in half of the dimensions, on average
 
 
 class Halves(NamedTuple):
@@ -138,7 +139,7 @@ def settle(child: Array, known: Array | None, uniform: Array, space: Space) -> A
     return space.snap(child if known is None else jnp.where(known, child, uniform))
 
 
-def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space) -> Array:
+def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space, outwards: Array | bool = False) -> Array:
     """Put points of a quasi-random design in the places of the first generation.
 
     Args:
@@ -147,15 +148,34 @@ def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space) -
       fresh: bool[Q] where a point goes.
       child: f32[Q, D] what stays elsewhere.
       space: static.
+      outwards: bool[Q] points that are moved onto faces of the space; see `onto_faces`.
 
     Returns:
       f32[Q, D] snapped.
     """
 
     def design() -> Array:
-        return jnp.where(fresh[:, None], space.snap(sobol(key, index, space.num_dimensions)), child)
+        unit = onto_faces(sobol(key, index, space.num_dimensions), outwards, space)
+        return jnp.where(fresh[:, None], space.snap(unit), child)
 
     return jax.lax.cond(jnp.any(fresh), design, lambda: child)
+
+
+def onto_faces(unit: Array, outwards: Array | bool, space: Space) -> Array:
+    """Move points f32[n, D] to where they are in a wider space, and back to the nearest end where that is outside.
+
+    The best of many tasks is at some ends of the ranges, where an even design never is. Choices have no ends.
+
+    Args:
+      unit: f32[n, D] in [0, 1].
+      outwards: bool[n] points that are moved.
+      space: static.
+
+    Returns:
+      f32[n, D] in [0, 1].
+    """
+    wide = jnp.clip(0.5 + WIDER * (unit - 0.5), 0.0, 1.0)
+    return jnp.where(jnp.asarray(outwards)[..., None] & ~genes(space).unordered, wide, unit)
 
 
 def distinct(key: Key, child: Array, history: History, problem: Problem, count: Array, mutation: Mutation) -> Array:
