@@ -135,8 +135,8 @@ class Bayesian(Modelled):
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
-        outwards = (index >= (self.initial or design_size(problem.space))) & (index % 2 == 0)
-        child = laid_out(state.scramble, index, fresh, child, problem.space, outwards)
+        size = self.initial or design_size(problem.space)
+        child = laid_out(state.scramble, index, fresh, child, problem.space, size)
         return proposals(child), state
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:

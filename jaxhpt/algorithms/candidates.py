@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.variation import genes, meet, onto_faces, pick, settle
+from jaxhpt.algorithms.variation import genes, meet, on_faces, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect
@@ -107,9 +107,8 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
 
 
 def everywhere(key: Key, space: Space, num: int) -> Array:
-    """Draw settings evenly over the whole space: f32[num, D], snapped.
-
-    Every other one is moved onto some faces.
-    """
-    index = jnp.arange(num, dtype=jnp.int32)
-    return space.snap(onto_faces(sobol(key, index, space.num_dimensions), index % 2 == 0, space))
+    """Draw settings evenly over the whole space, and half of them on its faces: f32[num, D], snapped."""
+    inside, outside = jax.random.split(key)
+    half = jnp.arange((num + 1) // 2, dtype=jnp.int32)
+    even = sobol(inside, half, space.num_dimensions)
+    return space.snap(jnp.concatenate([even, on_faces(outside, half[: num // 2], space)]))

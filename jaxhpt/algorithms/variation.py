@@ -139,7 +139,7 @@ def settle(child: Array, known: Array | None, uniform: Array, space: Space) -> A
     return space.snap(child if known is None else jnp.where(known, child, uniform))
 
 
-def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space, outwards: Array | bool = False) -> Array:
+def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space, size: int | None = None) -> Array:
     """Put points of a quasi-random design in the places of the first generation.
 
     Args:
@@ -148,34 +148,43 @@ def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space, o
       fresh: bool[Q] where a point goes.
       child: f32[Q, D] what stays elsewhere.
       space: static.
-      outwards: bool[Q] points that are moved onto faces of the space; see `onto_faces`.
+      size: static; beyond so many points every other one is on faces of the space; None for none.
 
     Returns:
       f32[Q, D] snapped.
     """
 
     def design() -> Array:
-        unit = onto_faces(sobol(key, index, space.num_dimensions), outwards, space)
+        unit = sobol(key, index, space.num_dimensions) if size is None else _outwards(key, index, space, size)
         return jnp.where(fresh[:, None], space.snap(unit), child)
 
     return jax.lax.cond(jnp.any(fresh), design, lambda: child)
 
 
-def onto_faces(unit: Array, outwards: Array | bool, space: Space) -> Array:
-    """Move points f32[n, D] to where they are in a wider space, and back to the nearest end where that is outside.
+def _outwards(key: Key, index: Array, space: Space, size: int) -> Array:
+    """Return points of a design, beyond `size` by turns within the space and on its faces: i32[Q] -> f32[Q, D]."""
+    beyond = jnp.maximum(index - size, 0)
+    inside = sobol(key, jnp.minimum(index, size) + beyond // 2, space.num_dimensions)
+    outside = on_faces(jax.random.fold_in(key, 1), beyond // 2, space)
+    return jnp.where(((index >= size) & (beyond % 2 == 0))[:, None], outside, inside)
 
-    The best of many tasks is at some ends of the ranges, where an even design never is. Choices have no ends.
+
+def on_faces(key: Key, index: Array, space: Space) -> Array:
+    """Return points of a quasi-random sequence on faces of the space: i32[n] -> f32[n, D] in [0, 1].
+
+    They are from a wider space, and moved to the nearest end in the dimensions where they are outside. The best of
+    many tasks is at some ends of the ranges, where an even sequence never is. Choices have no ends.
+
+    Every other point of one sequence would not do: those are all in one half of the first dimension.
 
     Args:
-      unit: f32[n, D] in [0, 1].
-      outwards: bool[n] points that are moved.
+      key: of the scramble.
+      index: i32[n] places in the sequence.
       space: static.
-
-    Returns:
-      f32[n, D] in [0, 1].
     """
+    unit = sobol(key, index, space.num_dimensions)
     wide = jnp.clip(0.5 + WIDER * (unit - 0.5), 0.0, 1.0)
-    return jnp.where(jnp.asarray(outwards)[..., None] & ~genes(space).unordered, wide, unit)
+    return jnp.where(genes(space).unordered, unit, wide)
 
 
 def distinct(key: Key, child: Array, history: History, problem: Problem, count: Array, mutation: Mutation) -> Array:

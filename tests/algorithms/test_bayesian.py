@@ -13,6 +13,7 @@ from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.afield import looks_afield, stands_still
 from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.designs import sobol
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -188,16 +189,31 @@ def test_acquire_prefers_what_promises_more():
 
 
 def test_half_the_places_all_over_the_space_are_on_its_faces():
-    space = Space.of({"x": Float(0, 1), "y": Float(0, 1), "n": Int(1, 16), "c": Choice(["a", "b", "c", "d"])})
+    space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "n": Int(1, 16), "c": Choice(["a", "b", "c", "d"])})
     unit = np.asarray(candidates.everywhere(jax.random.key(0), space, 4096))
     by_name = dict(zip(space.names, unit.T, strict=True))
-    ends = [(by_name[name] == end).mean() for name in "xy" for end in (0, 1)]
-    np.testing.assert_allclose(ends, 1 / 8, atol=0.01)
-    inside = np.sort(by_name["x"][1::2])
-    np.testing.assert_allclose(inside, (np.arange(2048) + 0.5) / 2048, atol=0.01)
+    for name in "ab":
+        ends = [(by_name[name] == end).mean() for end in (0, 1)]
+        np.testing.assert_allclose(ends, 1 / 8, atol=0.01)
+        inside = np.sort(by_name[name][:2048])
+        np.testing.assert_allclose(inside, (np.arange(2048) + 0.5) / 2048, atol=0.01)
     _, counts = np.unique(by_name["n"], return_counts=True)
     assert counts[[0, -1]].min() > 3 * counts[1:-1].max()
     np.testing.assert_allclose(np.unique(by_name["c"], return_counts=True)[1], 1024, atol=8)
+
+
+def test_a_first_batch_goes_beyond_the_design_by_turns_to_the_ends():
+    space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "c": Choice(["a", "b", "c", "d"])})
+    problem = dataclasses.replace(PROBLEM, space=space, trials=256, lanes=256)
+    for algorithm, size in ((Bayesian(), 8), (Bayesian(initial=100), 100)):
+        state, past = algorithm.init(jax.random.key(0), problem), history.empty(problem)
+        unit = np.asarray(algorithm.ask(jax.random.key(1), state, past, problem, 256, jnp.int32(256))[0].unit)
+        outwards = (np.arange(256) >= size) & ((np.arange(256) - size) % 2 == 0)
+        even = np.asarray(space.snap(sobol(state.scramble, jnp.arange(256), 3)))
+        np.testing.assert_array_equal(unit[~outwards], even[: (~outwards).sum()])
+        ends = [(unit[outwards, i] == end).mean() for i in (0, 1) for end in (0, 1)]
+        np.testing.assert_allclose(ends, 0.25, atol=0.05)
+        assert set(np.unique(unit[outwards, 2])) == set(np.unique(even[:, 2]))
 
 
 def test_the_best_stands_still_after_two_events_and_ten_trials_without_a_better_one():
