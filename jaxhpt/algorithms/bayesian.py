@@ -135,9 +135,12 @@ class Bayesian(Modelled):
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
+        return proposals(self.lay_out(state, index, fresh, child, problem)), state
+
+    def lay_out(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
+        """Put points of the initial design in the places that are fresh; see `laid_out`."""
         size = self.initial or design_size(problem.space)
-        child = laid_out(state.scramble, index, fresh, child, problem.space, size)
-        return proposals(child), state
+        return laid_out(state.scramble, index, fresh, child, problem.space, size)
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
         """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.

@@ -39,7 +39,7 @@ class Screen(Combined):
     Args:
       breeder: any algorithm without an end.
       factor: children for each proposal, at least 2; in all at least 256 in each event.
-      model: whose process, acquisition and design it is; the design is laid out by the breeder.
+      model: whose initial design, process and acquisition it is.
 
     Raises:
       ValueError, TypeError: a value out of its range, or what is no algorithm; at the start of a search, a breeder
@@ -81,11 +81,11 @@ class Screen(Combined):
     def ask(
         self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, ScreenState]:
-        """Breed, and choose; the first children as they come while the model knows too little. See `Algorithm.ask`."""
+        """Lay out the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
         breed, pick = jax.random.split(key)
-        many = max(num * self.factor, CHILDREN)
-        known = ~designed(history.next_rows(1), state.parts[1].best, self.model.initial, problem)[0]
-        wanted = jnp.where(known & (count > 0), many, count)
+        many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
+        known = ~designed(index, state.parts[1].best, self.model.initial, problem)[0]
+        wanted = jnp.where(known & (count > 0), many, 0)
         children, parts = self.ask_part(0, breed, state.parts, history, problem, many, wanted)
         local, model = problem.space.snap(children.unit), parts[1]
 
@@ -96,10 +96,11 @@ class Screen(Combined):
             note = jnp.where(own[:, None], children.note[child], jnp.nan)
             return proposals(unit)._replace(note=note), after
 
-        def as_they_come() -> tuple[Proposals, BayesianState]:
-            return jax.tree.map(lambda a: a[:num], children), model
+        def lay_out() -> tuple[Proposals, BayesianState]:
+            unit = self.model.lay_out(model, index, jnp.ones(num, bool), local[:num], problem)
+            return proposals(unit)._replace(note=jnp.full_like(children.note[:num], jnp.nan)), model
 
-        found, model = jax.lax.cond(known & (count > 0), choose, as_they_come)
+        found, model = jax.lax.cond(known & (count > 0), choose, lay_out)
         return found, ScreenState((parts[0], model))
 
     def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:

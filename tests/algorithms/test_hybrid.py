@@ -28,6 +28,7 @@ from jaxhpt import (
 )
 from jaxhpt.algorithms.base import Endless, Proposals, informed
 from jaxhpt.algorithms.hybrid import MEMORY, TOP, MixState
+from jaxhpt.designs import sobol
 from jaxhpt.history import Known, Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
@@ -282,24 +283,28 @@ def test_64_proposals_are_shared_out_to_within_two(credit):
     assert len(np.unique(counts, axis=0)) > 1  # another beginning in every event
 
 
-def test_a_screen_lets_the_first_children_pass_and_then_picks_among_them():
+def test_a_screen_lays_out_the_design_of_its_model_and_then_picks_among_children():
     breeder, made = Near(0.4, 0.3), problem(BOARD, lanes=1)
-    search, used = run(Screen(breeder, factor=2, model=SMALL), made, [1] * 16)
+    screen = Screen(breeder, factor=2, model=SMALL)
+    search, used = run(screen, made, [1] * 16)
     assert int(search.state.parts[1].fitted) >= 8
-    assert int(search.state.parts[0].asked) == 8 * 1 + 8 * 256  # a design is passed on without gaps
+    assert int(search.state.parts[0].asked) == 8 * 256  # nothing is bred for the design
+    scramble = begun(screen, made).state.parts[1].scramble
+    design = made.space.snap(sobol(scramble, jnp.arange(8), made.num_dimensions))
+    np.testing.assert_array_equal(np.concatenate([found.unit for found in used[:8]]), design)
     picked = []
     for event, found in enumerate(used):
         breed, _ = jax.random.split(jax.random.fold_in(jax.random.key(1), event))
         bred, _ = breeder.ask(jax.random.fold_in(breed, 0), begun(breeder, made).state, None, made, 256, jnp.int32(1))
         unit, note = np.asarray(made.space.snap(bred.unit)), found.note[0, 0]
         if event < 8:
-            assert note == 0
-        if np.isnan(note):
+            assert np.isnan(note)
+        elif np.isnan(note):
             assert not np.any(np.all(unit == found.unit, axis=1))
         else:  # numbers of few levels follow no gradient: it is the child itself
             np.testing.assert_array_equal(made.space.snap(found.unit[0]), unit[int(note)])
             picked.append(int(note))
-    assert len(set(picked[8:])) > 1
+    assert len(set(picked)) > 1
     assert len(np.unique(search.past.unit[8:16], axis=0)) == 8
 
 
