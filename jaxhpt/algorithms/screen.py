@@ -84,9 +84,8 @@ class Screen(Combined):
         """Lay out the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
         breed, pick = jax.random.split(key)
         many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
-        known = ~designed(index, state.parts[1].best, self.model.initial, problem)[0]
-        wanted = jnp.where(known & (count > 0), many, 0)
-        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, wanted)
+        breeds = ~designed(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
+        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, jnp.where(breeds, many, 0))
         local, model = problem.space.snap(children.unit), parts[1]
 
         def choose() -> tuple[Proposals, BayesianState]:
@@ -100,7 +99,7 @@ class Screen(Combined):
             unit = self.model.lay_out(model, index, jnp.ones(num, bool), local[:num], problem)
             return proposals(unit)._replace(note=jnp.full_like(children.note[:num], jnp.nan)), model
 
-        found, model = jax.lax.cond(known & (count > 0), choose, lay_out)
+        found, model = jax.lax.cond(breeds, choose, lay_out)
         return found, ScreenState((parts[0], model))
 
     def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:
