@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import qmc
 
+from jaxhpt.keys import words
 from jaxhpt.typing import Array, Key
 
 SOBOL_BITS = 20  # index bits: the sequence repeats, with another scramble, after 2^20 points
@@ -88,30 +89,29 @@ def _reverse_bits(x: Array) -> Array:
     return (x >> 16) | (x << 16)
 
 
-def coarse_to_fine(grid: np.ndarray, seed: int) -> np.ndarray:
+def coarse_to_fine(key: Key, grid: np.ndarray) -> Array:
     """Order grid points so that every prefix covers the whole range: first the ends and middles, then between.
 
     Each axis's values get the level at which a bisection of their order would reach them; a point's level is
     the greatest of its axes, and points of one level come shuffled. A completed level is a full, coarser grid.
 
     Args:
+      key: of the shuffle within a level; consumed.
       grid: f32[n, D].
-      seed: of the shuffle within a level.
 
     Returns:
       f32[n, D] the same points.
     """
-    levels = np.zeros(len(grid), np.int64)
+    levels = np.zeros(len(grid), np.int32)
     for column in grid.T:
         values, place = np.unique(column, return_inverse=True)
         levels = np.maximum(levels, _bisection_levels(len(values))[place])
-    shuffle = np.random.default_rng(seed).permutation(len(grid))
-    return grid[shuffle[np.argsort(levels[shuffle], kind="stable")]]
+    return jnp.asarray(grid)[jnp.lexsort((words(key, (len(grid),)), jnp.asarray(levels)))]
 
 
 def _bisection_levels(count: int) -> np.ndarray:
     """Level at which bisecting 0 .. count-1 reaches each place: ends 0, middle 1, quarters 2 ..."""
-    levels = np.zeros(count, np.int64)
+    levels = np.zeros(count, np.int32)
     spans, level = [(0, count - 1)], 0
     while spans:
         level += 1

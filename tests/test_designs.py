@@ -95,21 +95,21 @@ def square(*counts):
 @pytest.mark.parametrize("counts", [(1,), (2,), (7,), (5, 5), (1, 4), (3, 2, 6)])
 def test_coarse_to_fine_only_changes_the_order(counts):
     grid = square(*counts)
-    ordered = coarse_to_fine(grid, 3)
+    ordered = np.asarray(coarse_to_fine(jax.random.key(3), grid))
     assert ordered.dtype == np.float32
     np.testing.assert_array_equal(np.unique(ordered, axis=0), np.unique(grid, axis=0))
     assert len(ordered) == len(grid)
 
 
 def test_a_coarser_grid_comes_first():
-    ordered = coarse_to_fine(square(5, 5), 0)
+    ordered = np.asarray(coarse_to_fine(jax.random.key(0), square(5, 5)))
     corners, coarse = square(5, 5)[[0, 4, 20, 24]], square(5, 5).reshape(5, 5, 2)[::2, ::2].reshape(-1, 2)
     np.testing.assert_array_equal(np.unique(ordered[:4], axis=0), np.unique(corners, axis=0))
     np.testing.assert_array_equal(np.unique(ordered[:9], axis=0), np.unique(coarse, axis=0))
 
 
-def test_the_seed_shuffles_within_a_level_only():
-    one, same, other = (coarse_to_fine(square(5, 5), seed) for seed in (0, 0, 1))
+def test_the_key_shuffles_within_a_level_only():
+    one, same, other = (np.asarray(coarse_to_fine(jax.random.key(seed), square(5, 5))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert np.any(one != other)
     np.testing.assert_array_equal(np.unique(one[:9], axis=0), np.unique(other[:9], axis=0))

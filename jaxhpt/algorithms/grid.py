@@ -26,12 +26,12 @@ class Grid(Endless):
     """Every combination of values, each exactly once. Choose it for few dimensions and a complete table.
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
-    the whole space. Settings that differ only in dimensions that do not exist are one point.
+    the whole space; within a level of refinement it changes with the seed of the search. Settings that differ only
+    in dimensions that do not exist are one point.
 
     Args:
       points: values of a continuous dimension, >= 1; also the most that are taken of a range of integers.
         A Choice is always taken whole.
-      seed: of the order within a level of refinement.
 
     Example:
       >>> import jaxhpt
@@ -42,7 +42,6 @@ class Grid(Endless):
     """
 
     points: int = 5
-    seed: int = 0
 
     def __post_init__(self) -> None:
         require_count("points", self.points)
@@ -53,8 +52,8 @@ class Grid(Endless):
 
     def init(self, key: Key, problem: Problem) -> GridState:
         """Lay out the grid."""
-        points = coarse_to_fine(problem.space.grid(self.points), self.seed)
-        return GridState(jnp.asarray(points), jnp.zeros((), jnp.int32))
+        points = coarse_to_fine(key, problem.space.grid(self.points))
+        return GridState(points, jnp.zeros((), jnp.int32))
 
     def ask(
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array

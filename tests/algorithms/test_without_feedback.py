@@ -94,6 +94,14 @@ def test_a_grid_is_asked_to_its_end_and_holds_each_setting_once(num):
     assert len(set(labels)) == total
 
 
+def test_the_order_of_a_grid_changes_with_the_key_of_the_search():
+    algorithm, made = Grid(points=3), problem("mixed")
+    one, same, other = (np.asarray(algorithm.init(jax.random.key(i), made).points) for i in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert np.any(one != other)
+    np.testing.assert_array_equal(np.unique(one, axis=0), np.unique(other, axis=0))
+
+
 def test_a_grid_takes_a_choice_whole_and_begins_with_the_ends():
     space = Space.of({"c": list(range(9)), "x": Float(0, 1)})
     assert Grid(points=2).num_points(space) == 18
