@@ -18,10 +18,10 @@ from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.afield import looks_afield
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, num_inputs, num_outputs
+from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
-from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
 from jaxhpt.problem import Problem

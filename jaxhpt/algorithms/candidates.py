@@ -11,7 +11,8 @@ import numpy as np
 import optax
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.variation import genes, meet, on_faces, pick, settle
+from jaxhpt.algorithms.layout import on_faces
+from jaxhpt.algorithms.variation import genes, meet, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect

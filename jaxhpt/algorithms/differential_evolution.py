@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
-from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, laid_out, pick, settle
+from jaxhpt.algorithms.layout import laid_out
+from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, pick, settle
 from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.keys import uniforms, words

@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.base import Endless, Proposals, by_fitness, fitness, require_one_objective
-from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, laid_out, meet, pick, settle
+from jaxhpt.algorithms.layout import laid_out
+from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, meet, pick, settle
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
 from jaxhpt.keys import words

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import chosen, designed, far_enough
+from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
-from jaxhpt.algorithms.variation import laid_out
 from jaxhpt.checks import require, require_count
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
