@@ -97,7 +97,7 @@ class Screen(Combined):
 
         def lay_out() -> tuple[Proposals, BayesianState]:
             unit = self.model.lay_out(model, index, jnp.ones(num, bool), local[:num], problem)
-            return proposals(unit)._replace(note=jnp.full_like(children.note[:num], jnp.nan)), model
+            return proposals(unit)._replace(note=children.note[:num]), model  # none was bred: empty notes
 
         found, model = jax.lax.cond(breeds, choose, lay_out)
         return found, ScreenState((parts[0], model))
