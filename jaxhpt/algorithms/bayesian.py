@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms import candidates
-from jaxhpt.algorithms.afield import looks_afield
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
+from jaxhpt.algorithms.stance import draw_stance
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.history import History
@@ -68,7 +68,8 @@ class Bayesian(Modelled):
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
-        The range is twice as wide, by logarithm, in events that look further afield; see `looks_afield`.
+        The range is twice as wide, by logarithm, in events that look further afield, and a fifth in those that close
+        in on what was found; see `draw_stance`.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
       refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.
@@ -194,13 +195,13 @@ class Bayesian(Modelled):
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
           from elsewhere; and the state with the model that found them.
         """
-        pool_key, shortlist_key, pick_key, afield_key = jax.random.split(key, 4)
+        pool_key, shortlist_key, pick_key, stance_key = jax.random.split(key, 4)
         picker = self._picker(problem)
-        afield = looks_afield(afield_key, history, problem, state.best, num)
+        stance = draw_stance(stance_key, history, problem, state.best, num)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
-            seen = evidence(history, problem, rows, picker.costs, ~afield)
+            seen = evidence(history, problem, rows, picker.costs, ~stance.afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
             fresh = ended >= GROWTH * state.fitted
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
@@ -208,11 +209,11 @@ class Bayesian(Modelled):
             known = surrogate(fit.theta, seen, history, problem)
             near = self._around(pool_key, best, fit.theta, problem) if local is None else local
             pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
-            found = picker.shortlist(shortlist_key, pool, known, history, problem, num, afield)
+            found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
             return fit, jnp.where(fresh, ended, state.fitted), found
 
         fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
-        picked = picker.pick(pick_key, found, num, count, afield)
+        picked = picker.pick(pick_key, found, num, count, stance)
         return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
     def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:

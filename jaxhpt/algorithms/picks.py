@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.evidence import Aim
+from jaxhpt.algorithms.stance import Stance
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each
 from jaxhpt.history import History
 from jaxhpt.keys import normals, uniforms
@@ -29,6 +30,7 @@ MOVES = 10  # of a refinement
 SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
 AFIELD = 2.0  # how many times as wide the range of the hopes is, by logarithm, where they go further afield
 TAKEN = 1e6  # what a setting that was tried before costs
+CAREFUL = 0.2  # times as bold, where they close in on what was found
 SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
@@ -72,17 +74,18 @@ class Picker:
         return self.acquisition == "log_ei_per_step"
 
     def shortlist(
-        self, key: Key, pool: Array, known: Surrogate, history: History, problem: Problem, num: int, afield: Array
+        self, key: Key, pool: Array, known: Surrogate, history: History, problem: Problem, num: int, stance: Stance
     ) -> Shortlist:
         """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to.
 
-        Where bool[] `afield`, the hopes are bolder, here and in `pick`.
+        The `stance` tells how bold hopes are, here and in `pick`, and whether a place that is known well may be tried
+        once more beside.
         """
         k = jax.random.split(key, 3)
         theta = known.models.theta
         scale = jnp.exp(theta[0, : problem.num_dimensions])
         there = believe(known, pool, problem)
-        tastes = self._tastes(k[0], known.aim.nadir.shape[0], self.refined, afield)
+        tastes = self._tastes(k[0], known.aim.nadir.shape[0], self.refined, stance)
         score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.aim)
 
         def at(x: Array) -> Array:
@@ -99,15 +102,15 @@ class Picker:
         unit = jnp.concatenate([better, pool[kept]])
         # On a front there is something to find beside every place that is known, at a best trial not for long.
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
-        sure = jnp.all(found.variance < known_well, axis=0)
+        sure = jnp.all(found.variance < known_well, axis=0) & ~stance.closing
         # Where all is known well, what was not tried still goes first.
         again = columns.repeated(history, unit).astype(jnp.float32) + sure
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
         return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
 
-    def pick(self, key: Key, found: Shortlist, num: int, count: Array, afield: Array) -> Array:
+    def pick(self, key: Key, found: Shortlist, num: int, count: Array, stance: Stance) -> Array:
         """Pick places of the shortlist: i32[Q]."""
-        tastes = self._tastes(key, found.aim.nadir.shape[0], num, afield)
+        tastes = self._tastes(key, found.aim.nadir.shape[0], num, stance)
         functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
 
         def score(i: Array, mean: Array, deviation: Array) -> Array:
@@ -119,9 +122,10 @@ class Picker:
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
 
-    def _tastes(self, key: Key, objectives: int, num: int, afield: Array) -> Taste:
+    def _tastes(self, key: Key, objectives: int, num: int, stance: Stance) -> Taste:
         """Draw what each of `num` picks is after."""
-        boldness = _between(key, (num,), self.boldness, jnp.where(afield, AFIELD, 1.0))
+        boldness = _between(key, (num,), self.boldness, jnp.where(stance.afield, AFIELD, 1.0))
+        boldness = boldness * jnp.where(stance.closing, CAREFUL, 1.0)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))

@@ -11,8 +11,8 @@ import pytest
 import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
 from jaxhpt.algorithms import candidates
-from jaxhpt.algorithms.afield import looks_afield, stands_still
 from jaxhpt.algorithms.evidence import best_first, chosen
+from jaxhpt.algorithms.stance import draw_stance, stands_still
 from jaxhpt.designs import sobol
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
@@ -230,13 +230,38 @@ def test_half_of_the_events_look_afield_at_first_and_while_the_best_stands_still
     def share(best, count, problem=PROBLEM):
         seen = history.empty(problem)._replace(count=jnp.int32(count))
         keys = jax.random.split(jax.random.key(0), 64)
-        return np.mean(jax.vmap(lambda key: looks_afield(key, seen, problem, jnp.array([best, 64]), 1))(keys))
+        return np.mean(jax.vmap(lambda key: draw_stance(key, seen, problem, jnp.array([best, 64]), 1).afield)(keys))
 
     assert 0.3 < share(20, 25) < 0.7
     assert share(50, 55) == 0
     assert 0.3 < share(20, 55) < 0.7
+    assert share(20, 60) == 0  # few are left
     assert share(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
     assert share(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
+
+
+def test_the_last_tenth_closes_in_on_what_was_found():
+    def closing(count, problem=PROBLEM):
+        seen = history.empty(problem)._replace(count=jnp.int32(count))
+        return bool(draw_stance(jax.random.key(0), seen, problem, jnp.array([0, 64]), 1).closing)
+
+    assert [closing(count) for count in (57, 58, 63)] == [False, True, True]
+    assert [closing(count, dataclasses.replace(PROBLEM, prior=20)) for count in (64, 78)] == [False, True]
+    assert not closing(63, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3))
+    assert not closing(63, dataclasses.replace(PROBLEM, columns=SEVERAL))
+
+
+def test_picks_that_close_in_are_nearer_to_the_best():
+    def away(seed, trials):
+        """How far from the best the picks after 80 trials are, where there are so many in all."""
+        problem = Problem(Space.of(HARTMANN.space()), choose(("loss",)), trials, 8, 1, 1, copies=96 - trials)
+        past = jax.tree.map(jnp.asarray, hartmann(seed).history)._replace(count=jnp.int32(80))
+        state = Bayesian().init(jax.random.key(0), problem)
+        state = Bayesian().tell(jax.random.key(0), state, past, problem, jnp.arange(80, dtype=jnp.int32))
+        ask = jax.jit(lambda key: Bayesian().ask(key, state, past, problem, 8, jnp.int32(8))[0].unit)
+        return np.median(np.linalg.norm(ask(jax.random.key(seed)) - past.unit[state.best[0]], axis=1))
+
+    assert sum(away(seed, 88) for seed in range(3)) < 0.75 * sum(away(seed, 96) for seed in range(3))
 
 
 def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
