@@ -68,8 +68,8 @@ class Bayesian(Modelled):
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
-        The range is twice as wide, by logarithm, in events that look further afield, and a fifth in those that close
-        in on what was found; see `draw_stance`.
+        The range is twice as wide, by logarithm, in events that look further afield, and begins at a fifth in those
+        that close in on what was found; see `draw_stance`.
       candidates: places that the model is asked about in each event, half around the best trials.
       refined: how many of them follow the gradient.
       refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.

@@ -30,7 +30,7 @@ MOVES = 10  # of a refinement
 SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
 AFIELD = 2.0  # how many times as wide the range of the hopes is, by logarithm, where they go further afield
 TAKEN = 1e6  # what a setting that was tried before costs
-CAREFUL = 0.2  # times as bold, where they close in on what was found
+CAREFUL = 0.2  # times as low is the lower end of that range, where they close in on what was found
 SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
@@ -124,8 +124,9 @@ class Picker:
 
     def _tastes(self, key: Key, objectives: int, num: int, stance: Stance) -> Taste:
         """Draw what each of `num` picks is after."""
-        boldness = _between(key, (num,), self.boldness, jnp.where(stance.afield, AFIELD, 1.0))
-        boldness = boldness * jnp.where(stance.closing, CAREFUL, 1.0)
+        low, high = self.boldness
+        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, AFIELD, 1.0))
+        boldness = jnp.where(stance.closing, _between(key, (num,), (CAREFUL * low, high)), usual)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return Taste(boldness, length / jnp.maximum(direction, 1e-3 * length))
