@@ -111,5 +111,4 @@ class Summary(NamedTuple):
 
 def trials_left(program: Program, carry: SearchState) -> Array:
     """Return how many trials are left to start: i32[]. Copies count as none."""
-    problem = program.problem
-    return problem.prior + problem.trials - (carry.history.count - carry.copied)
+    return program.problem.left(carry.history.count - carry.copied)

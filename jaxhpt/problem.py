@@ -50,6 +50,10 @@ class Problem:
         """Rows of the history, C; a row id of C means none."""
         return self.prior + self.trials + self.copies
 
+    def left(self, opened: Array) -> Array:
+        """Return how many trials are left to start, where rows i32[] `opened`, copies not among them, have been."""
+        return self.prior + self.trials - opened
+
     @property
     def reports(self) -> int:
         """Reports kept of each trial's learning curve, R."""

@@ -29,8 +29,8 @@ APART = 0.3  # share of the pool that each refinement may begin at
 MOVES = 10  # of a refinement
 SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
 AFIELD = 2.0  # how many times as wide the range of the hopes is, by logarithm, where they go further afield
+CAREFUL = 0.2  # times its lower end, where the range begins that closes in on what was found
 TAKEN = 1e6  # what a setting that was tried before costs
-CAREFUL = 0.2  # times as low is the lower end of that range, where they close in on what was found
 SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
@@ -78,8 +78,8 @@ class Picker:
     ) -> Shortlist:
         """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to.
 
-        The `stance` tells how bold hopes are, here and in `pick`, and whether a place that is known well may be tried
-        once more beside.
+        The `stance` tells how bold the hopes are, here and in `pick`, and whether places beside what is known well
+        still count.
         """
         k = jax.random.split(key, 3)
         theta = known.models.theta

@@ -62,4 +62,4 @@ def stands_still(history: History, best: Array, num: int) -> Array:
 
 def closes(history: History, problem: Problem) -> Array:
     """Tell whether so few trials are left that they go to what was found: bool[]; see `draw_stance`."""
-    return problem.prior + problem.trials - history.count <= CLOSING * problem.trials
+    return problem.left(history.count) <= CLOSING * problem.trials
