@@ -226,18 +226,71 @@ def test_the_best_stands_still_after_two_events_and_ten_trials_without_a_better_
     assert not still(64, 50, 1)  # there is none
 
 
-def test_half_of_the_events_look_afield_at_first_and_while_the_best_stands_still():
-    def share(best, count, problem=PROBLEM):
-        seen = history.empty(problem)._replace(count=jnp.int32(count))
-        keys = jax.random.split(jax.random.key(0), 64)
-        return np.mean(jax.vmap(lambda key: draw_stance(key, seen, problem, jnp.array([best, 64]), 1).afield)(keys))
+def stances(best, count, problem=PROBLEM):
+    seen = history.empty(problem)._replace(count=jnp.int32(count))
+    keys = jax.random.split(jax.random.key(0), 64)
+    return jax.vmap(lambda key: draw_stance(key, seen, problem, jnp.array([best, 64]), 1))(keys)
+
+
+def test_half_of_the_events_look_afield_at_first():
+    def share(*args):
+        return np.mean(stances(*args).afield)
 
     assert 0.3 < share(20, 25) < 0.7
-    assert share(50, 55) == 0
-    assert 0.3 < share(20, 55) < 0.7
-    assert share(20, 60) == 0  # few are left
+    assert share(20, 55) == 0
     assert share(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
+    assert share(20, 25, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
+
+
+def test_later_events_step_aside_while_the_best_stands_still():
+    def share(*args):
+        return np.mean(stances(*args).aside)
+
+    assert share(20, 55) == 1
+    assert share(20, 45) == share(50, 55) == 0
+    assert share(20, 60) == 0  # few are left
+    assert share(20, 55, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
     assert share(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
+
+
+def test_half_of_the_picks_are_the_best_with_a_dimension_or_a_few_drawn_anew():
+    """Where the best of 96 trials is an early one."""
+    problem = Problem(Space.of(HARTMANN.space()), choose(("loss",)), 192, 32, 1, 1)
+    past = jax.tree.map(jnp.asarray, hartmann(0).history)
+    past = past._replace(metrics=past.metrics.at[3].set(-9.0), count=jnp.int32(96))
+    wide = jax.tree.map(lambda a, empty: empty.at[: a.shape[0]].set(a) if a.ndim else a, past, history.empty(problem))
+    wide = wide._replace(tried=past.tried)
+    state = Bayesian().init(jax.random.key(0), problem)
+    state = Bayesian().tell(jax.random.key(0), state, wide, problem, jnp.arange(96, dtype=jnp.int32))
+    assert state.best[0] == 3
+    unit = Bayesian().ask(jax.random.key(1), state, wide, problem, 32, jnp.int32(32))[0].unit
+    same = np.asarray(unit == wide.unit[3]).sum(1)
+    assert 8 < (same >= 3).sum() < 24
+    assert len(np.unique(np.asarray(unit), axis=0)) == 32
+
+
+def test_steps_aside_are_at_ends_as_often_as_within_and_keep_the_rest():
+    space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "n": Int(1, 4), "c": Choice(["a", "b", "c", "d"])})
+    best = space.snap(jnp.full((1, 4), 0.3))[0]
+    moved = np.asarray(candidates.beside(jax.random.key(0), best, space, 8192))
+    changed = moved != np.asarray(best)
+    a = moved[changed[:, 0], 0]
+    np.testing.assert_allclose([(a == end).mean() for end in (0, 1)], 0.25, atol=0.03)
+    np.testing.assert_allclose(changed[:, :2].mean(0), (1 + 0.75 * candidates.OTHERS) / 4, atol=0.015)
+    assert changed.any(1).mean() > 0.8  # the others drew the level that they were at
+    assert (changed.sum(1) <= 2).mean() > 0.9
+
+
+def test_a_step_aside_may_change_the_branch_and_draws_what_that_brings():
+    space = Space.of(MIXED)
+    best = space.snap(jnp.full((1, space.num_dimensions), 0.1))[0]
+    moved = candidates.beside(jax.random.key(0), best, space, 4096)
+    np.testing.assert_array_equal(moved, space.snap(moved))
+    inner = np.asarray(space.active(moved)).all(1)
+    place = int(np.flatnonzero(~np.asarray(space.active(best[None]))[0])[0])
+    values = np.asarray(moved)[inner, place]
+    assert 0.05 < inner.mean() < 0.3
+    np.testing.assert_allclose([values.mean(), values.std()], [0.5, 12**-0.5], atol=0.1)
 
 
 def test_the_last_tenth_closes_in_on_what_was_found():
