@@ -12,7 +12,7 @@ import optax
 
 from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.layout import on_faces, widened
-from jaxhpt.algorithms.variation import genes, meet, pick, settle
+from jaxhpt.algorithms.variation import existing, genes, meet, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect
@@ -71,8 +71,7 @@ def beside(key: Key, best: Array, space: Space, num: int) -> Array:
     chance, drawn = uniforms(k[0], (num, size + 1)), uniforms(k[1], (num, size))
     mask = pick(chance[:, :size], OTHERS / size, chance[:, size])
     base = jnp.broadcast_to(best, (num, size))
-    known = space.active(base) if any(space.conditions) else None
-    return settle(jnp.where(mask, widened(drawn, space), base), known, drawn, space)
+    return settle(jnp.where(mask, widened(drawn, space), base), existing(base, space), drawn, space)
 
 
 def stretch(scale: Array) -> Array:

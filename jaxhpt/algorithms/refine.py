@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Algorithm, Proposals, by_fitness, fitness, proposals, require_one_objective
 from jaxhpt.algorithms.combined import Combined, joined, require_algorithm
-from jaxhpt.algorithms.variation import Mutation, distinct, pick, settle
+from jaxhpt.algorithms.variation import Mutation, distinct, existing, pick, settle
 from jaxhpt.checks import require
 from jaxhpt.history import History
 from jaxhpt.keys import normals, uniforms
@@ -130,6 +130,5 @@ class Refine(Combined):
         chance = uniforms(k[0], (num, size + 2))
         mask = pick(chance[:, 2:], jnp.maximum(chance[:, :1], 1.0 / size), chance[:, 1])
         moved = candidates.moves(normals(k[1], (num, size)), base, state.sigma, space)
-        known = space.active(base) if any(space.conditions) else None
-        child = settle(jnp.where(mask, moved, base), known, chance[:, 2:], space)
+        child = settle(jnp.where(mask, moved, base), existing(base, space), chance[:, 2:], space)
         return distinct(k[2], child, history, problem, count, Mutation())

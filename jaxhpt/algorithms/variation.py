@@ -125,6 +125,11 @@ def meet(a: Array, b: Array, space: Space) -> Parents:
     return Parents(jnp.where(in_a, a, b), jnp.where(in_b, b, a), in_a | in_b)
 
 
+def existing(rows: Array, space: Space) -> Array | None:
+    """Tell which genes of rows, snapped f32[Q, D], exist: bool[Q, D]; None where all always do."""
+    return space.active(rows) if any(space.conditions) else None
+
+
 def settle(child: Array, known: Array | None, uniform: Array, space: Space) -> Array:
     """Snap children, after drawing anew the genes that exist in them and in no parent.
 
@@ -175,8 +180,7 @@ def _mutate_some(drawn: Array, child: Array, space: Space, mutation: Mutation) -
     num = child.shape[1]
     amount, chance = halves(drawn[:, :num])
     mask = pick(chance, 1.0 / num, halves(drawn[:, num]).high)
-    known = space.active(child) if any(space.conditions) else None
-    return settle(jnp.where(mask, mutation(amount, child, space), child), known, amount, space)
+    return settle(jnp.where(mask, mutation(amount, child, space), child), existing(child, space), amount, space)
 
 
 def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight: Array | None = None) -> Array:

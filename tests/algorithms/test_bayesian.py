@@ -238,6 +238,7 @@ def test_half_of_the_events_look_afield_at_first():
 
     assert 0.3 < share(20, 25) < 0.7
     assert share(20, 55) == 0
+    assert share(20, 30, dataclasses.replace(PROBLEM, trials=32)) == 0  # few are left
     assert share(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
     assert share(20, 25, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
 
@@ -254,17 +255,15 @@ def test_later_events_step_aside_while_the_best_stands_still():
 
 
 def test_half_of_the_picks_are_the_best_with_a_dimension_or_a_few_drawn_anew():
-    """Where the best of 96 trials is an early one."""
-    problem = Problem(Space.of(HARTMANN.space()), choose(("loss",)), 192, 32, 1, 1)
+    """Where the best of 80 trials is an early one."""
+    problem = Problem(Space.of(HARTMANN.space()), choose(("loss",)), 96, 32, 1, 1)
     past = jax.tree.map(jnp.asarray, hartmann(0).history)
-    past = past._replace(metrics=past.metrics.at[3].set(-9.0), count=jnp.int32(96))
-    wide = jax.tree.map(lambda a, empty: empty.at[: a.shape[0]].set(a) if a.ndim else a, past, history.empty(problem))
-    wide = wide._replace(tried=past.tried)
+    past = past._replace(metrics=past.metrics.at[3].set(-9.0), count=jnp.int32(80))
     state = Bayesian().init(jax.random.key(0), problem)
-    state = Bayesian().tell(jax.random.key(0), state, wide, problem, jnp.arange(96, dtype=jnp.int32))
+    state = Bayesian().tell(jax.random.key(0), state, past, problem, jnp.arange(80, dtype=jnp.int32))
     assert state.best[0] == 3
-    unit = Bayesian().ask(jax.random.key(1), state, wide, problem, 32, jnp.int32(32))[0].unit
-    same = np.asarray(unit == wide.unit[3]).sum(1)
+    unit = Bayesian().ask(jax.random.key(1), state, past, problem, 32, jnp.int32(32))[0].unit
+    same = np.asarray(unit == past.unit[3]).sum(1)
     assert 8 < (same >= 3).sum() < 24
     assert len(np.unique(np.asarray(unit), axis=0)) == 32
 
