@@ -25,6 +25,7 @@ ENOUGH = 3  # trials that a model needs
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
 FRONT = 32  # points of a Pareto front that are counted with
+BEYOND = 0.15  # share of a front's range by which it may grow at either end: with less, a short one stays short
 
 
 class Aim(NamedTuple):
@@ -249,7 +250,7 @@ def _broken(problem: Problem, seen: Evidence) -> Array:
 
 
 def nadir(problem: Problem, seen: Evidence) -> Array:
-    """Return what a Pareto front should be better than, f32[M]: its worst values, and a tenth of its range more."""
+    """Return what a Pareto front should be better than, f32[M]: its worst values, and some of its range more."""
     num = len(problem.objectives)
     y = seen.y[:num]
     if num == 1:
@@ -257,4 +258,4 @@ def nadir(problem: Problem, seen: Evidence) -> Array:
     first = _unbeaten(problem, seen)
     worst = jnp.max(jnp.where(first, y, -jnp.inf), axis=1)
     ideal = jnp.min(jnp.where(first, y, jnp.inf), axis=1)
-    return jnp.where(jnp.any(first), worst + 0.1 * jnp.maximum(worst - ideal, 0.1), 0.0)
+    return jnp.where(jnp.any(first), worst + BEYOND * jnp.maximum(worst - ideal, 0.1), 0.0)
