@@ -19,7 +19,7 @@ from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
-from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist, aside
+from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.stance import draw_stance
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.checks import require, require_count, suggest
@@ -192,12 +192,12 @@ class Bayesian(Modelled):
             best trials.
 
         Returns:
-          Settings f32[Q, D]; the places in `local` that they are, were refined from or stepped aside from, i32[Q], P
-          and more for those from elsewhere; and the state with the model that found them.
+          Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
+          from elsewhere; and the state with the model that found them.
         """
         pool_key, shortlist_key, pick_key, stance_key = jax.random.split(key, 4)
         picker = self._picker(problem)
-        stance = draw_stance(stance_key, history, problem, state.best, num)
+        stance = draw_stance(stance_key, history, problem)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
@@ -214,9 +214,7 @@ class Bayesian(Modelled):
 
         fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
         picked = picker.pick(pick_key, found, num, count, stance)
-        steps = candidates.beside(jax.random.fold_in(stance_key, 1), best[0], problem.space, num)
-        unit = aside(jax.random.fold_in(stance_key, 2), found.unit[picked], steps, history, stance)
-        return unit, found.origin[picked], state._replace(fit=fit, fitted=fitted)
+        return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
     def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:
         """Draw places around the best, f32[P, D]."""

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.layout import on_faces, widened
-from jaxhpt.algorithms.variation import existing, genes, meet, pick, settle
+from jaxhpt.algorithms.layout import on_faces
+from jaxhpt.algorithms.variation import genes, meet, pick, settle
 from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect
@@ -22,7 +22,6 @@ from jaxhpt.typing import Array, Key
 STEPS = (5e-3, 0.5)  # least and largest deviation of a step, in units of the range
 STRETCH = 3.0  # by how much a dimension's steps may be longer or shorter than the others'
 CROSSED = 0.25  # share of the local points that have two parents
-OTHERS = 0.5  # over D: the chance that a step aside changes each further dimension
 MANY = 10  # levels of a number that is refined as if it were continuous
 FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
 
@@ -52,26 +51,6 @@ def around(key: Key, best: Array, scale: Array, space: Space, num: int) -> Array
     lengths = stretch(scale) * jnp.exp(np.log(STEPS[0]) + uniforms(k[1], (num, 1)) * np.log(STEPS[1] / STEPS[0]))
     moved = moves(normals(k[2], (num, size)), base, lengths, space)
     return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
-
-
-def beside(key: Key, best: Array, space: Space, num: int) -> Array:
-    """Draw settings that share most dimensions with the best, f32[D]: f32[num, D], snapped.
-
-    One dimension is drawn anew over its whole range, and each other with a small chance; half of what is drawn is at
-    ends of the ranges.
-
-    Args:
-      key: consumed.
-      best: f32[D] snapped.
-      space: static.
-      num: static.
-    """
-    size = space.num_dimensions
-    k = jax.random.split(key)
-    chance, drawn = uniforms(k[0], (num, size + 1)), uniforms(k[1], (num, size))
-    mask = pick(chance[:, :size], OTHERS / size, chance[:, size])
-    base = jnp.broadcast_to(best, (num, size))
-    return settle(jnp.where(mask, widened(drawn, space), base), existing(base, space), drawn, space)
 
 
 def stretch(scale: Array) -> Array:

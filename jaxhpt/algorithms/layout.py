@@ -54,10 +54,6 @@ def on_faces(key: Key, index: Array, space: Space) -> Array:
       index: i32[n] places in the sequence.
       space: static.
     """
-    return widened(sobol(key, index, space.num_dimensions), space)
-
-
-def widened(unit: Array, space: Space) -> Array:
-    """Take points as those of a wider space, and move them to the nearest end where they are outside: f32[n, D]."""
+    unit = sobol(key, index, space.num_dimensions)
     wide = jnp.clip(0.5 + WIDER * (unit - 0.5), 0.0, 1.0)
     return jnp.where(genes(space).unordered, unit, wide)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.evidence import Aim
-from jaxhpt.algorithms.stance import SHARE, Stance
+from jaxhpt.algorithms.stance import Stance
 from jaxhpt.algorithms.surrogate import Surrogate, believe, each
 from jaxhpt.history import History
 from jaxhpt.keys import normals, uniforms
@@ -142,16 +142,6 @@ class Picker:
             value = acquisition.constrained_improvement(mean[:own], deviation[:own], aim.least)
         value = value + mean[-1] if self.costs else value
         return jnp.broadcast_to(value, (tastes.boldness.shape[0], value.shape[1]))
-
-
-def aside(key: Key, picked: Array, steps: Array, history: History, stance: Stance) -> Array:
-    """Put steps aside, that were not tried before, in the places of some picks: f32[Q, D] twice -> f32[Q, D].
-
-    The `stance` tells whether; see `draw_stance`.
-    """
-    again = columns.repeated(history, jnp.concatenate([picked, steps]))[picked.shape[0] :]
-    taken = stance.aside & ~again & (uniforms(key, again.shape) < SHARE)
-    return jnp.where(taken[:, None], steps, picked)
 
 
 def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach: Array | float = 1.0) -> Array:

@@ -12,7 +12,7 @@ import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When, history
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.evidence import best_first, chosen
-from jaxhpt.algorithms.stance import draw_stance, stands_still
+from jaxhpt.algorithms.stance import draw_stance
 from jaxhpt.designs import sobol
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
@@ -73,13 +73,18 @@ def test_constraints_are_kept_at_the_border(bounded):
 
 
 def test_two_objectives_spread_over_the_front():
-    result = jaxhpt.minimize(
-        lambda h, key: {"a": h["x"] ** 2 + h["y"] ** 2, "b": (h["x"] - 1) ** 2 + h["y"] ** 2},
-        {"x": Float(0, 1), "y": Float(-1, 1)}, objectives={"a": "min", "b": "min"},
-        algorithm="bayesian", trials=80, lanes=8, progress=False,
-    )  # fmt: skip
+    def valley(h, key):
+        return {"a": h["x"] ** 2 + h["y"] ** 2, "b": (h["x"] - 1) ** 2 + h["y"] ** 2}
+
+    def found(seed):
+        result = jaxhpt.minimize(
+            valley, {"x": Float(0, 1), "y": Float(-1, 1)}, objectives={"a": "min", "b": "min"},
+            algorithm="bayesian", trials=80, lanes=8, seed=seed, progress=False,
+        )  # fmt: skip
+        return result.hypervolume({"a": 1.0, "b": 1.0})
+
     best = 1.0 - 1.0 / 6.0  # the area below (1, 1) that the true front a = (1 - sqrt(b))^2 dominates
-    assert result.hypervolume({"a": 1.0, "b": 1.0}) > 0.97 * best
+    assert np.median([found(seed) for seed in range(3)]) > 0.97 * best
 
 
 def long_or_short(acquisition):
@@ -216,86 +221,23 @@ def test_a_first_batch_goes_beyond_the_design_by_turns_to_the_ends():
         assert set(np.unique(unit[outwards, 2])) == set(np.unique(even[:, 2]))
 
 
-def test_the_best_stands_still_after_two_events_and_ten_trials_without_a_better_one():
-    def still(best, count, num):
-        seen = history.empty(PROBLEM)._replace(count=jnp.int32(count))
-        return bool(stands_still(seen, jnp.array([best, 64]), num))
-
-    assert [still(40, count, 1) for count in (50, 51, 60)] == [False, True, True]
-    assert [still(40, count, 8) for count in (43, 56, 57)] == [False, False, True]
-    assert not still(64, 50, 1)  # there is none
-
-
-def stances(best, count, problem=PROBLEM):
-    seen = history.empty(problem)._replace(count=jnp.int32(count))
-    keys = jax.random.split(jax.random.key(0), 64)
-    return jax.vmap(lambda key: draw_stance(key, seen, problem, jnp.array([best, 64]), 1))(keys)
-
-
 def test_half_of_the_events_look_afield_at_first():
-    def share(*args):
-        return np.mean(stances(*args).afield)
+    def share(count, problem=PROBLEM):
+        seen = history.empty(problem)._replace(count=jnp.int32(count))
+        keys = jax.random.split(jax.random.key(0), 64)
+        return np.mean(jax.vmap(lambda key: draw_stance(key, seen, problem).afield)(keys))
 
-    assert 0.3 < share(20, 25) < 0.7
-    assert share(20, 55) == 0
-    assert share(20, 30, dataclasses.replace(PROBLEM, trials=32)) == 0  # few are left
-    assert share(20, 25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
-    assert share(20, 25, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
-
-
-def test_later_events_step_aside_while_the_best_stands_still():
-    def share(*args):
-        return np.mean(stances(*args).aside)
-
-    assert share(20, 55) == 1
-    assert share(20, 45) == share(50, 55) == 0
-    assert share(20, 60) == 0  # few are left
-    assert share(20, 55, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
-    assert share(20, 55, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
-
-
-def test_half_of_the_picks_are_the_best_with_a_dimension_or_a_few_drawn_anew():
-    """Where the best of 80 trials is an early one."""
-    problem = Problem(Space.of(HARTMANN.space()), choose(("loss",)), 96, 32, 1, 1)
-    past = jax.tree.map(jnp.asarray, hartmann(0).history)
-    past = past._replace(metrics=past.metrics.at[3].set(-9.0), count=jnp.int32(80))
-    state = Bayesian().init(jax.random.key(0), problem)
-    state = Bayesian().tell(jax.random.key(0), state, past, problem, jnp.arange(80, dtype=jnp.int32))
-    assert state.best[0] == 3
-    unit = Bayesian().ask(jax.random.key(1), state, past, problem, 32, jnp.int32(32))[0].unit
-    same = np.asarray(unit == past.unit[3]).sum(1)
-    assert 8 < (same >= 3).sum() < 24
-    assert len(np.unique(np.asarray(unit), axis=0)) == 32
-
-
-def test_steps_aside_are_at_ends_as_often_as_within_and_keep_the_rest():
-    space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "n": Int(1, 4), "c": Choice(["a", "b", "c", "d"])})
-    best = space.snap(jnp.full((1, 4), 0.3))[0]
-    moved = np.asarray(candidates.beside(jax.random.key(0), best, space, 8192))
-    changed = moved != np.asarray(best)
-    a = moved[changed[:, 0], 0]
-    np.testing.assert_allclose([(a == end).mean() for end in (0, 1)], 0.25, atol=0.03)
-    np.testing.assert_allclose(changed[:, :2].mean(0), (1 + 0.75 * candidates.OTHERS) / 4, atol=0.015)
-    assert changed.any(1).mean() > 0.8  # the others drew the level that they were at
-    assert (changed.sum(1) <= 2).mean() > 0.9
-
-
-def test_a_step_aside_may_change_the_branch_and_draws_what_that_brings():
-    space = Space.of(MIXED)
-    best = space.snap(jnp.full((1, space.num_dimensions), 0.1))[0]
-    moved = candidates.beside(jax.random.key(0), best, space, 4096)
-    np.testing.assert_array_equal(moved, space.snap(moved))
-    inner = np.asarray(space.active(moved)).all(1)
-    place = int(np.flatnonzero(~np.asarray(space.active(best[None]))[0])[0])
-    values = np.asarray(moved)[inner, place]
-    assert 0.05 < inner.mean() < 0.3
-    np.testing.assert_allclose([values.mean(), values.std()], [0.5, 12**-0.5], atol=0.1)
+    assert 0.3 < share(25) < 0.7
+    assert share(55) == 0
+    assert share(30, dataclasses.replace(PROBLEM, trials=32)) == 0  # few are left
+    assert share(25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
+    assert share(25, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
 
 
 def test_the_last_tenth_closes_in_on_what_was_found():
     def closing(count, problem=PROBLEM):
         seen = history.empty(problem)._replace(count=jnp.int32(count))
-        return bool(draw_stance(jax.random.key(0), seen, problem, jnp.array([0, 64]), 1).closing)
+        return bool(draw_stance(jax.random.key(0), seen, problem).closing)
 
     assert [closing(count) for count in (57, 58, 63)] == [False, True, True]
     assert [closing(count, dataclasses.replace(PROBLEM, prior=20)) for count in (64, 78)] == [False, True]

@@ -37,11 +37,12 @@ EVERY = np.ones(ROWS, bool)
 
 
 def kernel(a, b, theta):
-    """Matern-5/2 in float64."""
+    """Matern-5/2 of two scales in float64."""
     theta = np.asarray(theta, np.float64)
     apart = (a[:, None].astype(np.float64) - b[None]) / np.exp(theta[:SIZE])
     r = np.sqrt(5 * (apart**2).sum(-1))
-    return np.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r)
+    broad, fine = ((1 + s + s**2 / 3) * np.exp(-s) for s in (r, gp.FINER * r))
+    return np.exp(theta[-2]) * ((1 - gp.DETAIL) * broad + gp.DETAIL * fine)
 
 
 def dense(x, y, theta):
@@ -86,7 +87,8 @@ def test_posterior_equals_dense_float64():
 def test_posterior_equals_scikit_learn():
     x, y = data()
     scales, signal, noise = np.exp(THETA[:SIZE]), np.exp(THETA[-2]), gp.LEAST_NOISE + np.exp(THETA[-1])
-    parts = ConstantKernel(signal) * Matern(scales, nu=2.5) + WhiteKernel(noise)
+    broad = ConstantKernel(signal * (1 - gp.DETAIL)) * Matern(scales, nu=2.5)
+    parts = broad + ConstantKernel(signal * gp.DETAIL) * Matern(scales / gp.FINER, nu=2.5) + WhiteKernel(noise)
     places = np.random.default_rng(2).random((40, SIZE)).astype(np.float32)
     model = condition(THETA, x, y, EVERY, EVERY)
     found = believe(model, places)
