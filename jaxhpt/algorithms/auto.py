@@ -23,7 +23,6 @@ from jaxhpt.typing import Array, Key
 
 WHOLE = 256  # settings of a space that is tried whole
 BATCH, LONG = 8, 500  # lanes from which on, and trials beyond which, children are bred for it
-WIDE_BATCH = 64  # lanes from which on they are in shorter searches, too
 MODEL = 5000  # trials up to which a Gaussian process pays
 
 
@@ -35,8 +34,7 @@ class Auto:
     |---|---|
     | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
     | no more trials, earlier ones too, than twice the lanes or a model's design, 2 D from 8 to 64 | `QuasiRandom` |
-    | up to 5,000 trials, with 64 lanes or more, one objective, all trained to their end | `Screen(Genetic())` |
-    | 501 to 5,000 trials, with 8 lanes or more, likewise | `Screen(Genetic())` |
+    | 501 to 5,000 trials, with 8 lanes or more, one objective, all trained to their end | `Screen(Genetic())` |
     | up to 5,000 trials otherwise | `Bayesian` |
     | more trials, several objectives | `NSGA2` |
     | more trials, all trained to their end, all dimensions continuous | `CMAES` |
@@ -59,8 +57,8 @@ class Auto:
             return QuasiRandom()
         several, whole = len(problem.objectives) > 1, not partial(problem)
         if trials <= MODEL:
-            batch = BATCH if trials > LONG else WIDE_BATCH
-            return Screen(Genetic()) if problem.lanes >= batch and whole and not several else Bayesian()
+            breeds = trials > LONG and problem.lanes >= BATCH and whole and not several
+            return Screen(Genetic()) if breeds else Bayesian()
         if several:
             return NSGA2()
         return CMAES() if whole and np.isinf(problem.space.levels).all() else TPE()
