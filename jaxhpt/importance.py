@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from jaxhpt.algorithms.evidence import ENDED, Evidence, chosen, evidence, inputs, num_inputs, owners, trained
+from jaxhpt.algorithms.evidence import ENDED, Evidence, axes, chosen, evidence, inputs, num_inputs, trained
 from jaxhpt.algorithms.surrogate import centre, refitted
 from jaxhpt.checks import require, suggest
 from jaxhpt.history import History, Status
@@ -119,12 +119,12 @@ def _permutation(history: History, problem: Problem, rows: Array, counts: Array,
     seen = seen._replace(y=seen.y[column : column + 1])
     first = begin(start(num_inputs(problem))[None])
     theta = refitted(first, jnp.zeros((), bool), seen, problem, FIT_STEPS).theta[0]
-    owner, far = owners(problem), trained(history, problem, seen.row)
-    model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, owner, centre(seen))
+    about, far = axes(problem), trained(history, problem, seen.row)
+    model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, about, centre(seen))
     weight = solve_triangular(model.chol.T, model.white, lower=False)
 
     def error(unit: Array) -> Array:
-        scaled = gp.scaled(inputs(unit, far, problem), theta, owner, model.centre)
+        scaled = gp.scaled(inputs(unit, far, problem), theta, about, model.centre)
         guess = model.mean + jnp.where(seen.known, weight, 0.0) @ gp.covariance(model, model.x, scaled)
         return jnp.sum(jnp.where(seen.known, (guess - seen.y[0]) ** 2, 0.0))
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms import candidates
 from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.candidates import View
 from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, num_inputs, num_outputs
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
@@ -41,7 +42,7 @@ class BayesianState(NamedTuple):
     Attributes:
       scramble: key of the initial design.
       best: i32[B] rows, best first; C for none.
-      fit: hyperparameters of each output's process, leaves [J, D + 2]; see `surrogate.refitted`.
+      fit: hyperparameters of each output's process, leaves [J, 2 D + 2]; see `surrogate.refitted`.
       fitted: i32[] trials at the latest fit from afresh.
     """
 
@@ -207,8 +208,9 @@ class Bayesian(Modelled):
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
             fit = refitted(state.fit, fresh, seen, problem, steps)
             known = surrogate(fit.theta, seen, history, problem)
-            near = self._around(pool_key, best, fit.theta, problem) if local is None else local
-            pool = jnp.concatenate([near, candidates.everywhere(pool_key, problem.space, near.shape[0])])
+            view = candidates.view(fit.theta, problem.space)
+            near = self._around(pool_key, best, view, problem) if local is None else local
+            pool = jnp.concatenate([near, candidates.everywhere(pool_key, view, problem.space, near.shape[0])])
             found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
             return fit, jnp.where(fresh, ended, state.fitted), found
 
@@ -216,10 +218,9 @@ class Bayesian(Modelled):
         picked = picker.pick(pick_key, found, num, count, stance)
         return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
-    def _around(self, key: Key, best: Array, theta: Array, problem: Problem) -> Array:
+    def _around(self, key: Key, best: Array, view: View, problem: Problem) -> Array:
         """Draw places around the best, f32[P, D]."""
-        scale = jnp.exp(theta[0, : problem.num_dimensions])
-        return candidates.around(jax.random.fold_in(key, 1), best, scale, problem.space, self.candidates // 2)
+        return candidates.around(jax.random.fold_in(key, 1), best, view, problem.space, self.candidates // 2)
 
 
 def _filled(rows: Array, none: int) -> Array:

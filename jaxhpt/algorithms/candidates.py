@@ -1,9 +1,11 @@
 """Where a model is asked: points all over the space, steps of all sizes from the best trials, and their children.
 
-Steps follow the length-scales of the model: long where it is flat, short where it is steep.
+All are drawn as the model sees the space: steps follow its length-scales, long where it is flat and short where it is
+steep, and its skews, short in absolute terms where it looks closely at an end of a range.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from jaxhpt.designs import sobol
 from jaxhpt.keys import normals, uniforms, words
 from jaxhpt.numerics import leave_bin, reflect
 from jaxhpt.space import Space
+from jaxhpt.surrogates import gp, warp
 from jaxhpt.typing import Array, Key
 
 STEPS = (5e-3, 0.5)  # least and largest deviation of a step, in units of the range
@@ -26,7 +29,20 @@ MANY = 10  # levels of a number that is refined as if it were continuous
 FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
 
 
-def around(key: Key, best: Array, scale: Array, space: Space, num: int) -> Array:
+class View(NamedTuple):
+    """How a model sees a space: f32[D] length-scales, and f32[D] skews."""
+
+    scale: Array
+    skew: Array
+
+
+def view(theta: Array, space: Space) -> View:
+    """Return how the first of some models sees a space: theta f32[J, ...], see `gp`."""
+    size, first = space.num_dimensions, gp.num_dimensions(theta)
+    return View(jnp.exp(theta[0, :size]), theta[0, first : first + size])
+
+
+def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
     """Draw settings around the best: f32[num, D], snapped.
 
     A quarter are children of two of them; the others differ from one in some dimensions, from one to all, by normal
@@ -35,7 +51,7 @@ def around(key: Key, best: Array, scale: Array, space: Space, num: int) -> Array
     Args:
       key: consumed.
       best: f32[B, D] snapped, the places to start from.
-      scale: f32[D] length-scales.
+      seen: how the model sees the space.
       space: static.
       num: static.
     """
@@ -48,8 +64,8 @@ def around(key: Key, best: Array, scale: Array, space: Space, num: int) -> Array
     base = jnp.where(jnp.arange(num)[:, None] < CROSSED * num, crossed, parents.a)
     rate = jnp.maximum(chance[:, 2:3], 1.0 / size)
     mask = pick(chance[:, 4:], rate, chance[:, 3])
-    lengths = stretch(scale) * jnp.exp(np.log(STEPS[0]) + uniforms(k[1], (num, 1)) * np.log(STEPS[1] / STEPS[0]))
-    moved = moves(normals(k[2], (num, size)), base, lengths, space)
+    lengths = stretch(seen.scale) * jnp.exp(np.log(STEPS[0]) + uniforms(k[1], (num, 1)) * np.log(STEPS[1] / STEPS[0]))
+    moved = moves(normals(k[2], (num, size)), base, lengths, space, seen.skew)
     return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
 
 
@@ -58,10 +74,21 @@ def stretch(scale: Array) -> Array:
     return jnp.clip(scale / jnp.exp(jnp.mean(jnp.log(scale))), 1.0 / STRETCH, STRETCH)
 
 
-def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
-    """Step from places: normal, base and lengths f32[num, D] -> f32[num, D] in [0, 1]; choices are drawn anew."""
+def moves(normal: Array, base: Array, lengths: Array, space: Space, skew: Array | float = 0.0) -> Array:
+    """Step from places, as seen with some skew; choices are drawn anew.
+
+    Args:
+      normal: f32[num, D].
+      base: f32[num, D] in [0, 1].
+      lengths: f32[num, D] of the steps.
+      space: static.
+      skew: f32[D].
+
+    Returns:
+      f32[num, D] in [0, 1].
+    """
     unordered, levels = genes(space)
-    moved = reflect(base + lengths * normal)
+    moved = warp.backward(reflect(warp.forward(base, skew) + lengths * normal), skew)
     if np.isfinite(levels).any():
         moved = leave_bin(moved, base, *space.bins(base))
     if not unordered.any():
@@ -70,7 +97,7 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space) -> Array:
     return jnp.where(unordered, operators.resample(uniform, base, np.where(unordered, levels, 1.0)), moved)
 
 
-def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: Space, steps: int) -> Array:
+def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Space, steps: int) -> Array:
     """Follow the gradient of a score from each start: f32[R, D] -> the best places met, f32[R, D], snapped.
 
     Only numbers move, continuous or of `MANY` levels. Steps go by the sign of the gradient, so that no score is too
@@ -79,7 +106,7 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
     Args:
       start: f32[R, D].
       score: f32[R, D] -> f32[R], each of its own place, smaller is better.
-      scale: f32[D] length-scales.
+      seen: how the model sees the space.
       space: static.
       steps: static.
     """
@@ -88,10 +115,10 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
     if not free.any() or steps == 0:
         return start
     rule = optax.rprop(FIRST_MOVE, max_step_size=LARGEST_MOVE)
-    unit = jnp.where(free, jnp.minimum(scale, 1.0), 0.0)
+    unit = jnp.where(free, jnp.minimum(seen.scale, 1.0), 0.0)
 
     def total(x: Array) -> tuple[Array, Array]:
-        value = score(x)
+        value = score(warp.backward(x, seen.skew))
         return jnp.sum(value), value
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
@@ -102,14 +129,16 @@ def refined(start: Array, score: Callable[[Array], Array], scale: Array, space: 
         moved, memory = rule.update(jnp.where(jnp.isfinite(gradient), gradient, 0.0), memory, x)
         return (jnp.clip(x + moved * unit, 0.0, 1.0), memory, best, least), None
 
-    first = (start, rule.init(start), start, jnp.full(start.shape[0], jnp.inf, jnp.float32))
+    begin = warp.forward(start, seen.skew)
+    first = (begin, rule.init(begin), begin, jnp.full(start.shape[0], jnp.inf, jnp.float32))
     (_, _, best, _), _ = jax.lax.scan(step, first, None, length=steps)
-    return space.snap(best)
+    return jnp.where(best == begin, start, space.snap(warp.backward(best, seen.skew)))  # unmoved ones keep their bits
 
 
-def everywhere(key: Key, space: Space, num: int) -> Array:
-    """Draw settings evenly over the whole space, and half of them on its faces: f32[num, D], snapped."""
+def everywhere(key: Key, seen: View, space: Space, num: int) -> Array:
+    """Draw settings evenly over the space as seen, and half of them on its faces: f32[num, D], snapped."""
     inside, outside = jax.random.split(key)
     half = jnp.arange((num + 1) // 2, dtype=jnp.int32)
     even = sobol(inside, half, space.num_dimensions)
-    return space.snap(jnp.concatenate([even, on_faces(outside, half[: num // 2], space)]))
+    both = jnp.concatenate([even, on_faces(outside, half[: num // 2], space)])
+    return space.snap(warp.backward(both, seen.skew))

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxhpt import pareto
 from jaxhpt.algorithms.base import by_fitness, by_fronts, fitness
@@ -17,7 +16,8 @@ from jaxhpt.numerics import front
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
-from jaxhpt.surrogates.features import embed, features, with_column, with_owner
+from jaxhpt.surrogates.features import embed, features, with_axis, with_column
+from jaxhpt.surrogates.gp import Axes
 from jaxhpt.surrogates.outcomes import effort, slack, standardised
 from jaxhpt.typing import Array
 
@@ -154,7 +154,7 @@ def partial(problem: Problem) -> bool:
 
 
 def num_inputs(problem: Problem) -> int:
-    """Return how many length-scales a model has: D, and one for how far trials were trained, where that differs."""
+    """Return how many length-scales and skews a model has: D, and one for how far trials are trained, if it differs."""
     return problem.num_dimensions + partial(problem)
 
 
@@ -192,9 +192,9 @@ def inputs(unit: Array, far: Array, problem: Problem) -> Array:
     return with_column(x, far) if partial(problem) else x
 
 
-def owners(problem: Problem) -> np.ndarray:
-    """Return the length-scale of each feature: i32[F]."""
-    return with_owner(problem.space) if partial(problem) else features(problem.space).owner
+def axes(problem: Problem) -> Axes:
+    """Return what the features are of."""
+    return with_axis(problem.space) if partial(problem) else features(problem.space).axes
 
 
 def best_first(history: History, problem: Problem, rows: Array, num: int) -> Array:

@@ -83,7 +83,6 @@ class Picker:
         """
         k = jax.random.split(key, 3)
         theta = known.models.theta
-        scale = jnp.exp(theta[0, : problem.num_dimensions])
         there = believe(known, pool, problem)
         tastes = self._tastes(k[0], known.aim.nadir.shape[0], self.refined, stance)
         score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], tastes, known.aim)
@@ -95,7 +94,7 @@ class Picker:
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
         first = least_places(jnp.where(uniforms(k[1], score.shape) < APART, score, jnp.inf))
-        better = candidates.refined(pool[first], at, scale, problem.space, MOVES)
+        better = candidates.refined(pool[first], at, candidates.view(theta, problem.space), problem.space, MOVES)
         places = max(min(SHORTLIST, APIECE * num), 2 * num)
         kept = _promising(score, min(places, pool.shape[0]))
         found = _joined(believe(known, better, problem), _taken(there, kept))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.evidence import Aim, Evidence, aim, chosen, inputs, num_inputs, owners
+from jaxhpt.algorithms.evidence import Aim, Evidence, aim, axes, chosen, inputs, num_inputs
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import gp
@@ -63,13 +63,13 @@ def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps:
     """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
 
     Args:
-      before: leaves [J, D + 2], D + 3 where trials are judged before their end.
+      before: leaves [J, 2 D + 2], 2 D + 4 where trials are judged before their end.
       fresh: bool[].
       seen: the rows; a few hundred of them, evenly spread, are enough.
       problem: static.
       steps: static.
     """
-    owner = owners(problem)
+    about = axes(problem)
     size, ended = seen.known.shape[0], jnp.sum(seen.known, dtype=jnp.int32)
     index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
@@ -80,7 +80,7 @@ def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps:
 
     def one(before: Fit, y: Array) -> Fit:
         both = jax.tree.map(lambda *a: jnp.stack(a), before, new)
-        return fit(both, far, x, y, known, owner, middle)
+        return fit(both, far, x, y, known, about, middle)
 
     return each(one, before, seen.y[:, rows])
 
@@ -91,11 +91,11 @@ def centre(seen: Evidence) -> Array:
 
 
 def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) -> Surrogate:
-    """Let processes of given hyperparameters f32[J, D + 2] see the data."""
-    owner, middle = owners(problem), centre(seen)
+    """Let processes of given hyperparameters f32[J, 2 D + 2] see the data."""
+    about, middle = axes(problem), centre(seen)
 
     def one(theta: Array, y: Array) -> gp.Model:
-        return gp.condition(theta, seen.x, y, seen.known, seen.mask, owner, middle)
+        return gp.condition(theta, seen.x, y, seen.known, seen.mask, about, middle)
 
     models = each(one, theta, seen.y)
     first = jax.tree.map(lambda a: a[0], models)
@@ -104,8 +104,8 @@ def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) 
 
 def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:
     """Return what is believed of settings f32[P, D] after whole trainings, leaves [J, ...]."""
-    owner, x = owners(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
-    return each(lambda model: gp.believe(model, x, owner), known.models)
+    about, x = axes(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
+    return each(lambda model: gp.believe(model, x, about), known.models)
 
 
 def each(function: Callable[..., Any], *outputs: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.checks import require
 from jaxhpt.history import History
@@ -21,7 +22,7 @@ from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
-from jaxhpt.surrogates.features import embed, with_column, with_owner
+from jaxhpt.surrogates.features import embed, with_axis, with_column
 from jaxhpt.surrogates.fit import begin, fit, start
 from jaxhpt.surrogates.outcomes import standardised
 from jaxhpt.typing import Array, Key
@@ -41,7 +42,7 @@ class PB2State(NamedTuple):
       when: f32[W] steps at the end of that, over those of the longest trial.
       gain: f32[W] what their scores changed by; below 0 where they became better.
       count: i32[] observations so far; beyond W they replace the earliest.
-      theta: f32[D + 3] hyperparameters of the process; time has a length-scale of its own.
+      theta: f32[2 D + 4] hyperparameters of the process; time has a length-scale of its own.
     """
 
     before: Array
@@ -137,7 +138,8 @@ class PB2(PBT):
     def _chosen(self, key: Key, state: PB2State, unit: Array, now: Array, problem: Problem) -> tuple[Array, PB2State]:
         """Fit the model, and pick the settings it hopes most of, one by one: f32[N, D]."""
         k, num, space = jax.random.split(key, 2), unit.shape[0], problem.space
-        owner = with_owner(space)
+        owner, warped = with_axis(space)
+        axes = gp.Axes(owner, np.zeros_like(warped))  # warps are for where the best is, which gains do not tell
 
         def inputs(unit: Array, when: Array) -> Array:
             return with_column(embed(unit, space), when)
@@ -145,11 +147,11 @@ class PB2(PBT):
         known = jnp.arange(MEMORY) < state.count
         x, y = inputs(state.unit, state.when), standardised(state.gain, known)
         centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
-        theta = fit(begin(state.theta[None]), steps, x, y, known, owner, centre).theta
-        model = gp.condition(theta, x, y, known, known, owner, centre)
+        theta = fit(begin(state.theta[None]), steps, x, y, known, axes, centre).theta
+        model = gp.condition(theta, x, y, known, known, axes, centre)
         near = perturbed(k[0], unit[jnp.arange(POOL // 2) % num], space, self.step, self.resample)
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
-        belief = gp.believe(model, inputs(pool, now), owner)
+        belief = gp.believe(model, inputs(pool, now), axes)
         covariance = gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root
 
         def hope(i: Array, mean: Array, deviation: Array) -> Array:

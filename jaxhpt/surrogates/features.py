@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxhpt.dimensions import Choice, Dimension
 from jaxhpt.space import Space
+from jaxhpt.surrogates.gp import Axes
 from jaxhpt.typing import Array
 
 APART = 0.5  # between a dimension that exists and one that does not, in units of the range
@@ -17,12 +18,12 @@ class Features(NamedTuple):
     """How the features of a space are made. All static.
 
     Attributes:
-      owner: i32[F] the dimension that each feature belongs to.
+      axes: the dimension that each feature belongs to, and whether it is a place in a range.
       onehot: bool[D] whether a dimension has a feature for each of its values.
       conditional: bool[D] whether it has one more, which tells whether it exists.
     """
 
-    owner: np.ndarray
+    axes: Axes
     onehot: np.ndarray
     conditional: np.ndarray
 
@@ -42,8 +43,9 @@ def features(space: Space) -> Features:
     onehot = np.array([unordered(d) for d in space.dimensions])
     conditional = np.array([bool(c) for c in space.conditions])
     sizes = [(d.levels or 1) if o else 1 for d, o in zip(space.dimensions, onehot, strict=True)]
-    owner = np.repeat(np.arange(len(sizes)), np.array(sizes) + conditional)
-    return Features(owner.astype(np.int32), onehot, conditional)
+    owner = np.repeat(np.arange(len(sizes)), np.array(sizes) + conditional).astype(np.int32)
+    first = np.append(True, owner[1:] != owner[:-1])  # before the one that tells whether the dimension exists
+    return Features(Axes(owner, first & ~onehot[owner]), onehot, conditional)
 
 
 def with_column(x: Array, value: Array) -> Array:
@@ -51,9 +53,10 @@ def with_column(x: Array, value: Array) -> Array:
     return jnp.concatenate([x, jnp.broadcast_to(value, x.shape[:1])[:, None]], axis=1)
 
 
-def with_owner(space: Space) -> np.ndarray:
-    """Return the owners of features beside one more, which has the length-scale D: i32[F + 1]."""
-    return np.append(features(space).owner, np.int32(space.num_dimensions))
+def with_axis(space: Space) -> Axes:
+    """Return the axes of the features and of one more, which has the length-scale D and is not warped."""
+    owner, warped = features(space).axes
+    return Axes(np.append(owner, np.int32(space.num_dimensions)), np.append(warped, False))
 
 
 def embed(unit: Array, space: Space) -> Array:

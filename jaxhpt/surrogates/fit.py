@@ -23,8 +23,8 @@ class Fit(NamedTuple):
     """Where fits have come to.
 
     Attributes:
-      theta: f32[..., D + 2].
-      stride: f32[..., D + 2] how far each goes in its next step.
+      theta: f32[..., 2 D + 2].
+      stride: f32[..., 2 D + 2] how far each goes in its next step.
     """
 
     theta: Array
@@ -32,43 +32,45 @@ class Fit(NamedTuple):
 
 
 def start(dimensions: int) -> np.ndarray:
-    """Return where a fit begins that knows nothing, f32[D + 2]: length-scales short enough to be well conditioned."""
+    """Return where a fit begins that knows nothing, f32[2 D + 2]: short length-scales, which are well conditioned."""
     scale = np.log(0.3) + 0.25 * np.log(dimensions)
-    return np.array([scale] * dimensions + [0.0, -4.0], np.float32)
+    return np.array([scale] * dimensions + [0.0] * dimensions + [0.0, -4.0], np.float32)
 
 
 def begin(theta: Array | np.ndarray) -> Fit:
-    """Begin fits at theta f32[..., D + 2], with no idea how far to go."""
+    """Begin fits at theta f32[..., 2 D + 2], with no idea how far to go."""
     return Fit(jnp.asarray(theta), jnp.full_like(theta, STEP))
 
 
-def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array) -> Fit:
+def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes, centre: Array) -> Fit:
     """Take steps towards the maximum of likelihood and prior from each start, by the sign of the gradient alone.
 
     Args:
-      first: where to begin, leaves [S, D + 2].
+      first: where to begin, leaves [S, 2 D + 2].
       steps: i32[S] how far to go from each; 0 leaves a start out.
       x: f32[N, F].
       y: f32[N].
       mask: bool[N].
-      owner: i32[F], static.
-      centre: f32[F].
+      axes: of the features, static.
+      centre: f32[F], where the best is: skews stay within its reach.
 
     Returns:
-      The best theta met, f32[D + 2], and the strides that its start has come to; the first start where none could be
+      The best theta met, f32[2 D + 2], and the strides that its start has come to; the first start where none could be
       factorised.
     """
-    low, high = gp.bounds(first.theta.shape[1] - 2)
+    size = gp.num_dimensions(first.theta)
+    low, high = gp.bounds(axes, centre, size)
+    first = first._replace(theta=jnp.clip(first.theta, low, high))
     rule = optax.rprop(STEP, max_step_size=LARGEST_STEP)
 
     def step(_: Array, carry: tuple) -> tuple:
         now, memory, best, least = carry
-        loss, gradient = gp.loss_and_gradient(now, x, y, mask, owner, centre)
+        loss, gradient = gp.loss_and_gradient(now, x, y, mask, axes, centre)
         sound = jnp.isfinite(loss) & jnp.all(jnp.isfinite(gradient))
         better = sound & (loss < least)
         best, least = jnp.where(better, now, best), jnp.where(better, loss, least)
         moves, after = rule.update(jnp.where(sound, gradient, 0.0), memory, now)
-        back = 0.5 * (now + jnp.where(jnp.isfinite(least), best, start(low.shape[0] - 2)))
+        back = 0.5 * (now + jnp.where(jnp.isfinite(least), best, start(size)))
         return jnp.where(sound, jnp.clip(now + moves, low, high), back), after, best, least
 
     def climb(before: tuple[Fit, Array], given: tuple[Fit, Array]) -> tuple[tuple[Fit, Array], None]:

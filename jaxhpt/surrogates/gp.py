@@ -9,8 +9,10 @@ Notations. All arrays are float32.
   x       [N, F]  features
   y       [N]     values, standardised
   mask    [N]     bool, rows that count
-  theta   [D + 2] logarithms of the D length-scales, of the signal variance, of the noise variance
-  K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension, and detail; see below
+  theta   [2 D + 2] logarithms of the D length-scales; D skews, see `warp.py`; logarithms of the signal variance and of
+                  the noise variance
+  K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension, and detail; see below.
+                  Distances are those of warped features
   chol    [N, N]  lower Cholesky factor of K
   white   [N]     chol^-1 (y - mean)
 
@@ -18,8 +20,8 @@ A tenth of the variance is detail: of the same shape, and three times as fine. A
 lies between its data, and misses there what is narrow; one of two learns the broad shape and stays in doubt of the
 rest. Sums of covariances are covariances (section 4.2.4).
 
-Distances are matrix products around a centre near which precision matters, and the gradient is written out: one
-factorisation and one contraction a dimension, where differentiating through them would hold N x N x D numbers.
+Distances are matrix products around a centre, the best place, near which precision matters. The gradient is written
+out: one factorisation and one contraction a dimension, where differentiating through them would hold N x N x D numbers.
 
 Rasmussen and Williams, "Gaussian processes for machine learning", https://gaussianprocess.org/gpml/ (2006);
 equation numbers are theirs.
@@ -34,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
+from jaxhpt.surrogates import warp
 from jaxhpt.typing import Array
 
 DETAIL, FINER = 0.1, 3  # share of the variance that is detail; how many times as fine, a whole number
@@ -41,17 +44,33 @@ LEAST_NOISE = 1e-4  # variance, of a standardised value; below it float32 cannot
 # Mean and deviation of log length-scale, before log(D) / 2. Where a density of the scale itself has its mode, not of
 # its logarithm, and narrow: at 30 trials a wide one lets noise in one dimension explain everything.
 SCALE_PRIOR = (-0.85, 0.7)
+# Most ranges are right as they are given: minus the logarithm of the density of a skew rises by so much for each unit,
+# as Laplace's does, but is round where it is smaller than the second number.
+SKEW_PRIOR = (2.0, 0.3)
 SIGNAL_PRIOR = (0.0, 0.5)
 NOISE_PRIOR = (-6.0, 2.0)
 SCALE_BOUNDS = (math.log(5e-3), math.log(1e3))
+OTHER_BOUNDS = np.array([[math.log(0.05), -12.0], [math.log(20.0), 0.0]], np.float32)  # of signal and noise
+
+
+class Axes(NamedTuple):
+    """What the features are of. Static.
+
+    Attributes:
+      owner: i32[F] the dimension that each belongs to.
+      warped: bool[F] whether its scale is learned: it is a place in an ordered range.
+    """
+
+    owner: np.ndarray
+    warped: np.ndarray
 
 
 class Model(NamedTuple):
     """A process that has seen data.
 
     Attributes:
-      theta: f32[D + 2].
-      x: f32[N, F] centred features over length-scales.
+      theta: f32[2 D + 2].
+      x: f32[N, F] centred warped features over length-scales.
       centre: f32[F].
       chol: f32[N, N].
       white: f32[N]; 0 in rows whose place is known and whose value is not.
@@ -75,7 +94,7 @@ class Belief(NamedTuple):
       mean: f32[P].
       variance: f32[P] of the function, without noise.
       root: f32[N, P]; covariances are k(p, p') - root.T @ root.
-      x: f32[P, F] centred features over length-scales.
+      x: f32[P, F] centred warped features over length-scales.
     """
 
     mean: Array
@@ -84,19 +103,36 @@ class Belief(NamedTuple):
     x: Array
 
 
-def prior(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and deviations of theta before any data: f32[D + 2] each."""
-    scale = SCALE_PRIOR[0] + 0.5 * math.log(dimensions)
-    mean = [scale] * dimensions + [SIGNAL_PRIOR[0], NOISE_PRIOR[0]]
-    deviation = [SCALE_PRIOR[1]] * dimensions + [SIGNAL_PRIOR[1], NOISE_PRIOR[1]]
-    return np.array(mean, np.float32), np.array(deviation, np.float32)
+def prior(theta: Array) -> tuple[Array, Array]:
+    """Return minus the logarithm of what is believed of theta before any data, up to a constant, and its gradient.
+
+    Normal, and for skews a hyperbolic distribution.
+    """
+    size, (pull, soft) = num_dimensions(theta), SKEW_PRIOR
+    scale = (SCALE_PRIOR[0] + 0.5 * math.log(size), SCALE_PRIOR[1])
+    normal = np.array([*[scale] * size, *[(0.0, np.inf)] * size, SIGNAL_PRIOR, NOISE_PRIOR], np.float32)
+    away, skew = (theta - normal[:, 0]) / normal[:, 1], theta[size : 2 * size]
+    bow = jnp.sqrt(1.0 + (skew / soft) ** 2)
+    gradient = (away / normal[:, 1]).at[size : 2 * size].set(pull * skew / (soft * bow))
+    return 0.5 * jnp.sum(away**2) + pull * soft * jnp.sum(bow - 1.0), gradient
 
 
-def bounds(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the largest theta: f32[D + 2] each."""
-    low = [SCALE_BOUNDS[0]] * dimensions + [math.log(0.05), -12.0]
-    high = [SCALE_BOUNDS[1]] * dimensions + [math.log(20.0), 0.0]
-    return np.array(low, np.float32), np.array(high, np.float32)
+def bounds(axes: Axes, centre: Array, dimensions: int) -> tuple[Array, Array]:
+    """Return the least and the largest theta, where the best is at the centre f32[F]: f32[2 D + 2] each."""
+    far = jnp.zeros(dimensions, jnp.float32).at[axes.owner].add(jnp.where(axes.warped, warp.reach(centre), 0.0))
+    scales, others = np.full((2, dimensions), np.array(SCALE_BOUNDS, np.float32)[:, None]), OTHER_BOUNDS
+    low = jnp.concatenate([scales[0], jnp.minimum(far, 0.0), others[0]])
+    return low, jnp.concatenate([scales[1], jnp.maximum(far, 0.0), others[1]])
+
+
+def num_dimensions(theta: Array) -> int:
+    """Return D, where theta is f32[..., 2 D + 2]."""
+    return (theta.shape[-1] - 2) // 2
+
+
+def skews(theta: Array, axes: Axes) -> Array:
+    """Return the skew of each feature, f32[F]."""
+    return jnp.where(axes.warped, theta[num_dimensions(theta) + axes.owner], 0.0)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -120,9 +156,10 @@ def _matern(r: Array, fall: Array) -> tuple[Array, Array]:
     return (1.0 + r + r * r / 3.0) * fall, (5.0 / 3.0) * (1.0 + r) * fall
 
 
-def scaled(x: Array, theta: Array, owner: np.ndarray, centre: Array) -> Array:
-    """Return centred features over their length-scales: [P, F] -> [P, F]."""
-    return (x - centre) * jnp.exp(-theta[owner])
+def scaled(x: Array, theta: Array, axes: Axes, centre: Array) -> Array:
+    """Return centred warped features over their length-scales: [P, F] -> [P, F]."""
+    skew = skews(theta, axes)
+    return (warp.forward(x, skew) - warp.forward(centre, skew)) * jnp.exp(-theta[axes.owner])
 
 
 def noise(theta: Array) -> Array:
@@ -137,8 +174,8 @@ class _Factors(NamedTuple):
     chol: Array
 
 
-def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Array) -> _Factors:
-    s = scaled(x, theta, owner, centre)
+def _factors(theta: Array, x: Array, mask: Array, axes: Axes, centre: Array) -> _Factors:
+    s = scaled(x, theta, axes, centre)
     k, slope = correlation(squared_distances(s, s))
     both, diagonal = mask[:, None] & mask[None], jnp.eye(mask.shape[0], dtype=bool)
     signal = jnp.exp(theta[-2])
@@ -157,24 +194,22 @@ def _mean(total: Array, weight: Array) -> Array:
     return total / (weight + 1.0)
 
 
-def loss_and_gradient(
-    theta: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array
-) -> tuple[Array, Array]:
+def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes, centre: Array) -> tuple[Array, Array]:
     """Return minus the logarithm of likelihood and prior, and its gradient. Eqs. (2.30) and (5.9).
 
     Args:
-      theta: f32[D + 2].
+      theta: f32[2 D + 2].
       x: f32[N, F].
       y: f32[N]; what stands where `mask` is False does not matter.
       mask: bool[N].
-      owner: i32[F], static.
+      axes: of the features, static.
       centre: f32[F].
 
     Returns:
-      f32[] and f32[D + 2].
+      f32[] and f32[2 D + 2].
     """
-    size = theta.shape[0] - 2
-    s, k, slope, chol = _factors(theta, x, mask, owner, centre)
+    size = num_dimensions(theta)
+    s, k, slope, chol = _factors(theta, x, mask, axes, centre)
     identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
     half = solve_triangular(chol, identity, lower=True)
     inverse = half.T @ half
@@ -184,35 +219,42 @@ def loss_and_gradient(
     mean = _mean(jnp.sum(weights * y), jnp.sum(weights))
     residual = jnp.where(mask, y - mean, 0.0)
     alpha = inverse @ residual
-    centres, widths = prior(size)
-    away = (theta - centres) / widths
     fit = 0.5 * residual @ alpha + jnp.sum(jnp.log(jnp.diagonal(chol))) + 0.5 * jnp.log(2 * jnp.pi) * jnp.sum(ones)
-    loss = fit + 0.5 * (mean**2 + jnp.sum(away**2))
+    before, pull = prior(theta)
+    loss = fit + 0.5 * mean**2 + before
     outer = jnp.outer(alpha, alpha) - inverse
     a = outer * slope
-    by_feature = jnp.sum(a, axis=1) @ (s**2) - jnp.sum(s * (a @ s), axis=0)
-    by_scale = jnp.zeros(size, jnp.float32).at[owner].add(by_feature)
+    by_place = jnp.sum(a, axis=1)[:, None] * s - a @ s
+    by_feature = jnp.sum(by_place * jnp.stack([s, -_by_skew(theta, x, axes, centre)]), axis=1)
+    by_scale, by_skew = jnp.zeros((2, size), jnp.float32).at[:, axes.owner].add(by_feature)
     by_signal = 0.5 * jnp.sum(outer * k)
     by_noise = 0.5 * jnp.exp(theta[-1]) * jnp.sum(jnp.diagonal(outer) * ones)
-    return loss, away / widths - jnp.concatenate([by_scale, jnp.stack([by_signal, by_noise])])
+    return loss, pull - jnp.concatenate([by_scale, by_skew, jnp.stack([by_signal, by_noise])])
 
 
-def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, owner: np.ndarray, centre: Array) -> Model:
+def _by_skew(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
+    """Return the derivative of `scaled` by the skew of each feature: [N, F] -> [N, F]."""
+    skew = skews(theta, axes)
+    change = jnp.where(axes.warped, warp.by_skew(x, skew) - warp.by_skew(centre, skew), 0.0)
+    return change * jnp.exp(-theta[axes.owner])
+
+
+def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, axes: Axes, centre: Array) -> Model:
     """Let a process see data.
 
     Rows of `mask` that are not `known`, which must come after those that are, only make it sure of their places:
     the mean is what it is without them.
 
     Args:
-      theta: f32[D + 2].
+      theta: f32[2 D + 2].
       x: f32[N, F].
       y: f32[N].
       known: bool[N] rows whose value is known.
       mask: bool[N] rows whose place is known.
-      owner: i32[F], static.
+      axes: of the features, static.
       centre: f32[F].
     """
-    s, _, _, chol = _factors(theta, x, mask, owner, centre)
+    s, _, _, chol = _factors(theta, x, mask, axes, centre)
     both = jnp.stack([jnp.where(known, y, 0.0), jnp.where(known, 1.0, 0.0)], axis=1)
     # Rows come in order, so what is solved for the known ones does not depend on those after them.
     solved = solve_triangular(chol, both, lower=True) * known[:, None]
@@ -225,9 +267,9 @@ def smoothed(model: Model, y: Array) -> Array:
     return y - noise(model.theta) * solve_triangular(model.chol.T, model.white, lower=False)
 
 
-def believe(model: Model, x: Array, owner: np.ndarray) -> Belief:
+def believe(model: Model, x: Array, axes: Axes) -> Belief:
     """Ask a model about places: x f32[P, F]. Eqs. (2.23) to (2.26)."""
-    s = scaled(x, model.theta, owner, model.centre)
+    s = scaled(x, model.theta, axes, model.centre)
     cross = covariance(model, model.x, s)
     root = solve_triangular(model.chol, jnp.where(model.mask[:, None], cross, 0.0), lower=True)
     signal = jnp.exp(model.theta[-2])

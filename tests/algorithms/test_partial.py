@@ -44,13 +44,13 @@ def test_a_model_is_shown_how_far_a_trial_was_trained(past):
     seen = evidence.evidence(past, PARTIAL, jnp.arange(12))
     ordered = np.argsort([s < Status.DONE for s in STATUS], kind="stable")
     np.testing.assert_allclose(seen.x[: len(STEPS), -1], np.asarray(far)[ordered], rtol=1e-6)
-    assert seen.x.shape[1] == len(evidence.owners(PARTIAL)) == 5
-    assert evidence.owners(PARTIAL).tolist() == [0, 0, 0, 1, 2]
+    assert seen.x.shape[1] == len(evidence.axes(PARTIAL).owner) == 5
+    assert evidence.axes(PARTIAL).owner.tolist() == [0, 0, 0, 1, 2]
     assert evidence.num_inputs(PARTIAL) == 3
 
 
 def test_where_all_are_trained_to_the_end_nothing_is_added(past):
-    assert evidence.evidence(past, WHOLE, jnp.arange(12)).x.shape[1] == len(evidence.owners(WHOLE)) == 4
+    assert evidence.evidence(past, WHOLE, jnp.arange(12)).x.shape[1] == len(evidence.axes(WHOLE).owner) == 4
     best = jnp.array([1, 2, 0, 12], jnp.int32)
     kept, count = evidence.far_enough(past, WHOLE, best)
     assert (kept.tolist(), int(count)) == ([1, 2, 0, 12], len(STEPS))

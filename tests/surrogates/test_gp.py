@@ -18,10 +18,10 @@ from jaxhpt.surrogates.fit import LEAST_STEP, STEP, Fit, begin, fit, start
 from jaxhpt.surrogates.outcomes import slack, standardised
 
 ROWS, SIZE = 24, 3
-OWNER = np.arange(SIZE)
-loss_and_gradient = jax.jit(lambda theta, x, y, mask: gp.loss_and_gradient(theta, x, y, mask, OWNER, x[0]))
-condition = jax.jit(lambda theta, x, y, known, mask: gp.condition(theta, x, y, known, mask, OWNER, x[0]))
-believe = jax.jit(lambda model, x: gp.believe(model, x, OWNER))
+AXES = gp.Axes(np.arange(SIZE), np.array([True, True, False]))
+loss_and_gradient = jax.jit(lambda theta, x, y, mask: gp.loss_and_gradient(theta, x, y, mask, AXES, x[0]))
+condition = jax.jit(lambda theta, x, y, known, mask: gp.condition(theta, x, y, known, mask, AXES, x[0]))
+believe = jax.jit(lambda model, x: gp.believe(model, x, AXES))
 
 
 @functools.cache
@@ -32,14 +32,22 @@ def data(seed=0, rows=ROWS):
     return x, ((y - y.mean()) / y.std()).astype(np.float32)
 
 
-THETA = np.array([np.log(0.4), np.log(0.7), np.log(1.5), np.log(1.3), np.log(0.02)], np.float32)
+SKEWS = [1.7, -0.6, 0.0]
+THETA = np.array([np.log(0.4), np.log(0.7), np.log(1.5), *SKEWS, np.log(1.3), np.log(0.02)], np.float32)
 EVERY = np.ones(ROWS, bool)
+
+
+def warped(x, theta):
+    """Warp in float64."""
+    x, skew = x.astype(np.float64), np.where(AXES.warped, theta[SIZE : 2 * SIZE], 0.0)
+    k = np.where(skew == 0, 1.0, skew)
+    return np.where(skew == 0, x, np.log1p(np.expm1(k) * x) / k)
 
 
 def kernel(a, b, theta):
     """Matern-5/2 of two scales in float64."""
     theta = np.asarray(theta, np.float64)
-    apart = (a[:, None].astype(np.float64) - b[None]) / np.exp(theta[:SIZE])
+    apart = (warped(a, theta)[:, None] - warped(b, theta)[None]) / np.exp(theta[:SIZE])
     r = np.sqrt(5 * (apart**2).sum(-1))
     broad, fine = ((1 + s + s**2 / 3) * np.exp(-s) for s in (r, gp.FINER * r))
     return np.exp(theta[-2]) * ((1 - gp.DETAIL) * broad + gp.DETAIL * fine)
@@ -55,9 +63,12 @@ def dense(x, y, theta):
 
 def dense_loss(theta, x, y):
     k, mean, residual = dense(x, y, theta)
-    centre, width = gp.prior(SIZE)
     likelihood = 0.5 * (residual @ np.linalg.solve(k, residual) + np.linalg.slogdet(k)[1] + len(x) * np.log(2 * np.pi))
-    return likelihood + 0.5 * (mean**2 + (((theta - centre) / width) ** 2).sum())
+    (middle, width), (pull, soft) = gp.SCALE_PRIOR, gp.SKEW_PRIOR
+    away = [(theta[:SIZE] - middle - 0.5 * np.log(SIZE)) / width]
+    away += [(theta[i] - m) / w for i, (m, w) in ((-2, gp.SIGNAL_PRIOR), (-1, gp.NOISE_PRIOR))]
+    bent = pull * soft * (np.sqrt(1 + (theta[SIZE : 2 * SIZE] / soft) ** 2) - 1).sum()
+    return likelihood + bent + 0.5 * (mean**2 + sum((np.asarray(a) ** 2).sum() for a in away))
 
 
 def test_likelihood_equals_dense_float64():
@@ -92,8 +103,8 @@ def test_posterior_equals_scikit_learn():
     places = np.random.default_rng(2).random((40, SIZE)).astype(np.float32)
     model = condition(THETA, x, y, EVERY, EVERY)
     found = believe(model, places)
-    other = GaussianProcessRegressor(parts, optimizer=None).fit(x, y - float(model.mean))
-    mean, deviation = other.predict(places, return_std=True)
+    other = GaussianProcessRegressor(parts, optimizer=None).fit(warped(x, THETA), y - float(model.mean))
+    mean, deviation = other.predict(warped(places, THETA), return_std=True)
     np.testing.assert_allclose(found.mean, mean + float(model.mean), atol=3e-4)
     np.testing.assert_allclose(found.variance + noise, deviation**2, atol=3e-4)
 
@@ -228,9 +239,9 @@ def test_fits_never_break(seeds):
         rough = jax.random.normal(k[4], (rows,)) * (jax.random.uniform(k[3]) < 0.3)
         y = standardised(jnp.sum((x - 0.3) ** 2, axis=1) + rough, mask)
         first = jnp.asarray(start(SIZE))
-        theta = fit(begin(first[None]), jnp.array([15]), x, y, mask, OWNER, x[0]).theta
-        before = gp.loss_and_gradient(first, x, y, mask, OWNER, x[0])[0]
-        return theta, gp.loss_and_gradient(theta, x, y, mask, OWNER, x[0])[0], before
+        theta = fit(begin(first[None]), jnp.array([15]), x, y, mask, AXES, x[0]).theta
+        before = gp.loss_and_gradient(first, x, y, mask, AXES, x[0])[0]
+        return theta, gp.loss_and_gradient(theta, x, y, mask, AXES, x[0])[0], before
 
     theta, after, before = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), seeds))
     assert np.isfinite(theta).all()
@@ -240,23 +251,26 @@ def test_fits_never_break(seeds):
 
 def run_fit(thetas, strides, steps):
     x, y = data()
-    return fit(Fit(jnp.stack(thetas), jnp.stack(strides)), jnp.array(steps), x, y, EVERY, OWNER, x[0])
+    return fit(Fit(jnp.stack(thetas), jnp.stack(strides)), jnp.array(steps), x, y, EVERY, AXES, x[0])
 
 
 def test_a_fit_goes_on_with_the_strides_that_the_last_one_came_to():
     first = begin(jnp.asarray(start(SIZE)))
     early, late = (run_fit([first.theta], [first.stride], [steps]) for steps in (3, 60))
     assert (np.asarray(early.stride) > STEP).any()  # on its way
-    assert (np.asarray(late.stride) < LEAST_STEP).all()  # closed in
+    low, high = gp.bounds(AXES, data()[0][0], SIZE)
+    inside = (np.asarray(late.theta) > low) & (np.asarray(late.theta) < high)  # at a bound nothing is closed in on
+    assert inside.sum() >= SIZE + 2
+    assert (np.asarray(late.stride)[inside] < LEAST_STEP).all()  # closed in
     on = run_fit([late.theta], [late.stride], [2])
-    assert (np.asarray(on.stride) <= 1.2**2 * LEAST_STEP * (1 + 1e-5)).all()
+    assert (np.asarray(on.stride)[inside] <= 1.2**2 * LEAST_STEP * (1 + 1e-5)).all()
     np.testing.assert_array_equal(run_fit([late.theta], [late.stride], [0]).stride, late.stride)
 
 
 def test_the_strides_are_those_of_the_start_that_won():
     first = begin(jnp.asarray(start(SIZE)))
     best = run_fit([first.theta], [first.stride], [60])
-    bad = jnp.full(SIZE + 2, -2.0)
+    bad = jnp.full(2 * SIZE + 2, -2.0)
     found = run_fit([bad, best.theta], [first.stride, best.stride], [1, 1])
     alone = run_fit([best.theta], [best.stride], [1])
     np.testing.assert_array_equal(found.theta, alone.theta)
@@ -270,7 +284,7 @@ def test_features_keep_choices_unordered_and_numbers_in_order():
     assert features(space).onehot.tolist() == [space.names[i] == "c" for i in range(4)]
     rows = [{"c": c, "n": 16, "x": 0.5, "z": {"k": k}} for c, k in (("a", 1), ("b", None), ("c", None), ("a", 4))]
     x = embed(jnp.asarray(np.stack([space.encode(row) for row in rows])), space)
-    owner = features(space).owner
+    owner = features(space).axes.owner
     part = lambda name: np.asarray(x)[:, owner == space.names.index(name)]  # noqa: E731
     apart = lambda p: ((p[:, None] - p[None]) ** 2).sum(-1)  # noqa: E731
     np.testing.assert_allclose(apart(part("c"))[:3, :3], 1 - np.eye(3), atol=1e-6)
