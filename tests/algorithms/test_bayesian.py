@@ -17,6 +17,7 @@ from jaxhpt.designs import sobol
 from jaxhpt.history import Status
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
+from jaxhpt.surrogates import warp
 
 HARTMANN = jaxhpt.problems.hartmann6
 PROBLEM = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), 64, 8, steps=1, interval=1)
@@ -193,14 +194,21 @@ def test_acquire_prefers_what_promises_more():
     assert score[0] < score[1]
 
 
-def test_half_the_places_all_over_the_space_are_on_its_faces():
+def seen(space, skew=0.0):
+    """How a model sees a space whose length-scales are all 1."""
+    return candidates.View(jnp.ones(space.num_dimensions), jnp.full(space.num_dimensions, skew))
+
+
+@pytest.mark.parametrize("skew", [0.0, 5.0])
+def test_half_the_places_all_over_the_space_are_on_its_faces(skew):
     space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "n": Int(1, 16), "c": Choice(["a", "b", "c", "d"])})
-    unit = np.asarray(candidates.everywhere(jax.random.key(0), space, 4096))
+    view = seen(space)._replace(skew=jnp.array([skew if name in "ab" else 0.0 for name in space.names]))
+    unit = np.asarray(candidates.everywhere(jax.random.key(0), view, space, 4096))
     by_name = dict(zip(space.names, unit.T, strict=True))
     for name in "ab":
         ends = [(by_name[name] == end).mean() for end in (0, 1)]
         np.testing.assert_allclose(ends, 1 / 8, atol=0.01)
-        inside = np.sort(by_name[name][:2048])
+        inside = np.sort(warp.forward(by_name[name][:2048], np.float32(skew)))
         np.testing.assert_allclose(inside, (np.arange(2048) + 0.5) / 2048, atol=0.01)
     _, counts = np.unique(by_name["n"], return_counts=True)
     assert counts[[0, -1]].min() > 3 * counts[1:-1].max()
@@ -261,7 +269,35 @@ def test_picks_that_close_in_are_nearer_to_the_best():
 def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
     space = Space.of({"x": Float(0, 1), "n": Int(0, 100), "few": Int(1, 3), "c": Choice(list("abcdefghijkl"))})
     first = space.snap(jnp.full((1, 4), 0.3))
-    found = candidates.refined(first, lambda x: jnp.sum((x - 0.805) ** 2, axis=1), jnp.ones(4), space, 20)
+    found = candidates.refined(first, lambda x: jnp.sum((x - 0.805) ** 2, axis=1), seen(space), space, 20)
     before, after = (dict(zip(space.names, np.asarray(unit[0]), strict=True)) for unit in (first, found))
     np.testing.assert_allclose([after["x"], after["n"]], 0.805, atol=0.02)
     assert (after["few"], after["c"]) == (before["few"], before["c"])
+
+
+def test_a_place_that_nothing_draws_away_keeps_its_bits():
+    space = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
+    first = jax.random.uniform(jax.random.key(0), (64, 2))
+    found = candidates.refined(first, lambda x: (x[:, 0] - 0.5) ** 2, seen(space, 4.0), space, 10)
+    np.testing.assert_array_equal(found[:, 1], first[:, 1])
+    assert (np.abs(found[:, 0] - 0.5) < np.abs(first[:, 0] - 0.5)).mean() > 0.9
+
+
+def test_steps_are_short_at_the_end_that_the_model_looks_at_closely():
+    space = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
+    best = jnp.array([[1e-3, 0.5]])
+    away = [np.asarray(candidates.around(jax.random.key(0), best, seen(space, k), space, 2048)) for k in (0.0, 8.0)]
+    near = [np.median(np.abs(unit - best)[unit != best[0]]) for unit in away]
+    assert near[1] < near[0]
+    factor = [np.median(np.abs(np.log(np.maximum(u[:, 0], 1e-6) / 1e-3))[u[:, 0] != 1e-3]) for u in away]
+    assert factor[1] < 1 < factor[0]  # in e-foldings
+
+
+def test_a_linear_range_that_should_have_been_logarithmic_is_no_hindrance():
+    space = {"decay": Float(1e-5, 0.1), "x": Float(0, 1), "y": Float(0, 1)}
+
+    def loss(h, key):
+        return 0.3 * jnp.log10(h["decay"] / 3e-4) ** 2 + (h["x"] - 0.3) ** 2 + (h["y"] - 0.6) ** 2
+
+    run = functools.partial(jaxhpt.minimize, loss, space, algorithm="bayesian", trials=96, lanes=16, progress=False)
+    assert np.median([run(seed=seed).best.value for seed in range(5)]) < 0.03
