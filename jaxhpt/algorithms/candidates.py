@@ -82,7 +82,7 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space, skew: Array 
       base: f32[num, D] in [0, 1].
       lengths: f32[num, D] of the steps.
       space: static.
-      skew: f32[D].
+      skew: f32[D]; 0 where ranges are seen as they are given.
 
     Returns:
       f32[num, D] in [0, 1].

@@ -8,10 +8,9 @@ A linear range from a to b, seen with the skew log(b / a), is the logarithmic on
 many e-foldings it should span. With k < 0 it is fine at the upper end, in the same way; k is how much finer, by the
 logarithm, the lower end is seen than the upper one.
 
-How far a skew may go depends on where the best trial is. dz / du is the density of a truncated exponential
-distribution, and the best must not lie beyond its mean: else likelihood, which counts all trials alike, looks closely
-at a steep end that is far from anything good, and too coarsely at what matters. The mean is (1 - L(k / 2)) / 2, L
-Langevin's function, so the largest skew is 2 L^-1(1 - 2 u).
+How far a skew may go depends on where the best trial is: the model must not see it more coarsely than without. Else
+likelihood, which counts all trials alike, looks closely at a steep end that is far from anything good. dz / du is 1 at
+u = 1 / k - 1 / (e^k - 1) = (1 - L(k / 2)) / 2, L Langevin's function, so the largest skew is 2 L^-1(1 - 2 u).
 
 Snoek, Swersky, Zemel and Adams, "Input warping for Bayesian optimization of non-stationary functions",
 https://arxiv.org/abs/1402.0929 (2014), for the idea, with two parameters a dimension.
