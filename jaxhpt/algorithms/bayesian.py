@@ -189,8 +189,8 @@ class Bayesian(Modelled):
           problem: static.
           num: Q, static.
           count: i32[] how many will be used.
-          local: f32[P, D] snapped places to choose from besides as many all over the space; None for some around the
-            best trials.
+          local: f32[P, D] snapped places to choose from, besides steps around the best trials and as many as both all
+            over the space; None for none.
 
         Returns:
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
@@ -209,7 +209,8 @@ class Bayesian(Modelled):
             fit = refitted(state.fit, fresh, seen, problem, steps)
             known = surrogate(fit.theta, seen, history, problem)
             view = candidates.view(fit.theta, problem.space)
-            near = self._around(pool_key, best, view, problem) if local is None else local
+            near = self._around(pool_key, best, view, problem)
+            near = near if local is None else jnp.concatenate([local, near])
             pool = jnp.concatenate([near, candidates.everywhere(pool_key, view, problem.space, near.shape[0])])
             found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
             return fit, jnp.where(fresh, ended, state.fitted), found

@@ -32,9 +32,9 @@ class ScreenState(NamedTuple):
 class Screen(Combined):
     """One algorithm breeds many children, and a model's acquisition picks. Choose it for up to 5,000 trials in batches.
 
-    With `Genetic` it is Bayesian and genetic search in one: the children are what the Gaussian process is asked about,
-    beside as many places all over the space, in place of its own steps around the best trials. The most promising
-    follow the gradient.
+    With `Genetic` it is Bayesian and genetic search in one: the Gaussian process is asked about the children, about its
+    own steps around the best trials, and about as many places again all over the space. The most promising follow the
+    gradient.
 
     Args:
       breeder: any algorithm without an end.
