@@ -308,6 +308,15 @@ def test_a_screen_lays_out_the_design_of_its_model_and_then_picks_among_children
     assert len(np.unique(search.past.unit[8:16], axis=0)) == 8
 
 
+def test_a_screen_steps_from_the_best_trials_where_its_children_are_no_good():
+    made = problem(Space.of({name: Int(0, 8) for name in "abcdef"}))
+    search, _ = run(Screen(Near(0.95), factor=2, model=SMALL), made, [LANES] * 8)
+    unit = np.asarray(search.past.unit)
+    order = np.argsort(bowl(unit[:56]))[:16]
+    changed = np.sum(unit[56:, None] != unit[order], axis=2)
+    assert np.mean(np.min(changed, axis=1) <= 2) > 0.5  # of places drawn all over the space, one in thirty
+
+
 EVOLUTION = DifferentialEvolution(population=8)
 SCREENED = Chain(Grid(points=2), Screen(EVOLUTION, factor=2, model=SMALL), trials=16)
 
