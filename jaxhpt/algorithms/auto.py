@@ -22,7 +22,7 @@ from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
 
 WHOLE = 256  # settings of a space that is tried whole
-BATCH, LONG = 8, 500  # lanes from which on, and trials beyond which, children are bred for it
+BATCH = 32  # lanes from which on children are bred for it
 MODEL = 5000  # trials up to which a Gaussian process pays
 
 
@@ -34,7 +34,7 @@ class Auto:
     |---|---|
     | at most 256 settings in all, and no more than there are trials | `Grid`, so that each is tried once |
     | no more trials, earlier ones too, than twice the lanes or a model's design, 2 D from 8 to 64 | `QuasiRandom` |
-    | 501 to 5,000 trials, with 8 lanes or more, one objective, all trained to their end | `Screen(Genetic())` |
+    | up to 5,000 trials, with 32 lanes or more, one objective, all trained to their end | `Screen(Genetic())` |
     | up to 5,000 trials otherwise | `Bayesian` |
     | more trials, several objectives | `NSGA2` |
     | more trials, all trained to their end, all dimensions continuous | `CMAES` |
@@ -57,8 +57,7 @@ class Auto:
             return QuasiRandom()
         several, whole = len(problem.objectives) > 1, not partial(problem)
         if trials <= MODEL:
-            breeds = trials > LONG and problem.lanes >= BATCH and whole and not several
-            return Screen(Genetic()) if breeds else Bayesian()
+            return Screen(Genetic()) if problem.lanes >= BATCH and whole and not several else Bayesian()
         if several:
             return NSGA2()
         return CMAES() if whole and np.isinf(problem.space.levels).all() else TPE()
