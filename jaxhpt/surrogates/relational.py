@@ -13,7 +13,7 @@ smooth ones, and it depends on which are compared together. For factors in rando
 
 Deng, "Control problems of grey systems", https://doi.org/10.1016/S0167-6911(82)80025-X (1982).
 Deng, "Introduction to grey system theory", Journal of Grey System 1(1), 1-24 (1989).
-Liu and Lin, "Grey systems: theory and applications", https://doi.org/10.1007/978-3-642-13938-3 (2010).
+Liu and Lin, "Grey systems: theory and applications", https://doi.org/10.1007/978-3-642-16158-2 (2010).
 """
 
 from collections.abc import Callable
