@@ -21,7 +21,6 @@ from jaxhpt.lineage import Segments
 from jaxhpt.numerics import front, full_precision, ranks, zeros
 from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.training.batches import Shuffle
-from jaxhpt.training.contract import value_shapes
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Array, Key, PyTree
 
@@ -29,8 +28,8 @@ from jaxhpt.typing import Array, Key, PyTree
 @functools.partial(jax.jit, static_argnums=0)
 def begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
     """Make the carry of a search that has not begun, but for what was `known` before."""
-    problem, lanes = program.problem, program.pool.vacant(root)
-    one = zeros(jax.eval_shape(program.pool.functions.start, root, value_shapes(problem.space)))
+    problem, lanes = program.problem, program.pool.vacant()
+    one = zeros(program.pool.functions.state)
     none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem)
     history, algorithm = informed(program.algorithm, root, problem, known)
     best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
@@ -41,7 +40,7 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
         scheduler=program.scheduler.init(key_of(root, Stream.SCHEDULER), problem),
         best=best,
         queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
-        shuffle=program.pool.functions.batches.start(problem.interval),
+        shuffle=program.pool.batches.start(problem.interval),
         clock=none,
         busy=none,
         copied=none,
@@ -74,7 +73,7 @@ def dispatch(program: Program, carry: SearchState, data: Data, events: Array) ->
 
 def event(program: Program, carry: SearchState, data: Data) -> SearchState:
     """Run one event: propose, start, train for an interval, score, judge, close, learn."""
-    carry = _fill(program, _ask(program, carry))
+    carry = _fill(program, _ask(program, carry), data)
     busy = jnp.sum(carry.lanes.live, dtype=jnp.int32)
     carry = _train(program, carry, data)
     carry, ended = judge(program, carry, data)
@@ -105,7 +104,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
     return carry._replace(queue=queue, algorithm=state)
 
 
-def _fill(program: Program, carry: SearchState) -> SearchState:
+def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
     """Start the waiting proposals, in order, in the free lanes, in order."""
     problem, queue, free = program.problem, carry.queue, ~carry.lanes.live
     order = front(queue.valid)
@@ -116,7 +115,7 @@ def _fill(program: Program, carry: SearchState) -> SearchState:
     unit, tick = queue.unit[mine], carry.clock * problem.interval
 
     def start() -> tuple[Lanes, History]:
-        lanes = program.pool.refill(carry.lanes, rows, unit, carry.key)
+        lanes = program.pool.refill(carry.lanes, rows, unit, carry.key, data.captured)
         return lanes, columns.open_rows(carry.history, rows, unit, queue.note[mine], tick)
 
     lanes, history = jax.lax.cond(jnp.any(starts), start, lambda: (carry.lanes, carry.history))
@@ -126,7 +125,7 @@ def _fill(program: Program, carry: SearchState) -> SearchState:
 def _train(program: Program, carry: SearchState, data: Data) -> SearchState:
     """Train all lanes to the next event."""
     tick = carry.clock * program.problem.interval
-    shuffle = program.pool.functions.batches.seek(carry.shuffle, carry.key, tick)
+    shuffle = program.pool.batches.seek(carry.shuffle, carry.key, tick)
     lanes = program.pool.advance(carry.lanes, shuffle, data, carry.key, tick)
     return carry._replace(lanes=lanes, shuffle=shuffle)
 
@@ -163,9 +162,9 @@ def train_again(program: Program, root: Key, data: Data, segments: Segments) -> 
       segments: of the trial's life.
 
     Returns:
-      The trial's state, and its metrics as the user's function gives them.
+      The trial's state, and its metrics by name.
     """
-    functions, space = program.pool.functions, program.problem.space
+    pool, functions, space = program.pool, program.pool.functions, program.problem.space
 
     def train(state: PyTree, part: Segments) -> tuple[PyTree, None]:
         key, values = key_of(root, Stream.TRIAL, part.row), space.values(part.unit)
@@ -173,14 +172,16 @@ def train_again(program: Program, root: Key, data: Data, segments: Segments) -> 
         def step(i: Array, carry: tuple[PyTree, Shuffle]) -> tuple[PyTree, Shuffle]:
             state, shuffle = carry
             tick = part.start + i - part.first
-            shuffle = functions.batches.seek(shuffle, root, tick)
-            batch = functions.batches.at(shuffle, root, tick, data.train)
-            return functions.train(state, batch, values, jax.random.fold_in(key, i + 1)), shuffle
+            shuffle = pool.batches.seek(shuffle, root, tick)
+            batch, own = pool.batch(shuffle, root, tick, data), jax.random.fold_in(key, i + 1)
+            return functions.step(data.captured.step, values, state, batch, own), shuffle
 
-        state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, functions.batches.start(1)))
+        state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, pool.batches.start(1)))
         return state, None
 
     eldest = key_of(root, Stream.TRIAL, segments.row[0])
-    state = functions.start(jax.random.fold_in(eldest, 0), space.values(segments.unit[0]))
+    start = jax.random.fold_in(eldest, 0)
+    state = functions.init(data.captured.init, space.values(segments.unit[0]), start)
     state, _ = jax.lax.scan(train, state, segments)
-    return state, functions.score(state, data.valid, space.values(segments.unit[-1]))
+    metrics, _ = pool.measure(space.values(segments.unit[-1]), state, segments.row[-1], root, data)
+    return state, metrics

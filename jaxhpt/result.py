@@ -22,6 +22,8 @@ from jaxhpt.space import Space
 from jaxhpt.stats import Stats, headline, stats_of
 from jaxhpt.surrogates.relational import compromise
 from jaxhpt.table import table
+from jaxhpt.training.calling import hparams_of
+from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
 from jaxhpt.trial import Stretch, Trial, plain, read_rows
 
@@ -209,11 +211,11 @@ class Result:
         """
         run = self._trained()
         row = self._row_of(trial)
-        budget = run.program.pool.length(self._problem.space.values(jnp.asarray(self.history.unit[row])))
+        values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
+        budget = run.program.pool.functions.steps(run.data.captured.steps, values)
         segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
         state, metrics = train_again(run.program, run.outcome.carry.key, run.data, segments)
-        named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
-        return self._exported(state, row), {name: plain(value) for name, value in named.items()}
+        return self._exported(state, row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: "Trial | int") -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
@@ -298,7 +300,8 @@ class Result:
         if export is None:
             return state
         values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
-        return export(state, self._problem.space.assemble(values))
+        with texts_refused():
+            return export(state, hparams_of(self._problem.space, values))
 
     def _trials(self, rows: np.ndarray) -> list[Trial]:
         return read_rows(self.history, self._problem, self._feasible, rows)

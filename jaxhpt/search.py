@@ -21,11 +21,10 @@ from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.space import Space
 from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
-from jaxhpt.training.contract import Functions, check, check_usage
-from jaxhpt.training.identity import Pinned
 from jaxhpt.training.length import length_of, plan
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import user_functions
 from jaxhpt.training.width import auto_lanes
 from jaxhpt.typing import Hparams, Key, Metrics, StepFn
 
@@ -177,16 +176,19 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
     length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
-    functions = Functions(Pinned(job.init), Pinned(job.step), Pinned(job.evaluate), space, batches)
-    data = Data(*jax.tree.map(jnp.asarray, (job.train_data, job.valid_data)))
-    shapes = check(functions, data.train, data.valid)
-    check_usage(functions, data.train, data.valid, length)
-    columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
+    train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
+    functions, captured = user_functions(job, space, batches, length, train, valid)
+    columns = choose(functions.metrics, job.objective, job.direction, job.objectives, job.constraints)
     paced = plan(length, interval, scheduler.pace)
     if lanes != "auto":
         require_count("lanes", lanes)
-    width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
+    width = auto_lanes(functions.state, trials) if lanes == "auto" else min(lanes, trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
-    return Pool(problem, functions, length), data
+    return Pool(problem, functions, batches), Data(train, valid, captured)
+
+
+def _on_device(array: Any) -> jax.Array:
+    """Put an array on the device; copied, as its owner may change it in place."""
+    return array if isinstance(array, jax.Array) else jnp.array(array)

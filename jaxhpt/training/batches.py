@@ -5,8 +5,8 @@ first layer of all lanes be one matrix product, and leaves nothing to store: any
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,15 @@ import numpy as np
 from jaxhpt.checks import leaf_name, require, require_count
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.space import Space
-from jaxhpt.training.identity import Pinned
 from jaxhpt.typing import Array, Key, PyTree
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
 DEFAULT_SIZE = 128
 
 
-class Batch(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
     """A minibatch of which a trial uses the first `batch_size` rows, where that is a hyperparameter.
 
     Attributes:
@@ -32,6 +33,16 @@ class Batch(NamedTuple):
 
     data: PyTree
     weights: Array
+
+    def __iter__(self) -> Iterator:
+        self._refuse("x, y = batch")
+
+    def __getitem__(self, key: Any) -> Any:
+        self._refuse(f"batch[{key!r}]")
+
+    def _refuse(self, attempt: str) -> NoReturn:
+        remedy = "take its rows from batch.data, and average over them with jaxhpt.batch_mean(values, batch)"
+        raise TypeError(f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter; {remedy}")
 
 
 def batch_mean(values: Array, batch: PyTree) -> Array:
@@ -72,13 +83,11 @@ class Batches:
       rows: rows of the training data; 0 where there is none.
       size: rows of a batch, B; with `column`, the largest a trial may use.
       column: the dimension that holds each trial's own batch size; None where all have `size`.
-      generate: (key, tick) -> batch, instead of data.
     """
 
     rows: int = 0
     size: int = 0
     column: int | None = None
-    generate: Pinned | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -105,12 +114,10 @@ class Batches:
         return Shuffle(epoch, jax.vmap(order)(epochs).astype(jnp.int32))
 
     def at(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree) -> PyTree:
-        """Return the batch of a tick: leaves [B, ...], or None where there is neither data nor generator.
+        """Return the batch of a tick: leaves [B, ...], or None where there is no data.
 
         An epoch is `per_epoch` whole batches; the last one is filled up from the epoch's beginning.
         """
-        if self.generate is not None:
-            return self.generate(key_of(root, Stream.BATCH, tick), tick)
         if self.rows == 0:
             return None
         place = (tick % self.per_epoch) * self.size + jnp.arange(self.size, dtype=jnp.int32)
@@ -165,9 +172,7 @@ def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batc
       ValueError: data as `check_data` refuses it, a batch size below 1 or above the rows.
     """
     rows = check_data("train_data", train_data)
-    if generate is not None:
-        return Batches(generate=Pinned(generate))
-    if rows == 0:
+    if generate is not None or rows == 0:
         return Batches()
     column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
     size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size

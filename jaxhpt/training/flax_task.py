@@ -16,7 +16,6 @@ import optax
 from flax import linen, nnx
 
 from jaxhpt.training.batches import Batch, batch_mean
-from jaxhpt.training.identity import Pinned
 from jaxhpt.training.losses import LossFn, named_loss
 from jaxhpt.training.task import Task
 from jaxhpt.typing import Array, Hparams, Key, PyTree
@@ -75,10 +74,10 @@ def FlaxTask(
     _check_pair("valid_data", valid_data)
     chosen, measures, objective = named_loss(loss)
     trainer = _trainer(model)(
-        model if isinstance(model, linen.Module) else Pinned(model),
-        Pinned(optimizer),
-        Pinned(chosen),
-        tuple((name, Pinned(measure)) for name, measure in {**measures, **(metrics or {})}.items()),
+        model,
+        optimizer,
+        chosen,
+        tuple((name, measure) for name, measure in {**measures, **(metrics or {})}.items()),
         _one_row(valid_data[0]),
     )
     filled = {"objective": objective, **defaults}
@@ -91,9 +90,9 @@ class _Trainer:
     """What linen and nnx share. Subclasses build, run and export the module."""
 
     model: Any
-    optimizer: Pinned
-    loss: Pinned
-    metrics: tuple[tuple[str, Pinned], ...]
+    optimizer: Callable
+    loss: Callable
+    metrics: tuple[tuple[str, Callable], ...]
     inputs: tuple[Any, tuple]
 
     def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
@@ -121,7 +120,8 @@ class _Trainer:
 
     def step(self, state: dict[str, PyTree], batch: PyTree, hparams: Hparams, key: Key) -> dict[str, PyTree]:
         """Take one step of the optimiser; see `Task`."""
-        (x, y), weights = batch if isinstance(batch, Batch) else (batch, None)
+        x, y = batch.data if isinstance(batch, Batch) else batch
+        weights = batch.weights if isinstance(batch, Batch) else None
 
         def objective(params: PyTree) -> tuple[Array, PyTree]:
             outputs, extra = self.run(params, state["extra"], x, hparams, key, weights)
@@ -156,7 +156,7 @@ class _Trainer:
 @dataclasses.dataclass(frozen=True)
 class _Linen(_Trainer):
     def _module(self, hparams: Hparams) -> linen.Module:
-        return self.model(hparams) if isinstance(self.model, Pinned) else self.model
+        return self.model(hparams) if not isinstance(self.model, linen.Module) else self.model
 
     def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
         module = self._module(hparams)

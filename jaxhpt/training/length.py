@@ -11,10 +11,9 @@ import numpy as np
 
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
+from jaxhpt.jaxprs import inputs_read
 from jaxhpt.space import Space
-from jaxhpt.training.contract import value_shapes
-from jaxhpt.training.identity import Pinned
-from jaxhpt.training.usage import inputs_read
+from jaxhpt.training.calling import calling, hparams_of, require_arguments
 from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
@@ -25,7 +24,7 @@ WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event th
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """Training steps of a trial. Static and hashable.
+    """Training steps of a trial, to be traced.
 
     Attributes:
       space: puts dimensions into the user's pytree.
@@ -45,14 +44,14 @@ class Length:
     rows: int = 0
     batch_size: int = 1
     batch_column: int | None = None
-    function: Pinned | None = None
+    function: Callable | None = None
 
     def __call__(self, values: tuple[Array, ...]) -> Array:
         """Return the steps of one trial: i32[]."""
         if self.fixed:
             return jnp.int32(self.fixed)
         if self.function is not None:
-            return jnp.round(self.function(self.space.assemble(values))).astype(jnp.int32)
+            return jnp.round(jnp.asarray(self.function(hparams_of(self.space, values)))).astype(jnp.int32)
         assert self.column is not None
         return values[self.column].astype(jnp.int32) * self._unit(values)
 
@@ -100,7 +99,8 @@ def length_of(
     if isinstance(steps, str):
         return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if callable(steps):
-        return Length(function=Pinned(steps), **common)
+        require_arguments("steps", steps, 1, ("hparams",))
+        return Length(function=steps, **common)
     require_count("steps", steps)
     return Length(fixed=steps, **common)
 
@@ -155,7 +155,8 @@ def _near(wanted: int, common: int) -> int:
 def _lengths(length: Length) -> tuple[np.ndarray, bool]:
     """Return the lengths of all settings, or of a sample, and whether it is all."""
     space = length.space
-    read = inputs_read(lambda values: length(values), value_shapes(space))
+    with calling("steps", space):
+        read = inputs_read(length, space.value_shapes)
     deciding = [i for i, used in enumerate(read) if used]
     levels = [space.dimensions[i].levels for i in deciding]
     complete = None not in levels and math.prod(n for n in levels if n) <= MAX_ENUMERATED
