@@ -1,11 +1,13 @@
 """Early, clear errors: each names the argument, its value and the remedy."""
 
 import difflib
+import operator
 import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def require(condition: bool, name: str, value: Any, remedy: str) -> None:
@@ -14,11 +16,16 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
         raise ValueError(f"{name}={reprlib.repr(value)}: must be {remedy}")
 
 
-def require_count(name: str, value: Any) -> None:
-    """Raise unless `value` is a whole number of at least one."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def require_count(name: str, value: Any) -> int:
+    """Raise unless `value` is a whole number of at least one, of Python, numpy or JAX; return it as an int."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if isinstance(value, (bool, np.bool_)) or (count == 0 and not hasattr(value, "__index__")):
         raise TypeError(f"{name}={value!r}: must be an int, at least 1")
-    require(value >= 1, name, value, "at least 1")
+    require(count >= 1, name, value, "at least 1")
+    return count
 
 
 def suggest(word: str, options: Iterable[str]) -> str:

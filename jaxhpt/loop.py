@@ -1,7 +1,8 @@
-"""The loop: one event, a `while_loop` of events, and the only `jit` and donation.
+"""The loop: one event, a `while_loop` of parts of events, and the only `jit` and donation.
 
 An event is: ask, refill, advance, score, report, decide, close, copy, keep the best, tell. The first fill is the same
-code as every other, because the lanes begin empty.
+code as every other, because the lanes begin empty. Its training is cut into grains, so that the host may look up in the
+middle of a long one.
 """
 
 import functools
@@ -42,6 +43,7 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
         queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
         shuffle=program.pool.batches.start(problem.interval),
         clock=none,
+        grain=none,
         busy=none,
         copied=none,
         spared=jnp.zeros(problem.lanes, bool),
@@ -51,36 +53,58 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def dispatch(program: Program, carry: SearchState, data: Data, events: Array) -> tuple[SearchState, Summary]:
-    """Run at most `events` events, fewer where the search ends before.
+def dispatch(program: Program, carry: SearchState, data: Data, grains: Array) -> tuple[SearchState, Summary]:
+    """Run for at most `grains` grains of training, fewer where the search ends before.
 
-    The number is traced: one executable runs the whole search at once or an event at a time, to the same bits.
+    The number is traced: one executable runs the whole search at once or a grain at a time, to the same bits.
 
     Args:
       program: static.
       carry: donated.
       data: on device.
-      events: i32[]; 0 compiles and runs nothing.
+      grains: i32[]; 0 compiles and runs nothing.
     """
-    last = jnp.minimum(carry.clock, jnp.iinfo(jnp.int32).max - events) + events
 
-    def going(carry: SearchState) -> Array:
-        return (carry.clock < last) & ~carry.finished
+    def going(state: tuple[SearchState, Array]) -> Array:
+        carry, left = state
+        return (left > 0) & ~carry.finished
 
-    carry = jax.lax.while_loop(going, lambda c: event(program, c, data), carry)
+    def part(state: tuple[SearchState, Array]) -> tuple[SearchState, Array]:
+        carry, left = state
+        after = event(program, carry, data, left)
+        trained = jnp.where(after.grain == 0, program.pool.grains, after.grain) - carry.grain
+        return after, left - trained
+
+    carry, _ = jax.lax.while_loop(going, part, (carry, grains))
     return carry, _summary(program, carry)
 
 
-def event(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Run one event: propose, start, train for an interval, score, judge, close, learn."""
+def event(program: Program, carry: SearchState, data: Data, grains: Array | int | None = None) -> SearchState:
+    """Run one event, or at most i32[] `grains` of it, from where the carry stands in it."""
+    whole = program.pool.grains
+    carry = jax.lax.cond(carry.grain == 0, lambda c: _open(program, c, data), lambda c: c, carry)
+    left = whole - carry.grain
+    now = left if grains is None else jnp.minimum(grains, left)
+    carry = _train(program, carry, data, now)
+    return jax.lax.cond(carry.grain == whole, lambda c: _close(program, c, data), lambda c: c, carry)
+
+
+def _open(program: Program, carry: SearchState, data: Data) -> SearchState:
+    """Begin an event: propose, and start."""
     carry = _fill(program, _ask(program, carry), data)
-    busy = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    carry = _train(program, carry, data)
+    tick = carry.clock * program.problem.interval
+    shuffle = program.pool.batches.seek(carry.shuffle, carry.key, tick)
+    return carry._replace(busy=jnp.sum(carry.lanes.live, dtype=jnp.int32), shuffle=shuffle)
+
+
+def _close(program: Program, carry: SearchState, data: Data) -> SearchState:
+    """End an event: score, judge, close, learn."""
     carry, ended = judge(program, carry, data)
     carry = _tell(program, carry, ended)
-    left = trials_left(program, carry) > 0
+    left, busy = trials_left(program, carry) > 0, carry.busy
     finished = ~jnp.any(carry.lanes.live) & (~left | (busy == 0))
-    return carry._replace(clock=carry.clock + jnp.minimum(busy, 1), busy=busy, finished=finished)
+    clock = carry.clock + jnp.minimum(busy, 1)
+    return carry._replace(clock=clock, grain=jnp.zeros_like(carry.grain), finished=finished)
 
 
 @full_precision
@@ -122,12 +146,11 @@ def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
     return carry._replace(lanes=lanes, history=history, queue=queue._replace(valid=queue.valid & ~taken))
 
 
-def _train(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Train all lanes to the next event."""
-    tick = carry.clock * program.problem.interval
-    shuffle = program.pool.batches.seek(carry.shuffle, carry.key, tick)
-    lanes = program.pool.advance(carry.lanes, shuffle, data, carry.key, tick)
-    return carry._replace(lanes=lanes, shuffle=shuffle)
+def _train(program: Program, carry: SearchState, data: Data, grains: Array) -> SearchState:
+    """Train all lanes for i32[] `grains`."""
+    tick, last = carry.clock * program.problem.interval, carry.grain + grains
+    lanes = program.pool.advance(carry.lanes, carry.shuffle, data, carry.key, tick, carry.grain, last)
+    return carry._replace(lanes=lanes, grain=last)
 
 
 @full_precision
@@ -148,7 +171,9 @@ def _summary(program: Program, carry: SearchState) -> Summary:
     row, fitness = carry.best.row, carry.best.score
     score = jnp.where(fitness < INFEASIBLE, fitness, jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
-    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
+    history = jax.tree.map(jnp.copy, carry.history)
+    trained = jnp.sum(jnp.where(carry.lanes.live, carry.lanes.steps, 0), dtype=jnp.int32)
+    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished, history, trained)
 
 
 @functools.partial(jax.jit, static_argnums=0)

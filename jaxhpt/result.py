@@ -72,9 +72,8 @@ class Result:
     @classmethod
     def of(cls, program: Program, data: Data, outcome: Outcome, export: Any) -> "Result":
         """Bring a driven search to the host."""
-        history, row = jax.device_get((outcome.carry.history, outcome.carry.best.row))
-        run = Run(program, data, outcome, export)
-        return cls(stats_of(program, history, outcome), history, program.problem, int(row), run)
+        history, run = outcome.summary.history, Run(program, data, outcome, export)
+        return cls(stats_of(program, history, outcome), history, program.problem, int(outcome.summary.row), run)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -101,7 +100,8 @@ class Result:
     def best_state(self) -> Any:
         """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
         row = self._best_row()
-        return self._exported(self._trained().outcome.carry.best.state, row)
+        carry = self._trained().outcome.carry
+        return self.replay(row)[0] if carry is None else self._exported(carry.best.state, row)
 
     def top(self, count: int = SHOWN) -> list[Trial]:
         """Return the best trials among the ones that are done, best first; by the first objective if several."""
@@ -214,7 +214,7 @@ class Result:
         values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
         budget = run.program.pool.functions.steps(run.data.captured.steps, values)
         segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
-        state, metrics = train_again(run.program, run.outcome.carry.key, run.data, segments)
+        state, metrics = train_again(run.program, run.outcome.key, run.data, segments)
         return self._exported(state, row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: "Trial | int") -> list[Stretch]:

@@ -31,6 +31,18 @@ from jaxhpt.typing import Hparams, Key, Metrics, StepFn
 DEFAULT_TRIALS = 256
 
 
+class SearchError(RuntimeError):
+    """A search broke off; the error that broke it is the cause.
+
+    Attributes:
+      result: a `Result` of all trials that had ended.
+    """
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 def search(
     train_step: Task | StepFn,
     space: Any,
@@ -61,8 +73,9 @@ def search(
         its own; by default every trial trains to its end.
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
       interval: steps between events; "auto" wastes no update where it can.
-      events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, after which
-        progress, callbacks, Ctrl-C and the timeout are looked at. The results are the same bits for all.
+      events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, if need be in
+        the middle of an event, after which progress, callbacks, Ctrl-C and the timeout are looked at. The results are
+        the same bits for all.
       timeout: seconds of searching, compilation not included; what has ended by then is the result.
       prior: what is known before: an earlier `Result` or several, or pairs of a setting and its value. The algorithm
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
@@ -77,6 +90,7 @@ def search(
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
+      SearchError: a callback, the display, or the search itself failed; its `result` holds all that had ended.
 
     Example:
       >>> import jax.numpy as jnp, jaxhpt
@@ -102,7 +116,10 @@ def search(
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
-    return Result.of(program, data, outcome, job.export)
+    result = Result.of(program, data, outcome, job.export)
+    if outcome.error is not None:
+        raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
+    return result
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

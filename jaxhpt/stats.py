@@ -26,7 +26,7 @@ class Stats:
       lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
       interval: steps between events.
       events: events run.
-      ended: "finished", "timeout", "interrupted" or "callback".
+      ended: "finished", "timeout", "interrupted", "callback" or "error".
       device: kind of the device.
       jax: version of jax.
     """
@@ -53,10 +53,11 @@ class Stats:
 
 def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     """Sum up a search."""
-    problem, events = program.problem, int(outcome.carry.clock)
+    problem, events = program.problem, int(outcome.summary.events)
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
     born = births(history)
-    trained = int((history.steps - born)[ended].sum()) + _trained_in_live_lanes(born, outcome)
+    trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
+    trained -= int(born[history.status == Status.RUNNING].sum())
     copies = int((history.parent >= 0).sum())
     return Stats(
         trials=int(ended.sum()) - copies,
@@ -85,9 +86,3 @@ def headline(stats: Stats) -> list[str]:
         f"{pace}{failed}{copied}{ended}",
         f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
     ]
-
-
-def _trained_in_live_lanes(born: np.ndarray, outcome: Outcome) -> int:
-    lanes = outcome.carry.lanes
-    steps, rows = (a[np.asarray(lanes.live)] for a in jax.device_get((lanes.steps, lanes.trial)))
-    return int((steps - born[rows]).sum())

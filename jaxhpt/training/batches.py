@@ -166,7 +166,8 @@ def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
 def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None) -> Batches:
     """Decide how minibatches come about, and check it.
 
-    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument.
+    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument, and so
+    does a constant of that name.
 
     Raises:
       ValueError: data as `check_data` refuses it, a batch size below 1 or above the rows.
@@ -175,9 +176,9 @@ def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batc
     if generate is not None or rows == 0:
         return Batches()
     column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
+    batch_size = space.constants.get(BATCH_SIZE, batch_size)
     size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size
-    size = size if column is None else _largest(space, column, rows)
-    require_count("batch_size", size)
+    size = require_count("batch_size", size if column is None else _largest(space, column, rows))
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
     return Batches(rows, size, column)
 

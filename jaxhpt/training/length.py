@@ -17,6 +17,7 @@ from jaxhpt.training.calling import calling, hparams_of, require_arguments
 from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
+EPOCHS = "epochs"  # the hyperparameter that counts passes over the data
 LONG_EVENT = 64  # steps after which the host should hear of the search again
 NEAR = 1.5  # by what factor an interval may differ from the one the scheduler would like
 WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
@@ -30,6 +31,7 @@ class Length:
       space: puts dimensions into the user's pytree.
       fixed: steps of every trial; 0 where they differ.
       column: dimension that counts units of `per_unit` steps; None for none.
+      units: the number of units, where it is a constant of the space.
       per_unit: steps for each unit; 0 for one pass over the data.
       rows: rows of the training data.
       batch_size: rows of a batch.
@@ -40,6 +42,7 @@ class Length:
     space: Space
     fixed: int = 0
     column: int | None = None
+    units: int = 0
     per_unit: int = 1
     rows: int = 0
     batch_size: int = 1
@@ -52,8 +55,8 @@ class Length:
             return jnp.int32(self.fixed)
         if self.function is not None:
             return jnp.round(jnp.asarray(self.function(hparams_of(self.space, values)))).astype(jnp.int32)
-        assert self.column is not None
-        return values[self.column].astype(jnp.int32) * self._unit(values)
+        units = jnp.int32(self.units) if self.column is None else values[self.column].astype(jnp.int32)
+        return units * self._unit(values)
 
     def _unit(self, values: tuple[Array, ...]) -> Array | int:
         if self.per_unit:
@@ -89,20 +92,26 @@ def length_of(
     """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
 
     Raises:
-      ValueError: below 1, or the name of no dimension.
+      ValueError: below 1, the name of no dimension, or a length beside the one that the constant `epochs` tells.
       TypeError: none of these kinds.
     """
     common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
     common["batch_size"] = max(1, batch_size)
     if steps is None:
-        steps = "epochs" if "epochs" in space.names else max(1, 10 * -(-rows // max(1, batch_size)))
+        named = EPOCHS in space.names or EPOCHS in space.constants
+        steps = EPOCHS if named else max(1, 10 * -(-rows // max(1, batch_size)))
+    elif steps != EPOCHS and EPOCHS in space.constants:
+        told = f"the space tells epochs={space.constants[EPOCHS]!r}; leave one of them out"
+        raise ValueError(f"steps={steps!r}: comes before epochs, but {told}")
+    if isinstance(steps, str) and steps in space.constants:
+        units = require_count(f"space {steps!r}", space.constants[steps])
+        return Length(units=units, per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if isinstance(steps, str):
         return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if callable(steps):
         require_arguments("steps", steps, 1, ("hparams",))
         return Length(function=steps, **common)
-    require_count("steps", steps)
-    return Length(fixed=steps, **common)
+    return Length(fixed=require_count("steps", steps), **common)
 
 
 def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] = lambda longest: None) -> Plan:
@@ -129,8 +138,7 @@ def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] 
     elif interval == "auto":
         chosen = _interval(common, int(np.median(lengths)), complete)
     else:
-        require_count("interval", interval)
-        chosen = int(interval)
+        chosen = require_count("interval", interval)
     return Plan(int(lengths.max()), chosen, complete and common % chosen == 0)
 
 
@@ -183,8 +191,7 @@ def _column(space: Space, name: str) -> int:
 
 def _per_unit(name: str, steps_per_epoch: Any, rows: int) -> int:
     if steps_per_epoch is not None:
-        require_count("steps_per_epoch", steps_per_epoch)
-        return steps_per_epoch
-    by_data = name.split(".")[-1] == "epochs"
+        return require_count("steps_per_epoch", steps_per_epoch)
+    by_data = name.split(".")[-1] == EPOCHS
     require(not by_data or rows > 0, "steps_per_epoch", None, "a number where steps='epochs' without train_data")
     return 0 if by_data else 1

@@ -14,6 +14,8 @@ from jaxhpt.training.batches import Batches, Shuffle
 from jaxhpt.training.user_functions import Captured, UserFunctions
 from jaxhpt.typing import Array, Key, PyTree
 
+MOST_STEPS = 8  # of a grain on accelerators
+
 
 class Data(NamedTuple):
     """Arrays on device, arguments of the program.
@@ -96,8 +98,35 @@ class Pool:
             budget=jnp.where(ended, 0, lanes.budget),
         )
 
-    def advance(self, lanes: Lanes, shuffle: Shuffle, data: Data, root: Key, tick: Array) -> Lanes:
-        """Train all lanes side by side for one interval; not at all where none is live."""
+    @property
+    def grain(self) -> int:
+        """Steps that are dispatched as one: a divisor of the interval.
+
+        On a GPU the host reads after each round of a loop of unknown length whether another follows, so a round is
+        several steps there.
+        """
+        most = 1 if jax.default_backend() == "cpu" else MOST_STEPS
+        return max(d for d in range(1, most + 1) if self.problem.interval % d == 0)
+
+    @property
+    def grains(self) -> int:
+        """Grains of an event."""
+        return self.problem.interval // self.grain
+
+    def advance(
+        self, lanes: Lanes, shuffle: Shuffle, data: Data, root: Key, tick: Array, first: Array, last: Array
+    ) -> Lanes:
+        """Train all lanes side by side from one grain of an event to another; not at all where none is live.
+
+        Args:
+          lanes: of which some are live.
+          shuffle: of the event.
+          data: on device.
+          root: the search's key.
+          tick: i32[] at which the event began.
+          first: i32[] grains of it done before.
+          last: i32[] grains of it done after.
+        """
         keys = jax.vmap(lambda row: key_of(root, Stream.TRIAL, row))(lanes.trial)
 
         def one(values: tuple, state: PyTree, batch: PyTree, key: Key) -> PyTree:
@@ -113,9 +142,12 @@ class Pool:
             state = trained if self.problem.exact else select(live, trained, state)
             return state, steps + live.astype(jnp.int32)
 
+        def steps_of(grain: Array, carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            begun = grain * self.grain
+            return jax.lax.fori_loop(0, self.grain, lambda i, c: step(begun + jnp.int32(i), c), carry)
+
         def train_on(carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
-            # Of known length: the host of a GPU need not read after each step whether another follows.
-            return jax.lax.fori_loop(0, self.problem.interval, step, carry)
+            return jax.lax.fori_loop(first, last, steps_of, carry)
 
         state, steps = jax.lax.cond(jnp.any(lanes.live), train_on, lambda carry: carry, (lanes.state, lanes.steps))
         return lanes._replace(state=state, steps=steps)
