@@ -78,7 +78,7 @@ def calling(name: str, space: Space) -> Iterator[None]:
         line = _line(error.__traceback__)
         if told is not None:
             raise type(told)(f"{line}\n{told}" if line else str(told)) from error
-        if line and not getattr(error, "__notes__", None):
+        if line:
             error.add_note(f"{name}: {line}")
         raise
 
