@@ -96,7 +96,7 @@ class Batches:
 
     def start(self, interval: int) -> Shuffle:
         """Return a shuffle that holds no epoch yet, for events of `interval` ticks."""
-        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1
+        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1 if self.rows else 0
         return Shuffle(jnp.full((), -1, jnp.int32), jnp.zeros((epochs, self.rows), jnp.int32))
 
     def seek(self, shuffle: Shuffle, root: Key, tick: Array) -> Shuffle:
