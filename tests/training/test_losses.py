@@ -90,13 +90,15 @@ def test_a_column_of_outputs_does_not_broadcast_against_a_row_of_targets(functio
 
 @pytest.mark.parametrize("name", sorted(losses.LOSSES))
 def test_a_named_loss_has_its_objective_among_its_metrics(name):
-    loss, measures, objective = losses.named_loss(name)
+    loss, measures, objective, fit = losses.named_loss(name)
+    assert fit is not None
     assert objective in measures
     outputs, targets = (LOGITS, LABELS) if name == "cross_entropy" else (SCALAR, BINARY.astype(np.float32))
     assert loss(jnp.asarray(outputs), jnp.asarray(targets)).shape == (B,)
 
 
 def test_a_function_is_a_loss_and_an_unknown_name_is_not():
-    assert losses.named_loss(losses.squared_error) == (losses.squared_error, {"loss": losses.squared_error}, "loss")
+    function = losses.squared_error
+    assert losses.named_loss(function) == (function, {"loss": function}, "loss", None)
     with pytest.raises(ValueError, match=r"loss='msee'.*did you mean 'mse'"):
         losses.named_loss("msee")
