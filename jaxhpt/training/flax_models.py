@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,15 @@ class FlaxModel:
     """
 
     make: Callable
-    inputs: PyTree
+    inputs: PyTree = None
+
+    def with_inputs(self, inputs: PyTree) -> Self:
+        """Return the model that is initialised with a row of these arrays [rows, ...]."""
+
+        def row(array: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((1, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
+
+        return dataclasses.replace(self, inputs=jax.tree.map(row, inputs))
 
     def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
         """Return fresh weights and what else the module keeps."""
@@ -137,30 +145,26 @@ class NnxModel(FlaxModel):
         return module
 
 
-def flax_model(model: Any, inputs: PyTree) -> FlaxModel:
+def flax_model(model: Any) -> FlaxModel:
     """Tell linen from nnx.
 
     Args:
       model: what the user gave.
-      inputs: arrays [rows, ...], of which one row initialises the module.
 
     Raises:
       TypeError: neither a linen module nor a function that makes a module.
     """
-    row = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), jax.dtypes.canonicalize_dtype(a.dtype)), inputs
-    )
     if isinstance(model, linen.Module):
-        return LinenModel(lambda hparams: model, row)
+        return LinenModel(lambda hparams: model)
     if isinstance(model, nnx.Module):
         raise TypeError("model: an nnx module must be made inside the trace: give a function (hparams, rngs) -> module")
     parameters = parameters_of(model) if callable(model) else None
     if parameters is None or (isinstance(model, type) and issubclass(model, linen.Module)):
         raise TypeError(f"model={model!r}: must be {_KINDS}")
-    return _from_function(model, parameters, row)
+    return _from_function(model, parameters)
 
 
-def _from_function(model: Callable, parameters: list[inspect.Parameter], row: PyTree) -> FlaxModel:
+def _from_function(model: Callable, parameters: list[inspect.Parameter]) -> FlaxModel:
     needed = required(parameters)
     keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty} - {"rngs"}
     by_name = any(p.name == "rngs" for p in parameters)
@@ -170,8 +174,8 @@ def _from_function(model: Callable, parameters: list[inspect.Parameter], row: Py
         takes = ", ".join(str(p) for p in parameters)
         raise TypeError(f"model={model!r}: takes ({takes}); must be {_KINDS}")
     if by_name:
-        return NnxModel(lambda hparams, rngs: model(hparams, rngs=rngs), row)
-    return NnxModel(model, row) if others else LinenModel(model, row)
+        return NnxModel(lambda hparams, rngs: model(hparams, rngs=rngs))
+    return NnxModel(model) if others else LinenModel(model)
 
 
 def _kind(module: Any) -> str:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import optax
 
 from jaxhpt.checks import suggest
@@ -97,14 +98,10 @@ def FlaxTask(
     make_optimizer = _check_optimizer(optimizer)
     chosen = named_loss(loss)
     measures = _measures(chosen, metrics)
-    if not (batches is not None and train_data is None):
+    if batches is None:
         _check_pair("train_data", train_data)
-    _check_pair("valid_data", valid_data)
-    if train_data is not None:
-        as_arrays("train_data inputs", train_data[0])
-    inputs = as_arrays("valid_data inputs", valid_data[0])
     unknown = Unknown("batches")
-    trainer = Trainer(flax_model(model, inputs), make_optimizer, _loss(chosen), measures, chosen.fit, unknown, unknown)
+    trainer = Trainer(flax_model(model), make_optimizer, _loss(chosen), measures, chosen.fit, unknown, unknown)
     _warn_of_yardsticks(chosen, metrics, defaults)
     filled = {"objective": _objective(chosen, metrics), **defaults}
     arrays = {"train_data": train_data, "valid_data": valid_data, "batches": batches}
@@ -142,7 +139,8 @@ def _with_data(trainer: Trainer, train: PyTree, valid: PyTree, batches: Any) -> 
     known = _facts(changed) if trainer.fit is not None else {}
     unknown = Unknown("batches", any(f.both_signs for f in known.values()))
     seen = (known.get("train_data", unknown), known.get("valid_data", unknown))
-    return dataclasses.replace(trainer, generate=generate, train=seen[0], valid=seen[1]), changed
+    model = trainer.model.with_inputs(changed["valid_data"][0])
+    return dataclasses.replace(trainer, model=model, generate=generate, train=seen[0], valid=seen[1]), changed
 
 
 def _facts(data: Mapping[str, Any]) -> dict[str, Facts]:
@@ -152,7 +150,12 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Facts]:
 
 def _pair_of_arrays(name: str, data: Any) -> tuple[PyTree, PyTree]:
     _check_pair(name, data)
-    return as_arrays(f"{name} inputs", data[0]), as_arrays(f"{name} targets", data[1])
+    inputs, targets = as_arrays(f"{name} inputs", data[0]), as_arrays(f"{name} targets", data[1])
+    rows = [{leaf.shape[0] for leaf in jax.tree.leaves(part)} for part in (inputs, targets)]
+    if len(rows[0] | rows[1]) > 1:
+        hint = "; a list counts as several arrays: np.stack it" if isinstance(data[0], list) else ""
+        raise ValueError(f"{name}: inputs of {sorted(rows[0])} rows, targets of {sorted(rows[1])}; must agree{hint}")
+    return inputs, targets
 
 
 def _check_pair(name: str, data: Any) -> None:

@@ -224,12 +224,16 @@ def fit_binary(outputs: Array, targets: Array, facts: Facts | Unknown) -> Array:
     if not _alike(outputs.shape, targets.shape):
         remedy = "give the model one output for each yes or no, or say loss='cross_entropy' for one class of several"
         raise _refuse(facts, outputs, targets, loss, remedy)
+    floating = jnp.issubdtype(targets.dtype, jnp.floating)
+    if facts.both_signs and isinstance(facts, Unknown) and floating:
+        remedy = "valid_data has -1 and 1, and floats may also be probabilities: make labels whole numbers, or 0 and 1"
+        raise _refuse(facts, outputs, targets, loss, remedy)
     if facts.both_signs:
         return (targets > 0).astype(jnp.float32)
     if isinstance(facts, Facts) and not (facts.low >= -SLACK and facts.high <= 1 + SLACK):
         remedy = "give 0 and 1, -1 and 1 alone, booleans, or probabilities"
         raise _refuse(facts, outputs, targets, loss, remedy)
-    return targets if jnp.issubdtype(targets.dtype, jnp.floating) else targets.astype(jnp.float32)
+    return targets if floating else targets.astype(jnp.float32)
 
 
 def fit_classes(outputs: Array, targets: Array, facts: Facts | Unknown) -> Array:
