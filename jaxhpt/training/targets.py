@@ -96,6 +96,8 @@ def _refuse_plain(name: str, leaf: Any, nested: bool) -> None:
 
 def _array(name: str, leaf: Any) -> Any:
     array: Any = leaf
+    if np.ma.is_masked(leaf):
+        raise TypeError(f"{name}: a masked array; masks are not looked at: drop or fill the rows first")
     if not isinstance(leaf, jax.Array):
         array = np.asarray(leaf)
         _check_kind(name, array)
@@ -106,8 +108,9 @@ def _array(name: str, leaf: Any) -> Any:
 
 def _check_kind(name: str, array: np.ndarray) -> None:
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
-        what = "strings" if array.dtype.kind in "US" else "objects" if array.dtype == object else f"{array.dtype}"
-        remedy = CLASSES if what == "strings" else "numbers, such as np.asarray(values, np.float32)"
+        words = array.dtype.kind in "US" or (array.dtype == object and isinstance(next(array.flat, None), str))
+        what = "strings" if words else "objects" if array.dtype == object else f"{array.dtype}"
+        remedy = CLASSES if words else "numbers, such as np.asarray(values, np.float32)"
         raise TypeError(f"{name}: an array of {what}; must be {remedy}")
     if array.dtype.kind in "iuf" and array.size and jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
         _check_fits(name, array)
@@ -139,6 +142,8 @@ def facts_of(name: str, targets: Any) -> Facts:
     if not hasattr(targets, "dtype"):
         remedy = "one array; for others give loss=... a function (outputs, targets)"
         raise TypeError(f"{name} targets: {type(targets).__name__} of arrays; a loss of that name takes {remedy}")
+    if jnp.issubdtype(targets.dtype, jax.dtypes.extended):
+        raise TypeError(f"{name} targets: an array of {targets.dtype}; must be numbers")
     values = np.asarray(targets)
     if jnp.issubdtype(values.dtype, jnp.complexfloating):
         raise TypeError(f"{name} targets: {values.dtype}; must be real: give their parts as two columns")

@@ -142,6 +142,9 @@ def test_probabilities_may_miss_their_sum_by_rounding():
     [
         (np.array(["cat", "dog"] * 6), TypeError, "train_data targets: an array of strings.*np.unique"),
         (["cat", "dog"] * 6, TypeError, "train_data targets: strings in nested lists.*np.unique"),
+        (np.array(["cat", "dog"] * 6, object), TypeError, "train_data targets: an array of strings.*np.unique"),
+        (np.ma.masked_array(CLASSES, CLASSES == 1), TypeError, "train_data targets: a masked array"),
+        (jax.random.split(jax.random.key(0), 12), TypeError, "train_data targets: an array of key<fry>"),
         (CLASSES.tolist(), TypeError, "train_data targets: numbers in nested lists.*np.asarray"),
         (list(CLASSES), TypeError, "train_data targets: numbers in nested lists.*np.asarray"),
         (CLASSES.astype(object), TypeError, "train_data targets: an array of objects"),
