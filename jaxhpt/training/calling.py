@@ -1,10 +1,9 @@
 """A user's function under a trace: what it may take, and errors that name the hyperparameter and his own line."""
 
 import contextlib
-import inspect
 import linecache
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import jax
@@ -29,37 +28,6 @@ def hparams_of(space: Space, values: Sequence[Array]) -> Hparams:
     return space.assemble(
         [categorical(v, d.values) if isinstance(d, Choice) and not d.numeric else v for d, v in pairs]
     )
-
-
-def num_arguments(function: Callable, most: int) -> int | None:
-    """Count the positional arguments that a function takes, up to `most`; None where it cannot be told."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return most
-    return min(most, sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters))
-
-
-def require_arguments(name: str, function: Callable, least: int, words: Sequence[str]) -> int:
-    """Return how many of the arguments `words` a function takes, at least `least`.
-
-    Raises:
-      TypeError: it takes fewer, or needs more.
-    """
-    taken = num_arguments(function, len(words))
-    if taken is None:
-        return least
-    needed = [
-        p
-        for p in inspect.signature(function).parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
-    if taken < least or len(needed) > len(words):
-        shown = ", ".join(words[:least]) + "".join(f"[, {word}]" for word in words[least:])
-        raise TypeError(f"{name}={function!r}: must take ({shown}), but takes {inspect.signature(function)}")
-    return taken
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
 from jaxhpt.jaxprs import inputs_read
 from jaxhpt.space import Space
-from jaxhpt.training.calling import calling, hparams_of, require_arguments
+from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.signatures import require_arguments
 from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at

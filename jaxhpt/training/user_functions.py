@@ -18,7 +18,8 @@ from jaxhpt.jaxprs import Traced, inputs_read, trace
 from jaxhpt.objectives import SCALAR
 from jaxhpt.space import Space
 from jaxhpt.training.batches import Batches
-from jaxhpt.training.calling import calling, hparams_of, require_arguments
+from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
 from jaxhpt.typing import Array, PyTree
 
