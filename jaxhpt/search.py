@@ -181,7 +181,7 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     data = Data(*jax.tree.map(jnp.asarray, (job.train_data, job.valid_data)))
     shapes = check(functions, data.train, data.valid)
     check_usage(functions, data.train, data.valid, length)
-    columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
+    columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints, shapes.unnamed)
     paced = plan(length, interval, scheduler.pace)
     if lanes != "auto":
         require_count("lanes", lanes)

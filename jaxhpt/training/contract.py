@@ -62,10 +62,12 @@ class Shapes:
     Attributes:
       state: pytree of `ShapeDtypeStruct` of one trial's state.
       metrics: names of the metrics.
+      unnamed: whether `evaluate` returns a bare scalar.
     """
 
     state: PyTree
     metrics: tuple[str, ...]
+    unnamed: bool
 
 
 def check(functions: Functions, train_data: PyTree, valid_data: PyTree) -> Shapes:
@@ -85,7 +87,7 @@ def check(functions: Functions, train_data: PyTree, valid_data: PyTree) -> Shape
     _check_step(state, out)
     with calling("evaluate"):
         metrics = jax.eval_shape(functions.score, state, valid_data, values)
-    return Shapes(state, metric_names(metrics, "evaluate"))
+    return Shapes(state, metric_names(metrics, "evaluate"), not isinstance(metrics, Mapping))
 
 
 def check_usage(functions: Functions, train_data: PyTree, valid_data: PyTree, steps: Any) -> None:
