@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms import Algorithm
-from jaxhpt.algorithms.base import informed
+from jaxhpt.algorithms.base import Designed, informed
 from jaxhpt.history import History, Known
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.numerics import full_precision, ranks
@@ -36,14 +36,18 @@ def begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> A
     return AskState(*informed(algorithm, root, problem, before), jnp.zeros((), jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 6), donate_argnums=4)
 @full_precision
 def ask(
-    algorithm: Algorithm, problem: Problem, num: int, root: Key, state: AskState, count: Array
+    algorithm: Algorithm, problem: Problem, num: int, root: Key, state: AskState, count: Array, designed: bool
 ) -> tuple[AskState, Array, Array]:
-    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings."""
+    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings.
+
+    Where all of them are `designed`, the program is a small one, without the algorithm's model; the bits are the same.
+    """
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
-    found, new = algorithm.ask(key, state.algorithm, history, problem, num, count)
+    propose = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
+    found, new = propose(key, state.algorithm, history, problem, num, count)
     unit = problem.space.snap(found.unit)
     valid = found.valid & (jnp.arange(num, dtype=jnp.int32) < count)
     rows = jnp.where(valid, history.count + ranks(valid), problem.capacity)

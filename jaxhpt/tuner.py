@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxhpt import asking
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.algorithms.base import Designed
 from jaxhpt.asking import width
 from jaxhpt.checks import named, refuse_unknown, require_count, require_seed
 from jaxhpt.history import Known, Status
@@ -173,9 +174,11 @@ class Tuner:
 
     def _open(self, num: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Ask the algorithm: rows i32[n] and their settings f32[n, D]."""
-        arguments = (self._root, self._state, jnp.int32(count))
+        last, algorithm = self._count + count, self._algorithm
+        early = isinstance(algorithm, Designed) and algorithm.in_design(self.problem, last)
+        arguments = (self._root, self._state, jnp.int32(count), early)
         self._start()
-        with self._watch.compiling(("ask", width(num))):
+        with self._watch.compiling(("ask", width(num), early)):
             self._state, rows, unit = asking.ask(self._algorithm, self.problem, width(num), *arguments)
             rows, unit = jax.device_get((rows, unit))
         opened = rows < self.problem.capacity

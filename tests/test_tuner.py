@@ -244,6 +244,24 @@ def test_a_grid_is_asked_to_its_end():
     assert tuner.ask(4) == []
 
 
+@pytest.mark.parametrize("algorithm", ["bayesian", "auto"])
+def test_the_first_settings_do_not_wait_for_the_model_and_are_the_same(algorithm, monkeypatch):
+    chosen = jaxhpt.Bayesian(initial=6, limit=64, candidates=64, refined=8)
+    chosen = chosen if algorithm == "bayesian" else jaxhpt.ALGORITHMS[algorithm]()
+
+    def early(count):
+        return jaxhpt.Tuner(SPACE, algorithm=chosen, trials=64, progress=False).ask(count)
+
+    with monkeypatch.context() as without_model:
+        without_model.setattr(jaxhpt.Bayesian, "choose", lambda *args, **options: pytest.fail("asked the model"))
+        designed = early(4)
+    if algorithm == "bayesian":
+        with monkeypatch.context() as all_of_it:
+            all_of_it.setattr(jaxhpt.Bayesian, "in_design", lambda self, problem, last: False)
+            assert designed == early(4)
+        assert designed == early(7)[:4]  # one of them needs the model's program
+
+
 def test_trials_evaluated_elsewhere_have_no_weights(finished):
     with pytest.raises(RuntimeError, match="outside jaxhpt"):
         _ = finished.best_state
