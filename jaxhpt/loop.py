@@ -20,7 +20,6 @@ from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Lanes
 from jaxhpt.lineage import Segments
 from jaxhpt.numerics import front, full_precision, ranks, zeros
-from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.training.batches import Shuffle
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Array, Key, PyTree
@@ -168,8 +167,10 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
 def _summary(program: Program, carry: SearchState) -> Summary:
     failed = jnp.sum(carry.history.status == Status.FAILED, dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    row, fitness = carry.best.row, carry.best.score
-    score = jnp.where(fitness < INFEASIBLE, fitness, jnp.inf)
+    row = carry.best.row
+    scores = carry.history.metrics[jnp.minimum(row, program.problem.capacity - 1)]
+    found = (row < program.problem.capacity) & program.problem.columns.feasible(scores)
+    score = jnp.where(found, scores[0], jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
     history = jax.tree.map(jnp.copy, carry.history)
     trained = jnp.sum(jnp.where(carry.lanes.live, carry.lanes.steps, 0), dtype=jnp.int32)

@@ -1,15 +1,17 @@
 """The way in: check everything, assemble the program, run it."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.carry import Program
-from jaxhpt.checks import named, require, require_count, suggest
+from jaxhpt.checks import named, refuse_unknown, require, require_count, require_seed
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import choose
@@ -107,9 +109,10 @@ def search(
     space, job = Space.of(space), _as_task(train_step, task)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm)
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler)
-    require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
+    seed, timeout = require_seed(seed), _timeout(timeout)
+    _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
-        require_count("events_per_dispatch", events_per_dispatch)
+        events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
     pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
     before = known(prior, space, pool.problem.columns)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
@@ -160,15 +163,18 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
+    for name in ("direction", "objectives"):
+        if name in options:
+            raise TypeError(
+                f"maximize has no argument {name!r}: take minimize or search, where a direction may be told"
+            )
     space = Space.of(space)
     return search(blackbox_task(function, space), space, direction="max", **options)
 
 
 def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
-    known = {field.name for field in dataclasses.fields(Task)} - {"step"}
-    for name in given:
-        if name not in known:
-            raise TypeError(f"search has no argument {name!r}; {suggest(name, known)}")
+    fields = {field.name for field in dataclasses.fields(Task)} - {"step"}
+    refuse_unknown("search", given.keys() - fields, fields | set(inspect.signature(search).parameters) - {"task"})
     if isinstance(train_step, Task):
         return dataclasses.replace(train_step, **given)
     if not callable(train_step):
@@ -181,9 +187,27 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
     return Task(step=train_step, **given)
 
 
+def _timeout(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, np.integer, np.floating)):
+        raise TypeError(f"timeout={timeout!r}: must be a number of seconds above 0, or None")
+    require(timeout > 0, "timeout", timeout, "above 0, or None")
+    return float(timeout)
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    remedy = "a list of functions of a Snapshot, such as [callback]"
+    if callable(callbacks) or not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks={callbacks!r}: must be {remedy}")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks: {callback!r} cannot be called; must be {remedy}")
+
+
 def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
     if trials is not None:
-        require_count("trials", trials)
+        trials = require_count("trials", trials)
     points = algorithm.num_points(space)
     return min(n for n in (trials or points or DEFAULT_TRIALS, points) if n is not None)
 
@@ -195,11 +219,10 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
     train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
     functions, captured = user_functions(job, space, batches, length, train, valid)
-    columns = choose(functions.metrics, job.objective, job.direction, job.objectives, job.constraints)
+    wanted = (job.objective, job.direction, job.objectives, job.constraints)
+    columns = choose(functions.metrics, *wanted, functions.unnamed)
     paced = plan(length, interval, scheduler.pace)
-    if lanes != "auto":
-        require_count("lanes", lanes)
-    width = auto_lanes(functions.state, trials) if lanes == "auto" else min(lanes, trials)
+    width = auto_lanes(functions.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))

@@ -1,6 +1,9 @@
 """How a search ran, in numbers."""
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Hashable, Iterator
 
 import jax
 import numpy as np
@@ -49,6 +52,40 @@ class Stats:
     def trials_per_second(self) -> float:
         """Ended trials a second, compilation not included."""
         return self.trials / max(self.seconds, 1e-9)
+
+
+class Stopwatch:
+    """The times of a search that is driven from outside.
+
+    Attributes:
+      compile_seconds: spent in the first run of each program.
+      first_seconds: until the first trials ended; None before.
+    """
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._met: set[Hashable] = set()
+        self.compile_seconds = 0.0
+        self.first_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, without compilation."""
+        return time.perf_counter() - self._begun - self.compile_seconds
+
+    @contextlib.contextmanager
+    def compiling(self, program: Hashable) -> Iterator[None]:
+        """Count what is done inside as compiling, at the first use of a program."""
+        begun = time.perf_counter()
+        yield
+        if program not in self._met:
+            self._met.add(program)
+            self.compile_seconds += time.perf_counter() - begun
+
+    def ended(self) -> None:
+        """Note that trials ended."""
+        if self.first_seconds is None:
+            self.first_seconds = time.perf_counter() - self._begun
 
 
 def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:

@@ -105,7 +105,7 @@ def FlaxTask(
     _warn_of_yardsticks(chosen, metrics, defaults)
     filled = {"objective": _objective(chosen, metrics), **defaults}
     arrays = {"train_data": train_data, "valid_data": valid_data, "batches": batches}
-    written = {"export": trainer.export, "weights": trainer.weights, "trainer": trainer}
+    written: dict[str, Any] = {"export": trainer.export, "weights": trainer.weights, "trainer": trainer}
     return _FlaxTask(trainer.init, trainer.step, trainer.evaluate, **written, **arrays, **filled)
 
 

@@ -46,6 +46,7 @@ class UserFunctions:
       evaluate: (values, state, valid_data, key) -> metrics, name to f32[], and bool[] whether the weights are healthy.
       generate: (key, tick) -> batch; None where batches are cut from data.
       steps: values -> i32[], the training steps of a trial.
+      unnamed: whether `evaluate` returns a bare number.
     """
 
     init: Traced
@@ -53,6 +54,7 @@ class UserFunctions:
     evaluate: Traced
     generate: Traced | None
     steps: Traced
+    unnamed: bool = False
 
     @property
     def state(self) -> PyTree:
@@ -103,12 +105,13 @@ def user_functions(
     batch = generate.shapes if generate is not None else _cut(batches, train_data)
     with calling("train_step", space):
         step, from_step = trace(_step(task, space, batches), values, init.shapes, batch, key)
+    measure = _Evaluate(task, space)
     with calling("evaluate", space):
-        evaluate, from_evaluate = trace(_evaluate(task, space), values, init.shapes, valid_data, key)
+        evaluate, from_evaluate = trace(measure, values, init.shapes, valid_data, key)
     with calling("steps", space):
         steps, from_steps = trace(length, values)
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
-    functions = UserFunctions(init, step, evaluate, generate, steps)
+    functions = UserFunctions(init, step, evaluate, generate, steps, measure.unnamed)
     _check_read(functions, captured, space, batch, valid_data)
     return functions, captured
 
@@ -131,15 +134,19 @@ def _step(task: Task, space: Space, batches: Batches) -> Callable:
     return step
 
 
-def _evaluate(task: Task, space: Space) -> Callable:
-    words = ("state", "valid_data", "hparams", "key")
-    taken = require_arguments("evaluate", task.evaluate, 3, words)
+class _Evaluate:
+    """The evaluation of one trial, which notes whether the metric came without a name."""
 
-    def evaluate(values: tuple, state: PyTree, valid_data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
-        arguments = (state, valid_data, hparams_of(space, values), key)[:taken]
-        return named_metrics(task.evaluate(*arguments), "evaluate"), _healthy(task, state)
+    def __init__(self, task: Task, space: Space) -> None:
+        words = ("state", "valid_data", "hparams", "key")
+        self.task, self.space, self.unnamed = task, space, False
+        self.taken = require_arguments("evaluate", task.evaluate, 3, words)
 
-    return evaluate
+    def __call__(self, values: tuple, state: PyTree, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
+        arguments = (state, data, hparams_of(self.space, values), key)[: self.taken]
+        metrics = self.task.evaluate(*arguments)
+        self.unnamed = not isinstance(metrics, Mapping)
+        return named_metrics(metrics, "evaluate"), _healthy(self.task, state)
 
 
 def _generate(task: Task, space: Space) -> tuple[Traced | None, tuple]:
