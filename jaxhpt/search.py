@@ -147,6 +147,8 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
+    if "direction" in options:
+        raise TypeError("minimize has no argument 'direction'; take maximize, or objectives={name: direction}")
     space = Space.of(space)
     if "objectives" not in options:
         options = {"direction": "min", **options}
@@ -163,11 +165,8 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
-    for name in ("direction", "objectives"):
-        if name in options:
-            raise TypeError(
-                f"maximize has no argument {name!r}: take minimize or search, where a direction may be told"
-            )
+    if options.keys() & {"direction", "objectives"}:
+        raise TypeError("maximize has no argument 'direction' or 'objectives'; take minimize, or search with a Task")
     space = Space.of(space)
     return search(blackbox_task(function, space), space, direction="max", **options)
 
@@ -192,7 +191,7 @@ def _timeout(timeout: Any) -> float | None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float, np.integer, np.floating)):
         raise TypeError(f"timeout={timeout!r}: must be a number of seconds above 0, or None")
-    require(timeout > 0, "timeout", timeout, "above 0, or None")
+    require(bool(timeout > 0), "timeout", timeout, "above 0, or None")
     return float(timeout)
 
 
