@@ -1,14 +1,17 @@
 """Early, clear errors: each names the argument, its value and the remedy."""
 
 import difflib
+import inspect
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
 
 MAX_SEED = 2**32  # beyond it, keys are the same as those of smaller seeds
+NONE: Mapping[str, dict] = MappingProxyType({})
 SYNONYMS = {  # what the arguments are called elsewhere
     "trials": "n_trials num_trials max_trials n_iter num_iter max_evals num_samples n_calls max_iter budget",
     "lanes": "n_jobs num_jobs workers num_workers max_workers parallel concurrency batch",
@@ -16,6 +19,7 @@ SYNONYMS = {  # what the arguments are called elsewhere
     "scheduler": "pruner",
     "direction": "mode goal sense",
     "objective": "metric target",
+    "population": "pop pop_size popsize population_size num_individuals",
     "objectives": "directions modes",
     "seed": "random_state random_seed rng",
     "progress": "verbose show_progress_bar show_progress progress_bar",
@@ -71,23 +75,43 @@ def suggest(word: str, options: Iterable[str]) -> str:
     return f"{hint}choose one of {options}"
 
 
-def named(kind: str, wanted: Any, known: dict[str, type], protocol: type) -> Any:
+def named(kind: str, wanted: Any, known: dict[str, type], protocol: type, others: Mapping[str, dict] = NONE) -> Any:
     """Return an instance, made from its name where it came as one.
+
+    Args:
+      kind: name of the argument.
+      wanted: a name, or an instance.
+      known: by name.
+      protocol: that instances follow.
+      others: arguments that this one is easily taken for, and what is known there.
 
     Raises:
       ValueError: an unknown name.
       TypeError: neither a name nor an instance that follows the protocol.
     """
+    for other, elsewhere in others.items():
+        if wanted in elsewhere if isinstance(wanted, str) else isinstance(wanted, tuple(elsewhere.values())):
+            raise ValueError(f"{kind}={wanted!r}: is no {kind}; say {other}={wanted!r}")
     if isinstance(wanted, str):
         if wanted not in known:
             raise ValueError(f"{kind}={wanted!r}: unknown; {suggest(wanted, known)}")
         return known[wanted]()
     if isinstance(wanted, type) or not isinstance(wanted, protocol):
-        remedy = (
-            f"call it: {wanted.__name__}()" if isinstance(wanted, type) else f"a name of {sorted(known)} or an instance"
-        )
-        raise TypeError(f"{kind}={wanted!r}: must be {remedy}")
+        call = f"an instance; call it: {wanted.__name__}()" if isinstance(wanted, type) else "an instance"
+        raise TypeError(f"{kind}={wanted!r}: must be a name of {sorted(known)}, or {call}")
     return wanted
+
+
+class Settings:
+    """A base of dataclasses: a keyword that is no setting gets an error that names the settings there are."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Look at the keywords before `__init__` does."""
+        parameters = inspect.signature(cls.__init__).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            names = parameters.keys() - {"self"}
+            refuse_unknown(cls.__name__, [name for name in kwargs if name not in names], names)
+        return super().__new__(cls)
 
 
 def leaf_name(path: tuple) -> str:

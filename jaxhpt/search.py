@@ -107,8 +107,8 @@ def search(
       True
     """
     space, job = Space.of(space), _as_task(train_step, task)
-    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm)
-    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler)
+    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
+    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, timeout = require_seed(seed), _timeout(timeout)
     _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):

@@ -16,6 +16,7 @@ from jaxhpt.algorithms.nsga2 import NSGA2
 from jaxhpt.algorithms.quasi_random import QuasiRandom
 from jaxhpt.algorithms.screen import Screen
 from jaxhpt.algorithms.tpe import TPE
+from jaxhpt.checks import Settings
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
@@ -27,7 +28,7 @@ MODEL = 5000  # trials up to which a Gaussian process pays
 
 
 @dataclasses.dataclass(frozen=True)
-class Auto:
+class Auto(Settings):
     """The algorithm that fits the search. Choose it where you do not want to choose.
 
     | where | it is |

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
+from jaxhpt.checks import Settings
 from jaxhpt.history import History, Known
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.numerics import full_precision
@@ -146,7 +147,7 @@ class Designed(Protocol):
         ...
 
 
-class Endless:
+class Endless(Settings):
     """The part that most algorithms share: no notes, proposals without end, nothing learned."""
 
     def num_notes(self, problem: Problem) -> int:

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, no_proposals
-from jaxhpt.checks import require
+from jaxhpt.checks import Settings, require
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
 
 
-class Combined:
+class Combined(Settings):
     """The part that combinations share. In the note of a row every part has columns of its own, NaN in others' rows."""
 
     _own: ClassVar[int] = 0  # columns of notes that belong to no part, the first

@@ -13,7 +13,7 @@ import numpy as np
 from jaxhpt.algorithms.base import Algorithm, Proposals, fitness
 from jaxhpt.algorithms.evidence import ENDED, best_first, chosen
 from jaxhpt.algorithms.variation import Focus, genes
-from jaxhpt.checks import require
+from jaxhpt.checks import Settings, require
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
@@ -44,7 +44,7 @@ class GreyGuidedState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class GreyGuided:
+class GreyGuided(Settings):
     """A genetic or random search, guided by grey relational grades. Choose it where few of many dimensions matter.
 
     In every event each dimension is graded by how closely the scores follow it. Mutations are spent by grade, and those

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import require_count
+from jaxhpt.checks import Settings, require_count
 from jaxhpt.history import History
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
@@ -61,7 +61,7 @@ class Scheduler(Protocol):
         ...
 
 
-class Watching:
+class Watching(Settings):
     """The part that schedulers share which look at trials while they train: curves are kept, nothing is copied."""
 
     def stride(self, problem: Problem) -> int:

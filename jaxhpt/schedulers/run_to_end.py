@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxhpt.checks import Settings
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
@@ -17,7 +18,7 @@ class RunToEndState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunToEnd:
+class RunToEnd(Settings):
     """Train every trial for its whole budget, and score it once, at the end."""
 
     def pace(self, longest: int) -> int | None:

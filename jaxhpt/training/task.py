@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxhpt.checks import Settings, refuse_unknown
 from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn, TrainState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class Task(Settings):
     """A training, as three pure functions of one trial, with its data and defaults.
 
     Write the functions for one model; jaxhpt batches them over the lanes. Hyperparameters arrive as traced
@@ -101,4 +102,6 @@ def task(*, init: InitFn, evaluate: EvaluateFn, **defaults: Any) -> Callable[[St
       >>> result.best.value < 1e-3
       True
     """
+    fields = {field.name for field in dataclasses.fields(Task)} - {"step"}
+    refuse_unknown("task", defaults.keys() - fields, fields)
     return lambda step: Task(init=init, step=step, evaluate=evaluate, **defaults)
