@@ -11,14 +11,16 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import require
+from jaxhpt import decoding
+from jaxhpt.checks import number, plain, require, whole
+from jaxhpt.ranges import check_apart, check_fine, check_float, check_int, check_step
 from jaxhpt.typing import Array
+from jaxhpt.values import Part, check_values, is_number, marked
 
-MAX_LEVELS = 2**22  # more bins than this are narrower than float32 resolves in [0, 1]
-MAX_LOG_INT = 2**16  # the bins at the upper end of a logarithmic range are narrower still
+MAX_LOG_INT = 2**16  # the bins at the upper end of a logarithmic range are narrower than float32 resolves in [0, 1]
 
 
-class Dimension:
+class Dimension(Part):
     """One column of `unit`. Subclasses give `levels`, `dtype`, `value` and `encode`."""
 
     @property
@@ -31,8 +33,13 @@ class Dimension:
         """Dtype of the decoded value."""
         raise NotImplementedError
 
+    @property
+    def ordered(self) -> bool:
+        """Whether neighbours are alike, so that small steps of `unit` are small steps of the value."""
+        return True
+
     def value(self, unit: Any, xp: Any = jnp) -> Any:
-        """Decode: `unit` of any shape to values of that shape, by `jnp` on device or `np` on the host."""
+        """Decode `unit` to values of its shape: the same bits by `jnp`, on device, as by `np`, on the host."""
         raise NotImplementedError
 
     def encode(self, value: Any) -> float:
@@ -42,7 +49,7 @@ class Dimension:
     def level(self, unit: Any, xp: Any = jnp) -> Any:
         """Return the bin of `unit`, i32 of the same shape."""
         top = (self.levels or 1) - 1
-        return xp.clip(xp.floor(unit * (top + 1)), 0, top).astype(np.int32)
+        return xp.clip(xp.floor(xp.asarray(unit, np.float32) * (top + 1)), 0, top).astype(np.int32)
 
     @property
     def even(self) -> bool:
@@ -61,12 +68,12 @@ class Dimension:
         return level / self.levels, (level + 1.0) / self.levels
 
     def label(self, unit: Any) -> Any:
-        """Return the value as plain Python, as the user wrote it."""
-        return self.value(np.float64(unit), np).item()
+        """Return the value as plain Python, as the user wrote it; as float32, it is the one that `value` gives."""
+        return self.labels(np.asarray([unit], np.float32))[0]
 
     def labels(self, unit: np.ndarray) -> list:
         """Return the values of units f32[n] as plain Python."""
-        return [self.label(u) for u in unit]
+        return self.value(unit, np).tolist()
 
     def grid(self, points: int) -> np.ndarray:
         """Return at most `points` units, evenly spread over the range, ends included: f64[n]."""
@@ -88,7 +95,9 @@ class Float(Dimension):
       step: distance between neighbours; must divide `high - low`. None is continuous.
 
     Raises:
-      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, or a `step` that does not divide the range.
+      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, a `step` that does not divide the range, or a
+        range that float32 does not hold, or holds fewer than 256 values of.
+      TypeError: an end or a step that is no number, a `log` that is no bool.
 
     Example:
       >>> Float(1e-4, 1e-1, log=True).label(0.5)
@@ -101,13 +110,17 @@ class Float(Dimension):
     step: float | None = None
 
     def __post_init__(self) -> None:
-        _check_range(self, "Float")
-        largest = float(np.finfo(np.float32).max)
-        require(max(-self.low, self.high) <= largest, "Float range", (self.low, self.high), "within float32")
+        _set(self, low=number("Float low", self.low), high=number("Float high", self.high))
+        _set(self, log=_switch("Float", self.log))
+        check_float(self.low, self.high)
         require(not (self.log and self.low <= 0), "low", self.low, "above 0 where log=True")
-        if self.step is not None:
-            require(not self.log, "step", self.step, "None where log=True")
-            _check_step(self, "Float")
+        if self.step is None:
+            check_fine(self.low, self.high)
+            return
+        require(not self.log, "step", self.step, "None where log=True")
+        _set(self, step=number("Float step", self.step))
+        check_step("Float", self.low, self.high, self.step)
+        check_apart(self.low, self.high, self.step)
 
     @property
     def levels(self) -> int | None:
@@ -119,28 +132,21 @@ class Float(Dimension):
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         if self.step is not None:
-            raw = self.low + self.step * self.level(unit, xp)
-        elif self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            raw = xp.exp(low + (high - low) * unit)
-        else:
-            raw = self.low + (self.high - self.low) * unit
-        return xp.clip(xp.asarray(raw, np.float32), np.float32(self.low), np.float32(self.high))
+            return decoding.stepped(self.level(unit, xp), self.low, self.high, self.levels or 1, xp)
+        decode = decoding.exponential if self.log else decoding.linear
+        return decode(unit, self.low, self.high, xp)
 
     def encode(self, value: Any) -> float:
-        _check_inside(self, value)
-        if self.step is not None:
-            return (round((value - self.low) / self.step) + 0.5) / (self.levels or 1)
+        value = number("value", value)
+        _check_inside(self, value, float(np.spacing(np.float32(max(abs(self.low), abs(self.high))))))
+        value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
-
-    def label(self, unit: Any) -> float:
-        return self.labels(np.asarray([unit]))[0]
+        share = (value - self.low) / (self.high - self.low)
+        return share if self.levels is None else (round(share * (self.levels - 1)) + 0.5) / self.levels
 
     def labels(self, unit: np.ndarray) -> list:
-        values = self.value(unit.astype(np.float64), np)
-        return [float(str(value)) for value in values]  # the shortest number that is this float32
+        return [float(str(value)) for value in self.value(unit, np)]  # the shortest number that is this float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +161,7 @@ class Int(Dimension):
 
     Raises:
       ValueError: a range the wrong way round, not divided by `step`, too wide for float32, or not positive where `log`.
+      TypeError: an end or a step that is no whole number, a `log` that is no bool.
 
     Example:
       >>> Int(1, 4).label(0.99)
@@ -168,15 +175,12 @@ class Int(Dimension):
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Int {name}={value!r}: must be an int; use Float for real numbers")
-        _check_range(self, "Int")
-        _check_step(self, "Int")
+            _set(self, **{name: whole(f"Int {name}", getattr(self, name), "an int; use Float for real numbers")})
+        _set(self, log=_switch("Int", self.log))
+        check_int(self.low, self.high)
+        check_step("Int", self.low, self.high, self.step)
         require(not (self.log and self.low < 1), "low", self.low, "at least 1 where log=True")
         require(not (self.log and self.step != 1), "step", self.step, "1 where log=True")
-        fits = self.low >= -(2**31) and self.high < 2**31 and self.high - self.low < 2**31
-        require(fits, "Int range", (self.low, self.high), "within int32, its width too")
         narrow = not self.log or self.high <= MAX_LOG_INT
         remedy = f"at most {MAX_LOG_INT} where log=True; or take Float(log=True) and round it"
         require(narrow, "high", self.high, remedy)
@@ -191,13 +195,13 @@ class Int(Dimension):
 
     @property
     def _edges(self) -> tuple[float, float]:
+        """Return the logarithms of the outer ends of the first bin and the last."""
         return math.log(self.low - 0.5), math.log(self.high + 0.5)
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         if not self.log:
             return self.low + self.step * self.level(unit, xp)
-        low, high = self._edges
-        raw = xp.round(xp.exp(low + (high - low) * unit))
+        raw = xp.round(decoding.exponential(unit, self.low - 0.5, self.high + 0.5, xp))
         return xp.clip(raw, self.low, self.high).astype(np.int32)
 
     @property
@@ -219,7 +223,8 @@ class Int(Dimension):
         return (jnp.log(value - 0.5) - low) / (high - low), (jnp.log(value + 0.5) - low) / (high - low)
 
     def encode(self, value: Any) -> float:
-        _check_inside(self, value)
+        value = number("value", value)
+        _check_inside(self, value, 0.0)
         if not self.log:
             return (round((value - self.low) / self.step) + 0.5) / (self.levels or 1)
         low, high = self._edges
@@ -238,17 +243,18 @@ class Int(Dimension):
 
 @dataclasses.dataclass(frozen=True)
 class Choice(Dimension):
-    """One of several values without order. A plain list in a space means the same.
+    """One of several values. A plain list in a space means the same.
 
-    Numbers decode to the number (int32, or float32 where one is not whole); anything else to its index, for
-    `jax.lax.switch`. Results always show the value itself.
+    Numbers decode to the number (int32, or float32 where one is not whole), booleans to the boolean; values of which
+    none is a number decode to the index, for `jax.lax.switch`. Results always show the value itself. Rising or falling
+    numbers are ordered: searchers step from one to the next.
 
     Args:
-      values: at least one value; hashable and distinct.
+      values: a list of at least one value; hashable and distinct.
 
     Raises:
-      ValueError: no value, a duplicate, or a whole number outside int32.
-      TypeError: a value that is not hashable.
+      ValueError: no value, a duplicate, or numbers that int32 or float32 do not hold or tell apart.
+      TypeError: no list, a value that is not hashable, a range or a space as a value, or numbers beside other things.
 
     Example:
       >>> Choice(["adam", "lion"]).label(0.9)
@@ -256,20 +262,13 @@ class Choice(Dimension):
     """
 
     values: tuple
-    kinds: tuple[type, ...] = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
+    marks: tuple = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
 
-    def __init__(self, values: Any) -> None:
-        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
-        object.__setattr__(self, "values", plain)
-        object.__setattr__(self, "kinds", tuple(type(v) for v in plain))
-        require(len(plain) > 0, "Choice values", list(plain), "at least one value")
-        try:
-            distinct = len(set(plain)) == len(plain)
-        except TypeError as error:
-            raise TypeError(f"Choice values {plain!r}: each must be hashable; write a list as a tuple") from error
-        require(distinct, "Choice values", list(plain), "distinct")
-        whole = [v for v in plain if isinstance(v, int)]
-        require(all(abs(v) < 2**31 for v in whole), "Choice values", whole, "within int32")
+    def __init__(self, values: Any, *more: Any) -> None:
+        if more:
+            raise TypeError(f"Choice values={(values, *more)!r}: must be one list, as in Choice([...])")
+        given = check_values(values)
+        _set(self, values=given, marks=tuple(marked(v) for v in given))
 
     @property
     def levels(self) -> int | None:
@@ -277,47 +276,70 @@ class Choice(Dimension):
 
     @property
     def dtype(self) -> Any:
-        kinds = set(self.kinds)
-        if kinds == {bool}:
+        if all(isinstance(v, bool) for v in self.values):
             return np.bool_
-        return np.float32 if float in kinds and kinds <= {int, float} else np.int32
+        return np.float32 if any(isinstance(v, float) for v in self.values) else np.int32
 
     @property
     def numeric(self) -> bool:
-        """Whether the values decode to themselves."""
-        kinds = set(self.kinds)
-        return kinds <= {int, float} or kinds == {bool}
+        """Whether the values decode to themselves: numbers, or booleans alone."""
+        return self.dtype == np.bool_ or is_number(self.values[0])  # numbers are among themselves
+
+    @property
+    def ordered(self) -> bool:
+        if len(self.values) < 2 or not is_number(self.values[0]):
+            return False
+        pairs = list(zip(self.values[:-1], self.values[1:], strict=True))
+        return all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         index = self.level(unit, xp)
-        return xp.asarray(self.values, self.dtype)[index] if self.numeric else index
+        return xp.take(np.asarray(self.values, self.dtype), index, mode="clip") if self.numeric else index
+
+    def find(self, value: Any) -> int | None:
+        """Return the place of a value, a number as float32 has it; None where it is no value of the choice."""
+        value = plain(value)
+        places = (i for i, v in enumerate(self.values) if self._same(v, value))
+        return next(places, None)
+
+    def _same(self, a: Any, b: Any) -> bool:
+        if isinstance(a, bool) != isinstance(b, bool):
+            return False
+        if self.dtype == np.float32 and is_number(b):
+            return bool(np.float32(a) == np.float32(b))
+        return bool(a is b or a == b)
 
     def encode(self, value: Any) -> float:
-        value = value.item() if isinstance(value, np.generic) else value
-        if value not in self.values:
+        place = self.find(value)
+        if place is None:
             raise ValueError(f"value={value!r}: must be one of {list(self.values)}")
-        return (self.values.index(value) + 0.5) / len(self.values)
+        return (place + 0.5) / len(self.values)
 
     def grid(self, points: int) -> np.ndarray:
         """Return the units of all values, however few `points`: they have no order to thin out by."""
         return super().grid(len(self.values))
 
-    def label(self, unit: Any) -> Any:
-        return self.values[int(self.level(np.float64(unit), np))]
+    def labels(self, unit: np.ndarray) -> list:
+        return [self.values[i] for i in self.level(unit, np)]
 
 
-def Bool() -> Choice:
+class Bool(Choice):
     """A switch: False or True, decoded to a bool.
 
     Example:
       >>> Bool().label(0.9)
       True
     """
-    return Choice((False, True))
+
+    def __init__(self) -> None:
+        super().__init__((False, True))
+
+    def __repr__(self) -> str:
+        return "Bool()"
 
 
 @dataclasses.dataclass(frozen=True)
-class When:
+class When(Part):
     """A part of a space that exists only for some settings of a Choice or Bool.
 
     Where it does not, its dimensions rest at one canonical value, so that two equal trials are equal rows, and
@@ -327,6 +349,9 @@ class When:
       parent: name of the Choice that decides: a sibling's, or a dotted path from the root.
       value: the value, or a list of the values, for which the part exists.
       space: the conditional part: a dimension, or a dict or other pytree of them.
+
+    Raises:
+      TypeError: a parent that is not named by text.
 
     Example:
       >>> import jaxhpt
@@ -339,10 +364,15 @@ class When:
     value: Any
     space: Any
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.parent, str):
+            raise TypeError(f"When parent={self.parent!r}: must be the name of a Choice, Bool or list in the space")
+
 
 def even_snap(unit: Array, levels: np.ndarray) -> Array:
     """Move f32[..., D] to the middles of `levels` f[D] even bins; into [0, 1] only where there are infinitely many."""
     inside = jnp.clip(unit, 0.0, 1.0).astype(jnp.float32)
+    levels = levels.reshape((1,) * (unit.ndim - levels.ndim) + levels.shape) if levels.ndim else levels
     stepped = np.isfinite(levels)
     if not stepped.any():
         return inside
@@ -352,23 +382,19 @@ def even_snap(unit: Array, levels: np.ndarray) -> Array:
     return middle if stepped.all() else jnp.where(stepped, middle, inside)
 
 
-def _check_range(dimension: Any, kind: str) -> None:
-    low, high = dimension.low, dimension.high
-    require(math.isfinite(low) and math.isfinite(high), f"{kind} range", (low, high), "finite")
-    require(low < high, f"{kind} range", (low, high), "low < high")
-
-
-def _check_step(dimension: Any, kind: str) -> None:
-    require(dimension.step > 0, f"{kind} step", dimension.step, "above 0")
-    ratio = (dimension.high - dimension.low) / dimension.step
-    divides = abs(ratio - round(ratio)) < 1e-6 * max(1.0, ratio)
-    remedy = f"a divisor of high - low = {dimension.high - dimension.low}"
-    require(divides and round(ratio) >= 1, f"{kind} step", dimension.step, remedy)
-    width = (dimension.low, dimension.high)
-    require(ratio < MAX_LEVELS, f"{kind} range", width, f"at most {MAX_LEVELS} values; take a larger step")
-
-
-def _check_inside(dimension: Any, value: Any) -> None:
-    slack = 1e-6 * (dimension.high - dimension.low)
+def _check_inside(dimension: Any, value: float, gap: float) -> None:
+    slack = max(1e-6 * (dimension.high - dimension.low), gap)
     inside = dimension.low - slack <= value <= dimension.high + slack
     require(bool(inside), "value", value, f"within [{dimension.low}, {dimension.high}]")
+
+
+def _switch(kind: str, log: Any) -> bool:
+    if not isinstance(plain(log), bool):
+        raise TypeError(f"{kind} log={log!r}: must be True or False; write a step as step={log!r}")
+    return plain(log)
+
+
+def _set(dimension: Any, **fields: Any) -> None:
+    """Write fields of a frozen dataclass."""
+    for name, value in fields.items():
+        object.__setattr__(dimension, name, value)

@@ -96,7 +96,7 @@ def search(
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler)
     require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
     if events_per_dispatch not in ("auto", "all"):
-        require_count("events_per_dispatch", events_per_dispatch)
+        events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
     pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
     before = known(prior, space, pool.problem.columns)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
@@ -167,7 +167,7 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
 
 def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
     if trials is not None:
-        require_count("trials", trials)
+        trials = require_count("trials", trials)
     points = algorithm.num_points(space)
     return min(n for n in (trials or points or DEFAULT_TRIALS, points) if n is not None)
 
@@ -183,9 +183,7 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     check_usage(functions, data.train, data.valid, length)
     columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
     paced = plan(length, interval, scheduler.pace)
-    if lanes != "auto":
-        require_count("lanes", lanes)
-    width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
+    width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))

@@ -128,8 +128,7 @@ class Tuner:
         prior: Prior | None = None,
         seed: int = 0,
     ) -> None:
-        require_count("trials", trials)
-        require_count("lanes", lanes)
+        trials, lanes = require_count("trials", trials), require_count("lanes", lanes)
         chosen = tuple(objectives) if objectives is not None else (objective,)
         names = tuple(dict.fromkeys([*chosen, *(constraints or {}), *metrics]))
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
@@ -154,7 +153,7 @@ class Tuner:
         Raises:
           ValueError, TypeError: `num` is not a whole number of at least 1.
         """
-        require_count("num", num)
+        num = require_count("num", num)
         count = min(num, self.problem.capacity - self._count)
         if count == 0:
             return []

@@ -172,7 +172,7 @@ def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batc
     column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
     size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size
     size = size if column is None else _largest(space, column, rows)
-    require_count("batch_size", size)
+    size = require_count("batch_size", size)
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
     return Batches(rows, size, column)
 

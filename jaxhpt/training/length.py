@@ -101,8 +101,7 @@ def length_of(
         return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if callable(steps):
         return Length(function=Pinned(steps), **common)
-    require_count("steps", steps)
-    return Length(fixed=steps, **common)
+    return Length(fixed=require_count("steps", steps), **common)
 
 
 def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] = lambda longest: None) -> Plan:
@@ -129,8 +128,7 @@ def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] 
     elif interval == "auto":
         chosen = _interval(common, int(np.median(lengths)), complete)
     else:
-        require_count("interval", interval)
-        chosen = int(interval)
+        chosen = require_count("interval", interval)
     return Plan(int(lengths.max()), chosen, complete and common % chosen == 0)
 
 
@@ -182,8 +180,7 @@ def _column(space: Space, name: str) -> int:
 
 def _per_unit(name: str, steps_per_epoch: Any, rows: int) -> int:
     if steps_per_epoch is not None:
-        require_count("steps_per_epoch", steps_per_epoch)
-        return steps_per_epoch
+        return require_count("steps_per_epoch", steps_per_epoch)
     by_data = name.split(".")[-1] == "epochs"
     require(not by_data or rows > 0, "steps_per_epoch", None, "a number where steps='epochs' without train_data")
     return 0 if by_data else 1
