@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import leaf_name, require, suggest
-from jaxhpt.dimensions import Choice, Dimension, When, even_snap
+from jaxhpt.dimension import Dimension, even_snap
+from jaxhpt.dimensions import Choice, When
 from jaxhpt.typing import Array, Hparams
 from jaxhpt.values import Part, is_part, marked
 
@@ -80,7 +81,7 @@ class Space(Part):
         if spec is None or (callable(spec) and not is_part(spec)):
             raise TypeError(f"space={spec!r}: must be a Float, Int, Choice, Bool or list, or a dict of them by name")
         walk = _Walk()
-        slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()), is_leaf=lambda x: isinstance(x, _Slot | _Constant))
+        slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
         if not walk.names:
             raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
         twice = sorted({name for name in walk.names if walk.names.count(name) > 1})

@@ -11,7 +11,18 @@ ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
 FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = {
     0: {"typing", "numerics", "checks", "keys", "version", "decoding", "ranges", "values"},
-    1: {"dimensions", "space", "problem", "history", "objectives", "pareto", "problems", "lanes"},
+    1: {
+        "dimension",
+        "choice",
+        "dimensions",
+        "space",
+        "problem",
+        "history",
+        "objectives",
+        "pareto",
+        "problems",
+        "lanes",
+    },
     2: {"designs", "surrogates"},
     3: {"algorithms", "schedulers", "training"},
     4: {"report"},

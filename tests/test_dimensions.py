@@ -325,6 +325,11 @@ def test_an_argument_of_the_wrong_type_is_named(make, message):
         (Int(1, 5), 0),
         (Int(1, 5, log=True), 6),
         (Choice(list("ab")), "c"),
+        (Int(1, 5), 2.5),
+        (Int(1, 5, log=True), 2.5),
+        (Int(0, 10, step=5), 3),
+        (Float(0, 1, step=0.1), 0.33),
+        (Float(0, 100_000, step=0.1), 0.15),
     ],
 )
 def test_a_value_outside_its_dimension_is_refused(dimension, value):
