@@ -14,11 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 HIGH_BITS = np.uint32(0xFFFFF000)  # of a float32: sign, exponent and the upper half of its 24 digits
+HALF_BIT = np.uint32(0x800)
 HALF = 12
 TINY = np.finfo(np.float32).tiny  # what is smaller, some devices take for 0
 LEAST_UNIT = np.float32(2.0**-60)  # below, products would be smaller than TINY
 FINE = 2048  # steps of the finer of two tables
-POWERS = (2.0 ** (np.arange(4096) / 4096)).astype(np.float32)  # between which a power of two is straight
+_POWERS = 2.0 ** (np.arange(4096) / 4096)  # between which powers of two are on a line
+POWERS = _POWERS.astype(np.float32)
+POWERS_REST = (_POWERS - POWERS).astype(np.float32)
 
 
 def linear(unit: Any, low: float, high: float, xp: Any = jnp) -> Any:
@@ -62,15 +65,14 @@ def exponential(unit: Any, low: float, high: float, xp: Any = jnp) -> Any:
     """
     unit = xp.clip(xp.asarray(unit, np.float32), np.float32(0), np.float32(1))
     steps = xp.clip(unit * np.float32(2**24), np.float32(0), np.float32(2**24 - 1)).astype(np.uint32)
-    exponent = _times(steps, math.log2(high) - math.log2(low))
-    power = xp.take(POWERS, (exponent & np.uint32(0xFFFFFF)) >> np.uint32(HALF), mode="clip")
+    exponent = _times(steps, math.log2(high) - math.log2(low)) + np.uint32(round((math.log2(low) + 127) * 2**24))
+    place = (exponent & np.uint32(0xFFFFFF)) >> np.uint32(HALF)
+    power = xp.take(POWERS, place, mode="clip")
     slope = _upper(power * np.float32(math.log(2) * 2.0**-24), xp)
-    value = power + slope * (exponent & np.uint32(0xFFF)).astype(np.float32)
-    scale = _power(low)
-    whole = (exponent >> np.uint32(24)).astype(np.int32) + np.int32(math.log2(scale) + 127)
-    whole = (xp.clip(whole, 1, 254) << np.int32(23)).astype(np.uint32).view(np.float32)
+    rest = slope * (exponent & np.uint32(0xFFF)).astype(np.float32) + xp.take(POWERS_REST, place, mode="clip")
+    whole = xp.clip((exponent >> np.uint32(24)).astype(np.int32), 1, 254) << np.int32(23)
     with np.errstate(over="ignore"):  # beyond float32's largest is beyond `high`
-        value = value * np.float32(low / scale) * whole
+        value = (power + rest) * whole.view(np.float32)
     return _ended(value, unit, np.float32(low), np.float32(high), xp)
 
 
@@ -104,8 +106,8 @@ def _ended(value: Any, unit: Any, low: np.float32, high: np.float32, xp: Any) ->
 
 
 def _upper(x: Any, xp: Any) -> Any:
-    """Cut float32 to 12 digits."""
-    return (xp.asarray(x, np.float32).view(np.uint32) & HIGH_BITS).view(np.float32)
+    """Round float32 to 12 digits; what it lacks has no more."""
+    return ((xp.asarray(x, np.float32).view(np.uint32) + HALF_BIT) & HIGH_BITS).view(np.float32)
 
 
 def _power(x: float) -> float:
@@ -119,10 +121,15 @@ def _times(steps: Any, factor: float) -> Any:
     number = round(math.ldexp(factor, 24 - size))
     high, low = np.uint32(number >> HALF), np.uint32(number & 0xFFF)
     a, b = steps >> np.uint32(HALF), steps & np.uint32(0xFFF)
-    middle = a * low + b * high + ((b * low) >> np.uint32(HALF))
+    middle = a * low + b * high + ((b * low + HALF_BIT) >> np.uint32(HALF))
     if size >= 0:
-        return ((a * high) << np.uint32(size)) + (middle >> np.uint32(HALF - size))
-    return (a * high + (middle >> np.uint32(HALF))) >> np.uint32(min(-size, 31))
+        return ((a * high) << np.uint32(size)) + _halved(middle, HALF - size)
+    return _halved(a * high + (middle >> np.uint32(HALF)), min(-size, 24))
+
+
+def _halved(number: Any, times: int) -> Any:
+    """Divide u32 by two so many times, at least once, rounded to the nearest."""
+    return (number + np.uint32(1 << (times - 1))) >> np.uint32(times)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -36,8 +36,8 @@ class Float(Dimension):
       TypeError: an end or a step that is no number, a `log` that is no bool.
 
     Example:
-      >>> Float(1e-4, 1e-1, log=True).label(0.5)
-      0.0031622776
+      >>> Float(1.0, 100.0, log=True).label(0.5)
+      10.0
     """
 
     low: float
