@@ -2,12 +2,14 @@
 
 import difflib
 import inspect
+import operator
 import reprlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 MAX_SEED = 2**32  # beyond it, keys are the same as those of smaller seeds
@@ -36,20 +38,81 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
 
 
 def require_count(name: str, value: Any) -> int:
-    """Return a whole number of at least one, numpy's too, as a plain int; raise where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    """Return a whole number of at least one as a plain int; raise for anything else."""
+    found = _index(value)
+    if found is None:
         raise TypeError(f"{name}={value!r}: must be an int, at least 1")
-    require(int(value) >= 1, name, value, "at least 1")
-    return int(value)
+    require(found >= 1, name, found, "at least 1")
+    return found
+
+
+def whole(name: str, value: Any, remedy: str = "an int") -> int:
+    """Return a whole number, of Python, NumPy or JAX, as a plain int.
+
+    Raises:
+      TypeError: a boolean, a float (also a whole one), or anything else.
+    """
+    found = _index(value)
+    if found is None:
+        raise TypeError(f"{name}={value!r}: must be {remedy}")
+    return found
+
+
+def number(name: str, value: Any) -> int | float:
+    """Return a real number, of Python, NumPy or JAX, as a plain int or float.
+
+    Raises:
+      TypeError: text, a boolean, an array of several numbers, or anything else.
+    """
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        remedy = "a number, without quotes" if isinstance(value, str) else "a number"
+        raise TypeError(f"{name}={value!r}: must be {remedy}")
+    return found if isinstance(found, int) else found + 0.0  # -0.0 is 0.0
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of NumPy or JAX, also a 0-d array, as plain Python, also inside tuples; the rest as it is.
+
+    What has fewer digits than a float becomes the shortest number that it stands for: float32's 0.1 is 0.1.
+    """
+    if type(value) is tuple:
+        return tuple(plain(v) for v in value)
+    known = isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer)
+    if not known or value.ndim or value.dtype.hasobject:
+        return value
+    if not jnp.issubdtype(value.dtype, jnp.floating) or value.dtype.itemsize > 4:
+        return value.item()
+    return float(str(np.asarray(value)[()]))
+
+
+def settle_counts(settings: Any, *names: str) -> None:
+    """Make fields of a frozen dataclass plain ints of at least one; None stays.
+
+    Raises:
+      TypeError, ValueError: a field that is no such number.
+    """
+    for name in names:
+        if getattr(settings, name) is not None:
+            object.__setattr__(settings, name, require_count(name, getattr(settings, name)))
+
+
+def _index(value: Any) -> int | None:
+    """Return what counts as a whole number; None for anything else, booleans too."""
+    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def require_seed(value: Any) -> int:
     """Return a whole number in [0, 2^32) as a plain int; raise where it is none."""
     remedy = "an int of at least 0 and below 2**32"
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"seed={value!r}: must be {remedy}")
-    require(0 <= int(value) < MAX_SEED, "seed", value, remedy)
-    return int(value)
+    found = whole("seed", value, remedy)
+    require(0 <= found < MAX_SEED, "seed", value, remedy)
+    return found
 
 
 def refuse_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -1,8 +1,4 @@
-"""Dimensions of a search space: Float, Int, Choice, Bool, and When for conditional ones.
-
-A dimension maps `unit` in [0, 1] to a value and back. A dimension with `levels` distinct values cuts [0, 1]
-into as many bins; its snapped unit is the middle of a bin, so that equal values are equal bits.
-"""
+"""Dimensions of a search space: Float, Int, Choice, Bool, and When for conditional ones."""
 
 import dataclasses
 import math
@@ -11,70 +7,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import require
+from jaxhpt import decoding
+from jaxhpt.checks import number, plain, require, whole
+from jaxhpt.choice import Bool, Choice
+from jaxhpt.dimension import Dimension, write_fields
+from jaxhpt.ranges import check_apart, check_fine, check_float, check_int, check_step, spacing
 from jaxhpt.typing import Array
+from jaxhpt.values import Part
 
-MAX_LEVELS = 2**22  # more bins than this are narrower than float32 resolves in [0, 1]
-MAX_LOG_INT = 2**16  # the bins at the upper end of a logarithmic range are narrower still
+__all__ = ["Bool", "Choice", "Dimension", "Float", "Int", "When"]
 
-
-class Dimension:
-    """One column of `unit`. Subclasses give `levels`, `dtype`, `value` and `encode`."""
-
-    @property
-    def levels(self) -> int | None:
-        """Number of distinct values; None where the range is continuous."""
-        raise NotImplementedError
-
-    @property
-    def dtype(self) -> Any:
-        """Dtype of the decoded value."""
-        raise NotImplementedError
-
-    def value(self, unit: Any, xp: Any = jnp) -> Any:
-        """Decode: `unit` of any shape to values of that shape, by `jnp` on device or `np` on the host."""
-        raise NotImplementedError
-
-    def encode(self, value: Any) -> float:
-        """Return the snapped unit of a value a user would write."""
-        raise NotImplementedError
-
-    def level(self, unit: Any, xp: Any = jnp) -> Any:
-        """Return the bin of `unit`, i32 of the same shape."""
-        top = (self.levels or 1) - 1
-        return xp.clip(xp.floor(unit * (top + 1)), 0, top).astype(np.int32)
-
-    @property
-    def even(self) -> bool:
-        """Whether all bins have the same width, or there are none."""
-        return True
-
-    def snap(self, unit: Array) -> Array:
-        """Move `unit` to the one place that stands for its value."""
-        return even_snap(unit, np.array(np.inf if self.levels is None else self.levels))
-
-    def bin(self, unit: Array) -> tuple[Array, Array]:
-        """Return the ends of the bin around snapped `unit`; `unit` itself twice where the range is continuous."""
-        if self.levels is None:
-            return unit, unit
-        level = self.level(unit).astype(jnp.float32)
-        return level / self.levels, (level + 1.0) / self.levels
-
-    def label(self, unit: Any) -> Any:
-        """Return the value as plain Python, as the user wrote it."""
-        return self.value(np.float64(unit), np).item()
-
-    def labels(self, unit: np.ndarray) -> list:
-        """Return the values of units f32[n] as plain Python."""
-        return [self.label(u) for u in unit]
-
-    def grid(self, points: int) -> np.ndarray:
-        """Return at most `points` units, evenly spread over the range, ends included: f64[n]."""
-        if self.levels is None:
-            return np.linspace(0.0, 1.0, points) if points > 1 else np.array([0.5])
-        count = min(points, self.levels)
-        index = np.linspace(0, self.levels - 1, count) if count > 1 else np.array([(self.levels - 1) // 2])
-        return (np.round(index) + 0.5) / self.levels
+MAX_LOG_INT = 2**16  # the bins at the upper end of a logarithmic range are narrower than float32 resolves in [0, 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +31,13 @@ class Float(Dimension):
       step: distance between neighbours; must divide `high - low`. None is continuous.
 
     Raises:
-      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, or a `step` that does not divide the range.
+      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, a `step` that does not divide the range, or a
+        range that float32 does not hold, or holds fewer than 256 values of.
+      TypeError: an end or a step that is no number, a `log` that is no bool.
 
     Example:
-      >>> Float(1e-4, 1e-1, log=True).label(0.5)
-      0.0031622776
+      >>> Float(1.0, 100.0, log=True).label(0.5)
+      10.0
     """
 
     low: float
@@ -101,13 +46,17 @@ class Float(Dimension):
     step: float | None = None
 
     def __post_init__(self) -> None:
-        _check_range(self, "Float")
-        largest = float(np.finfo(np.float32).max)
-        require(max(-self.low, self.high) <= largest, "Float range", (self.low, self.high), "within float32")
+        write_fields(self, low=number("Float low", self.low), high=number("Float high", self.high))
+        write_fields(self, log=_switch("Float", self.log))
+        check_float(self.low, self.high)
         require(not (self.log and self.low <= 0), "low", self.low, "above 0 where log=True")
-        if self.step is not None:
-            require(not self.log, "step", self.step, "None where log=True")
-            _check_step(self, "Float")
+        if self.step is None:
+            check_fine(self.low, self.high)
+            return
+        require(not self.log, "step", self.step, "None where log=True")
+        write_fields(self, step=number("Float step", self.step))
+        check_step("Float", self.low, self.high, self.step)
+        check_apart(self.low, self.high, self.step)
 
     @property
     def levels(self) -> int | None:
@@ -119,28 +68,23 @@ class Float(Dimension):
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         if self.step is not None:
-            raw = self.low + self.step * self.level(unit, xp)
-        elif self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            raw = xp.exp(low + (high - low) * unit)
-        else:
-            raw = self.low + (self.high - self.low) * unit
-        return xp.clip(xp.asarray(raw, np.float32), np.float32(self.low), np.float32(self.high))
+            return decoding.stepped(self.level(unit, xp), self.low, self.high, self.levels or 1, xp)
+        decode = decoding.exponential if self.log else decoding.linear
+        return decode(unit, self.low, self.high, xp)
 
     def encode(self, value: Any) -> float:
-        _check_inside(self, value)
-        if self.step is not None:
-            return (round((value - self.low) / self.step) + 0.5) / (self.levels or 1)
+        value = number("value", value)
+        gap = spacing(self.low, self.high)
+        _check_inside(self, value, gap)
+        value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
+        if self.step is not None:
+            return _middle(self, value, 1e-3 + gap / self.step)
         return (value - self.low) / (self.high - self.low)
 
-    def label(self, unit: Any) -> float:
-        return self.labels(np.asarray([unit]))[0]
-
     def labels(self, unit: np.ndarray) -> list:
-        values = self.value(unit.astype(np.float64), np)
-        return [float(str(value)) for value in values]  # the shortest number that is this float32
+        return [float(str(value)) for value in self.value(unit, np)]  # the shortest number that is this float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +99,7 @@ class Int(Dimension):
 
     Raises:
       ValueError: a range the wrong way round, not divided by `step`, too wide for float32, or not positive where `log`.
+      TypeError: an end or a step that is no whole number, a `log` that is no bool.
 
     Example:
       >>> Int(1, 4).label(0.99)
@@ -168,15 +113,14 @@ class Int(Dimension):
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Int {name}={value!r}: must be an int; use Float for real numbers")
-        _check_range(self, "Int")
-        _check_step(self, "Int")
+            write_fields(
+                self, **{name: whole(f"Int {name}", getattr(self, name), "an int; use Float for real numbers")}
+            )
+        write_fields(self, log=_switch("Int", self.log))
+        check_int(self.low, self.high)
+        check_step("Int", self.low, self.high, self.step)
         require(not (self.log and self.low < 1), "low", self.low, "at least 1 where log=True")
         require(not (self.log and self.step != 1), "step", self.step, "1 where log=True")
-        fits = self.low >= -(2**31) and self.high < 2**31 and self.high - self.low < 2**31
-        require(fits, "Int range", (self.low, self.high), "within int32, its width too")
         narrow = not self.log or self.high <= MAX_LOG_INT
         remedy = f"at most {MAX_LOG_INT} where log=True; or take Float(log=True) and round it"
         require(narrow, "high", self.high, remedy)
@@ -191,13 +135,13 @@ class Int(Dimension):
 
     @property
     def _edges(self) -> tuple[float, float]:
+        """Return the logarithms of the outer ends of the first bin and the last."""
         return math.log(self.low - 0.5), math.log(self.high + 0.5)
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         if not self.log:
             return self.low + self.step * self.level(unit, xp)
-        low, high = self._edges
-        raw = xp.round(xp.exp(low + (high - low) * unit))
+        raw = xp.round(decoding.exponential(unit, self.low - 0.5, self.high + 0.5, xp))
         return xp.clip(raw, self.low, self.high).astype(np.int32)
 
     @property
@@ -219,9 +163,11 @@ class Int(Dimension):
         return (jnp.log(value - 0.5) - low) / (high - low), (jnp.log(value + 0.5) - low) / (high - low)
 
     def encode(self, value: Any) -> float:
-        _check_inside(self, value)
+        value = number("value", value)
+        _check_inside(self, value, 0.0)
         if not self.log:
-            return (round((value - self.low) / self.step) + 0.5) / (self.levels or 1)
+            return _middle(self, value, 1e-6)
+        require(value == round(value), "value", value, "a whole number")
         low, high = self._edges
         return (math.log(value) - low) / (high - low)
 
@@ -237,87 +183,7 @@ class Int(Dimension):
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice(Dimension):
-    """One of several values without order. A plain list in a space means the same.
-
-    Numbers decode to the number (int32, or float32 where one is not whole); anything else to its index, for
-    `jax.lax.switch`. Results always show the value itself.
-
-    Args:
-      values: at least one value; hashable and distinct.
-
-    Raises:
-      ValueError: no value, a duplicate, or a whole number outside int32.
-      TypeError: a value that is not hashable.
-
-    Example:
-      >>> Choice(["adam", "lion"]).label(0.9)
-      'lion'
-    """
-
-    values: tuple
-    kinds: tuple[type, ...] = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
-
-    def __init__(self, values: Any) -> None:
-        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
-        object.__setattr__(self, "values", plain)
-        object.__setattr__(self, "kinds", tuple(type(v) for v in plain))
-        require(len(plain) > 0, "Choice values", list(plain), "at least one value")
-        try:
-            distinct = len(set(plain)) == len(plain)
-        except TypeError as error:
-            raise TypeError(f"Choice values {plain!r}: each must be hashable; write a list as a tuple") from error
-        require(distinct, "Choice values", list(plain), "distinct")
-        whole = [v for v in plain if isinstance(v, int)]
-        require(all(abs(v) < 2**31 for v in whole), "Choice values", whole, "within int32")
-
-    @property
-    def levels(self) -> int | None:
-        return len(self.values)
-
-    @property
-    def dtype(self) -> Any:
-        kinds = set(self.kinds)
-        if kinds == {bool}:
-            return np.bool_
-        return np.float32 if float in kinds and kinds <= {int, float} else np.int32
-
-    @property
-    def numeric(self) -> bool:
-        """Whether the values decode to themselves."""
-        kinds = set(self.kinds)
-        return kinds <= {int, float} or kinds == {bool}
-
-    def value(self, unit: Any, xp: Any = jnp) -> Any:
-        index = self.level(unit, xp)
-        return xp.asarray(self.values, self.dtype)[index] if self.numeric else index
-
-    def encode(self, value: Any) -> float:
-        value = value.item() if isinstance(value, np.generic) else value
-        if value not in self.values:
-            raise ValueError(f"value={value!r}: must be one of {list(self.values)}")
-        return (self.values.index(value) + 0.5) / len(self.values)
-
-    def grid(self, points: int) -> np.ndarray:
-        """Return the units of all values, however few `points`: they have no order to thin out by."""
-        return super().grid(len(self.values))
-
-    def label(self, unit: Any) -> Any:
-        return self.values[int(self.level(np.float64(unit), np))]
-
-
-def Bool() -> Choice:
-    """A switch: False or True, decoded to a bool.
-
-    Example:
-      >>> Bool().label(0.9)
-      True
-    """
-    return Choice((False, True))
-
-
-@dataclasses.dataclass(frozen=True)
-class When:
+class When(Part):
     """A part of a space that exists only for some settings of a Choice or Bool.
 
     Where it does not, its dimensions rest at one canonical value, so that two equal trials are equal rows, and
@@ -327,6 +193,9 @@ class When:
       parent: name of the Choice that decides: a sibling's, or a dotted path from the root.
       value: the value, or a list of the values, for which the part exists.
       space: the conditional part: a dimension, or a dict or other pytree of them.
+
+    Raises:
+      TypeError: a parent that is not named by text.
 
     Example:
       >>> import jaxhpt
@@ -339,36 +208,27 @@ class When:
     value: Any
     space: Any
 
-
-def even_snap(unit: Array, levels: np.ndarray) -> Array:
-    """Move f32[..., D] to the middles of `levels` f[D] even bins; into [0, 1] only where there are infinitely many."""
-    inside = jnp.clip(unit, 0.0, 1.0).astype(jnp.float32)
-    stepped = np.isfinite(levels)
-    if not stepped.any():
-        return inside
-    bins = np.where(stepped, levels, 1).astype(np.float32)
-    share = (1 / np.where(stepped, levels, 1)).astype(np.float32)  # XLA turns a division into this, but not everywhere
-    middle = (jnp.clip(jnp.floor(unit * bins), 0.0, bins - 1) + 0.5) * share
-    return middle if stepped.all() else jnp.where(stepped, middle, inside)
+    def __post_init__(self) -> None:
+        if not isinstance(self.parent, str):
+            raise TypeError(f"When parent={self.parent!r}: must be the name of a Choice, Bool or list in the space")
 
 
-def _check_range(dimension: Any, kind: str) -> None:
-    low, high = dimension.low, dimension.high
-    require(math.isfinite(low) and math.isfinite(high), f"{kind} range", (low, high), "finite")
-    require(low < high, f"{kind} range", (low, high), "low < high")
-
-
-def _check_step(dimension: Any, kind: str) -> None:
-    require(dimension.step > 0, f"{kind} step", dimension.step, "above 0")
-    ratio = (dimension.high - dimension.low) / dimension.step
-    divides = abs(ratio - round(ratio)) < 1e-6 * max(1.0, ratio)
-    remedy = f"a divisor of high - low = {dimension.high - dimension.low}"
-    require(divides and round(ratio) >= 1, f"{kind} step", dimension.step, remedy)
-    width = (dimension.low, dimension.high)
-    require(ratio < MAX_LEVELS, f"{kind} range", width, f"at most {MAX_LEVELS} values; take a larger step")
-
-
-def _check_inside(dimension: Any, value: Any) -> None:
-    slack = 1e-6 * (dimension.high - dimension.low)
+def _check_inside(dimension: Any, value: float, gap: float) -> None:
+    slack = max(1e-6 * (dimension.high - dimension.low), gap)
     inside = dimension.low - slack <= value <= dimension.high + slack
     require(bool(inside), "value", value, f"within [{dimension.low}, {dimension.high}]")
+
+
+def _middle(dimension: Any, value: float, slack: float) -> float:
+    """Return the middle of a value's bin, where it is a step of the range but for `slack`, in steps."""
+    levels = dimension.levels
+    place = (value - dimension.low) / (dimension.high - dimension.low) * (levels - 1)
+    found = abs(place - round(place)) <= min(slack, 0.5)
+    require(found, "value", value, f"a step of {dimension.step} from {dimension.low}")
+    return (round(place) + 0.5) / levels
+
+
+def _switch(kind: str, log: Any) -> bool:
+    if not isinstance(plain(log), bool):
+        raise TypeError(f"{kind} log={log!r}: must be True or False; write a step as step={log!r}")
+    return plain(log)

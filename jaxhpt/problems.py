@@ -45,7 +45,7 @@ class TestFunction:
         count = dimensions or self.dimensions
         if count is None:
             raise ValueError("dimensions=None: this function is defined for any number; say how many")
-        require_count("dimensions", count)
+        count = require_count("dimensions", count)
         require(self.dimensions in (None, count), "dimensions", count, f"{self.dimensions}")
         lows, highs = np.broadcast_to(self.low, count), np.broadcast_to(self.high, count)
         return {f"x{i}": Float(float(lows[i]), float(highs[i])) for i in range(count)}

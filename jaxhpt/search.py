@@ -147,8 +147,8 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
-    if "direction" in options:
-        raise TypeError("minimize has no argument 'direction'; take maximize, or objectives={name: direction}")
+    if options.get("direction") == "max":
+        raise ValueError("direction='max': minimize minimises; take maximize, or objectives={name: direction}")
     space = Space.of(space)
     if "objectives" not in options:
         options = {"direction": "min", **options}
@@ -165,10 +165,10 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
-    if options.keys() & {"direction", "objectives"}:
-        raise TypeError("maximize has no argument 'direction' or 'objectives'; take minimize, or search with a Task")
+    if options.get("direction") == "min" or "objectives" in options:
+        raise ValueError("direction or objectives: maximize maximises one; take minimize, which takes objectives, too")
     space = Space.of(space)
-    return search(blackbox_task(function, space), space, direction="max", **options)
+    return search(blackbox_task(function, space), space, **{**options, "direction": "max"})
 
 
 def _as_task(train_step: Any, given: dict[str, Any]) -> Task:

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import leaf_name, require, suggest
-from jaxhpt.dimensions import Choice, Dimension, When, even_snap
+from jaxhpt.dimension import Dimension, even_snap
+from jaxhpt.dimensions import Choice, When
 from jaxhpt.typing import Array, Hparams
+from jaxhpt.values import Part, is_part, marked
 
 MAX_GRID = 2**22
 
@@ -33,12 +35,13 @@ class _Slot:
 
 @dataclasses.dataclass(frozen=True)
 class _Constant:
-    kind: type  # 1, 1.0 and True are equal, but not the same program
-    value: Any
+    name: str
+    mark: Any  # 1, 1.0 and True are equal, but not the same program
+    value: Any = dataclasses.field(compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class Space:
+class Space(Part):
     """A search space: what may vary, and how.
 
     Build it with `Space.of`; `search` does so by itself. Dicts nest, and any pytree will do; a plain list is a
@@ -70,10 +73,13 @@ class Space:
 
         Raises:
           ValueError: no dimension, two of one name, an unknown or circular `When` parent.
-          TypeError: a constant that is not hashable, such as an array.
+          TypeError: no space at all, a constant that is not hashable, such as an array, a class in place of a
+            dimension, or names of several kinds.
         """
         if isinstance(spec, Space):
             return spec
+        if spec is None or (callable(spec) and not is_part(spec)):
+            raise TypeError(f"space={spec!r}: must be a Float, Int, Choice, Bool or list, or a dict of them by name")
         walk = _Walk()
         slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
         if not walk.names:
@@ -90,9 +96,8 @@ class Space:
 
     @property
     def constants(self) -> dict[str, Any]:
-        """The constants, by dotted path."""
-        paths = jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(self.treedef, self.slots))
-        return {leaf_name(path): slot.value for path, slot in paths if isinstance(slot, _Constant)}
+        """The constants, by dotted name: those of conditional parts too."""
+        return {slot.name: slot.value for slot in self.slots if isinstance(slot, _Constant)}
 
     @property
     def num_dimensions(self) -> int:
@@ -243,18 +248,18 @@ class _Walk:
         self.whens: list[tuple[tuple[str, When], ...]] = []  # for each dimension: (path of the When, When)
 
     def tree(self, spec: Any, prefix: str, whens: tuple) -> Any:
-        def leaf(path: tuple, value: Any) -> Any:
-            name = ".".join(filter(None, [prefix, leaf_name(path) if path else ""]))
-            return self._leaf(name, value, whens)
-
-        stop = lambda x: isinstance(x, (Dimension, When, list))  # noqa: E731
-        return jax.tree_util.tree_map_with_path(leaf, spec, is_leaf=stop)
+        leaves, treedef = _flattened(spec)
+        names = [".".join(filter(None, [prefix, leaf_name(path) if path else ""])) for path, _ in leaves]
+        found = [self._leaf(name, value, whens) for name, (_, value) in zip(names, leaves, strict=True)]
+        return jax.tree.unflatten(treedef, found)
 
     def _leaf(self, name: str, value: Any, whens: tuple) -> Any:
         if isinstance(value, When):
             return self.tree(value.space, name, (*whens, (name, value)))
         if isinstance(value, list):
-            value = Choice(value)
+            value = _choice(name, value)
+        if is_part(value) and not isinstance(value, Dimension):
+            _refuse_part(name, value)
         if not isinstance(value, Dimension):
             return _constant(name, value)
         self.names.append(name or "value")
@@ -285,10 +290,37 @@ class _Walk:
         if not isinstance(dimension, Choice):
             raise TypeError(f"When parent={when.parent!r}: must be a Choice, Bool or list, not {dimension!r}")
         wanted = when.value if isinstance(when.value, list) else [when.value]
+        remedy = f"one of {list(dimension.values)}, the values of {when.parent!r}, or a list of some"
+        require(bool(wanted), "When value", wanted, remedy)
+        places = set()
         for value in wanted:
-            known = value in dimension.values
-            require(known, "When value", value, f"one of {list(dimension.values)}, the values of {when.parent!r}")
-        return Condition(parent, tuple(sorted(dimension.values.index(v) for v in wanted)))
+            place = dimension.find(value)
+            if place is None:
+                raise ValueError(f"When value={value!r}: must be {remedy}")
+            places.add(place)
+        return Condition(parent, tuple(sorted(places)))
+
+
+def _flattened(spec: Any) -> tuple[list, Any]:
+    """Return [(path, leaf)] and the structure; lists and None are leaves."""
+    try:
+        stop = lambda x: x is None or isinstance(x, Part | list)  # noqa: E731
+        return jax.tree_util.tree_flatten_with_path(spec, is_leaf=stop)
+    except (ValueError, TypeError) as error:  # dict keys are sorted
+        raise TypeError(f"space={spec!r}: the names of a dict must be of one kind, such as text: {error}") from error
+
+
+def _choice(name: str, values: list) -> Choice:
+    try:
+        return Choice(values)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"space {name or 'value'!r}: {error}") from error
+
+
+def _refuse_part(name: str, value: Any) -> None:
+    if isinstance(value, type):
+        raise TypeError(f"space {name!r}: {value.__name__} is a class; call it, as in {value.__name__}(...)")
+    raise TypeError(f"space {name!r}: a Space stands in another; write the dict that it was made of in its place")
 
 
 def _constant(name: str, value: Any) -> _Constant:
@@ -298,4 +330,4 @@ def _constant(name: str, value: Any) -> _Constant:
         kind = type(value).__name__
         remedy = "pass arrays as train_data or valid_data, and write lists of values as Choice"
         raise TypeError(f"space {name!r}: a constant must be hashable, not {kind}; {remedy}") from error
-    return _Constant(type(value), value)
+    return _Constant(name, marked(value), value)

@@ -10,8 +10,8 @@ from jaxhpt import ALGORITHMS
 ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
 FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = {
-    0: {"typing", "numerics", "checks", "keys", "jaxprs", "version"},
-    1: {"dimensions", "space", "problem", "history", "objectives", "pareto", "problems", "lanes"}
+    0: {"typing", "numerics", "checks", "keys", "jaxprs", "version", "decoding", "ranges", "values"},
+    1: {"dimension", "choice", "dimensions", "space", "problem", "history", "objectives", "pareto", "problems", "lanes"}
     | {"constraints", "told"},
     2: {"designs", "surrogates"},
     3: {"algorithms", "schedulers", "training"},

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxhpt import Bool, Choice, Float, Int, Space
-from jaxhpt.dimensions import MAX_LEVELS, MAX_LOG_INT
+from jaxhpt.algorithms.variation import genes
+from jaxhpt.dimensions import MAX_LOG_INT
+from jaxhpt.ranges import MAX_LEVELS
+from jaxhpt.surrogates.features import features
 
 DISCRETE = [
     Int(0, 2),
@@ -90,9 +93,9 @@ def test_the_ends_are_exact_and_units_outside_stay_inside(dimension):
         ([np.int64(2), np.int64(3), np.int64(4)], jnp.int32, [2, 3, 4]),
         ([True, False], jnp.bool_, [True, False]),
         (["a", "b", "c"], jnp.int32, [0, 1, 2]),
-        ([None, 2, 0.5], jnp.int32, [0, 1, 2]),
+        ([None, "two", False], jnp.int32, [0, 1, 2]),
         ([(64,), (64, 64)], jnp.int32, [0, 1]),
-        ([True, 5], jnp.int32, [0, 1]),
+        ([True, None], jnp.int32, [0, 1]),
     ],
 )
 def test_a_choice_decodes_to_numbers_of_their_dtype_and_other_things_to_an_index(values, dtype, decoded):
@@ -103,8 +106,43 @@ def test_a_choice_decodes_to_numbers_of_their_dtype_and_other_things_to_an_index
     assert [dimension.label(u) for u in np.asarray(uniform(len(values)))] == list(values)
 
 
+@pytest.mark.parametrize(
+    ("dimension", "ordered"),
+    [
+        (Float(0, 1), True),
+        (Float(0, 1, step=0.5), True),
+        (Int(1, 9, log=True), True),
+        (Choice([16, 32, 64, 128]), True),
+        (Choice([0.1, 0.01, 0.001]), True),
+        (Choice([0.5, 1, 7]), True),
+        (Choice([3, 1, 2]), False),
+        (Choice([7]), False),
+        (Choice(["a", "b"]), False),
+        (Choice([(1,), (2,)]), False),
+        (Choice([False, True]), False),
+        (Bool(), False),
+    ],
+    ids=repr,
+)
+def test_ranges_and_rising_or_falling_numbers_are_ordered(dimension, ordered):
+    assert dimension.ordered is ordered
+    space = Space.of({"x": dimension})
+    assert genes(space).unordered.tolist() == features(space).onehot.tolist() == [not ordered]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(np.int64(1), np.int32(8)), (jnp.int32(1), np.array(8)), (np.uint8(1), jnp.array(8, jnp.int32))]
+)
+def test_ends_of_any_library_are_plain_numbers(low, high):
+    for kind in (Int, Float):
+        assert kind(low, high) == kind(1, 8)
+        assert hash(kind(low, high)) == hash(kind(1, 8))
+        assert type(kind(low, high).low) is int
+    assert Float(jnp.float32(1e-4), np.float64(1.0), log=np.bool_(True)) == Float(1e-4, 1.0, log=True)
+
+
 def test_a_choice_gives_each_value_the_same_share():
-    np.testing.assert_array_equal(np.bincount(np.asarray(Choice("xyz").value(uniform(999)))), [333] * 3)
+    np.testing.assert_array_equal(np.bincount(np.asarray(Choice(list("xyz")).value(uniform(999)))), [333] * 3)
 
 
 def test_a_bool_decodes_to_a_bool():
@@ -152,7 +190,15 @@ def test_snapping_moves_no_unit_to_another_value(dimension):
 
 @pytest.mark.parametrize(
     "dimension",
-    [Int(0, 2), Int(-50, 50, step=5), Int(1, 100, log=True), Int(2, 7, log=True), Choice("xyz"), Bool(), DISCRETE[6]],
+    [
+        Int(0, 2),
+        Int(-50, 50, step=5),
+        Int(1, 100, log=True),
+        Int(2, 7, log=True),
+        Choice(list("xyz")),
+        Bool(),
+        DISCRETE[6],
+    ],
     ids=repr,
 )
 def test_a_bin_is_all_that_snaps_to_its_middle(dimension):
@@ -175,7 +221,7 @@ def test_a_continuous_range_has_no_bins():
 
 
 def test_the_bins_of_a_space_are_those_of_its_dimensions():
-    space = Space.of({"a": Float(0, 1), "b": Int(1, 9, log=True), "c": Choice("xyz")})
+    space = Space.of({"a": Float(0, 1), "b": Int(1, 9, log=True), "c": Choice(list("xyz"))})
     rows = space.snap(jax.random.uniform(jax.random.key(0), (20, 3)))
     for side, found in enumerate(space.bins(rows)):
         assert found.dtype == jnp.float32
@@ -278,7 +324,12 @@ def test_an_argument_of_the_wrong_type_is_named(make, message):
         (Float(0.0, 1.0), math.nan),
         (Int(1, 5), 0),
         (Int(1, 5, log=True), 6),
-        (Choice("ab"), "c"),
+        (Choice(list("ab")), "c"),
+        (Int(1, 5), 2.5),
+        (Int(1, 5, log=True), 2.5),
+        (Int(0, 10, step=5), 3),
+        (Float(0, 1, step=0.1), 0.33),
+        (Float(0, 100_000, step=0.1), 0.15),
     ],
 )
 def test_a_value_outside_its_dimension_is_refused(dimension, value):

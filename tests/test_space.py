@@ -1,6 +1,9 @@
 """Space: properties of random nested spaces, conditions, constants, grids and errors."""
 
+import copy
 import dataclasses
+import math
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -205,9 +208,54 @@ def test_spaces_are_equal_by_value():
     assert Space.of(build()) == build()
 
 
+@pytest.mark.parametrize(
+    "constants",
+    [
+        [1, 1.0, True, np.int32(1)],
+        [(1,), (1.0,), (True,)],
+        [0.0, -0.0],
+        [("a", (1,)), ("a", (1.0,))],
+        [frozenset({1}), frozenset({1.0})],
+    ],
+    ids=repr,
+)
+def test_constants_and_values_that_differ_in_type_alone_make_other_spaces(constants):
+    spaces = [Space.of({"x": Float(0, 1), "c": constant}) for constant in constants]
+    assert len(set(spaces)) == len(constants)
+    choices = [Space.of([constant]) for constant in constants if not isinstance(constant, np.generic)]
+    assert len(set(choices)) == len(choices)
+
+
+def test_a_space_pickles_and_copies():
+    spec = {"x": Float(0, 1, step=0.1), "n": Int(1, 9, log=True), "k": ["a", None], "on": Bool(), "c": math.nan}
+    space = Space.of({**spec, "w": When("on", True, ([1, 2], Choice([0.1, 1])))})
+    for again in (pickle.loads(pickle.dumps(space)), copy.deepcopy(space), Space.of(space)):
+        assert again == space
+        assert hash(again) == hash(space)
+        row = np.full((1, space.num_dimensions), 0.7, np.float32)
+        assert again.label_rows(row) == space.label_rows(row)
+
+
+def test_constants_are_known_by_name():
+    space = Space.of({"x": Float(0, 1), "opt": {"batch_size": 64, "f": np.tanh}, "on": Bool(), "n": None,
+                      "w": When("on", True, {"rate": 0.5, "y": [1, 2]}), "t": (3, "s")})  # fmt: skip
+    expected = {"opt.batch_size": 64, "opt.f": np.tanh, "n": None, "w.rate": 0.5, "t.0": 3, "t.1": "s"}
+    assert space.constants == expected
+    assert Space.of(Float(0, 1)).constants == {}
+
+
+def test_a_value_is_found_as_results_and_functions_have_it():
+    space = Space.of({"r": [0.1, 1, 10], "b": [32, 64], "on": Bool()})
+    row = space.encode({"r": 0.1, "b": 64, "on": True})
+    for r, b, on in [(np.float32(0.1), np.int64(64), np.bool_(True)), (float(np.float32(0.1)), 64.0, True)]:
+        assert_same_bits(space.encode({"r": r, "b": b, "on": on}), row)
+    with pytest.raises(ValueError, match="on: value=1"):
+        space.encode({"r": 0.1, "b": 64, "on": 1})
+
+
 def test_none_may_be_a_value_of_a_choice():
-    space = Space.of({"clip": [None, 1.0], "on": Bool(), "w": When("on", True, [None, "x"])})
-    for setting in ({"clip": None, "on": True, "w": None}, {"clip": 1.0, "on": True, "w": "x"}):
+    space = Space.of({"clip": [None, "norm"], "on": Bool(), "w": When("on", True, [None, "x"])})
+    for setting in ({"clip": None, "on": True, "w": None}, {"clip": "norm", "on": True, "w": "x"}):
         assert space.label(space.encode(setting)) == setting
 
 

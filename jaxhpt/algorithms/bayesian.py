@@ -23,7 +23,7 @@ from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.stance import draw_stance
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
-from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.checks import require, settle_counts, suggest
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates import acquisition
@@ -108,8 +108,7 @@ class Bayesian(Modelled):
         require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), names)}")
         pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
         require(pair and 0 < self.boldness[0] <= self.boldness[1], "boldness", self.boldness, "two rising numbers > 0")
-        for field in ("candidates", "refined", "refit_steps"):
-            require_count(field, getattr(self, field))
+        settle_counts(self, "candidates", "refined", "refit_steps")
         require(self.candidates >= 64, "candidates", self.candidates, "at least 64")
         require(self.refined <= self.candidates // 2, "refined", self.refined, "at most half of the candidates")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
 from jaxhpt.algorithms.variation import genes
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts, whole
 from jaxhpt.history import History
 from jaxhpt.keys import normals
 from jaxhpt.problem import Problem
@@ -110,12 +110,12 @@ class CMAES(Endless):
     restarts: int = 3
 
     def __post_init__(self) -> None:
+        settle_counts(self, "population")
         if self.population is not None:
-            require_count("population", self.population)
             require(self.population >= 4, "population", self.population, "at least 4, or None")
         require(0 < self.sigma <= 1, "sigma", self.sigma, "in (0, 1]")
-        whole = isinstance(self.restarts, int) and not isinstance(self.restarts, bool)
-        require(whole and 0 <= self.restarts <= 8, "restarts", self.restarts, "a whole number from 0 to 8")
+        object.__setattr__(self, "restarts", whole("restarts", self.restarts))
+        require(0 <= self.restarts <= 8, "restarts", self.restarts, "a whole number from 0 to 8")
 
     def num_notes(self, problem: Problem) -> int:
         """Return D + 1: the sample before it was snapped, and its generation."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, pick, settle
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.keys import uniforms, words
 from jaxhpt.numerics import ranks
@@ -106,7 +106,7 @@ class DifferentialEvolution(Endless):
     greediness: float = 0.15
 
     def __post_init__(self) -> None:
-        require_count("population", self.population)
+        settle_counts(self, "population")
         require(self.population >= 4, "population", self.population, "at least 4")
         require(0 < self.greediness <= 1, "greediness", self.greediness, "in (0, 1]")
 

@@ -18,7 +18,7 @@ from jaxhpt.algorithms import operators
 from jaxhpt.algorithms.base import Endless, Proposals, by_fitness, fitness, require_one_objective
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, meet, pick, settle
-from jaxhpt.checks import require, require_count, suggest
+from jaxhpt.checks import require, settle_counts, suggest, whole
 from jaxhpt.history import History
 from jaxhpt.keys import words
 from jaxhpt.problem import Problem
@@ -58,7 +58,7 @@ class Genetic(Endless):
         the better half.
       crossover: "simulated_binary" (unordered dimensions take either parent's value), "uniform" or "one_point".
       crossover_rate: share of the children that are crossed at all, in [0, 1].
-      mutation: of ordered dimensions, "polynomial" or "gaussian"; of a Choice another value is drawn.
+      mutation: of ordered dimensions, "polynomial" or "gaussian"; of an unordered Choice another value is drawn.
       mutation_rate: chance of each gene, in [0, 1]; None is 1 / D.
       eta: distribution index of simulated binary crossover, >= 0: the larger, the nearer to the parents.
       mutation_eta: distribution index of polynomial mutation, >= 0: the larger, the smaller the steps.
@@ -99,7 +99,7 @@ class Genetic(Endless):
     _usual: ClassVar[float] = 1.0  # genes of a child that are mutated, where `mutation_rate` is None
 
     def __post_init__(self) -> None:
-        require_count("population", self.population)
+        settle_counts(self, "population")
         require(self.population >= 2, "population", self.population, "at least 2")
         names = {"selection": operators.SELECTIONS, "crossover": CROSSOVERS, "mutation": MUTATIONS}
         for field, known in names.items():
@@ -112,6 +112,8 @@ class Genetic(Endless):
         for field in ("eta", "mutation_eta"):
             require(getattr(self, field) >= 0, field, getattr(self, field), "at least 0")
         require(self.sigma > 0, "sigma", self.sigma, "above 0")
+        if self.elites is not None:
+            object.__setattr__(self, "elites", whole("elites", self.elites))
         kept = self.elites
         require(kept is None or 0 <= kept <= self.population, "elites", kept, "from 0 to the population, or None")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
-from jaxhpt.checks import require_count
+from jaxhpt.checks import settle_counts
 from jaxhpt.designs import coarse_to_fine
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
@@ -44,7 +44,7 @@ class Grid(Endless):
     points: int = 5
 
     def __post_init__(self) -> None:
-        require_count("points", self.points)
+        settle_counts(self, "points")
 
     def num_points(self, space: Space) -> int | None:
         """Return the number of combinations."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.combined import Combined, joined, require_endless, several
 from jaxhpt.algorithms.evidence import best_first, design_size
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.keys import uniforms
 from jaxhpt.numerics import ranks
@@ -58,8 +58,7 @@ class Chain(Combined):
 
     def __init__(self, *algorithms: Algorithm, trials: int | None = None) -> None:
         _set(self, algorithms=several(algorithms), trials=trials)
-        if trials is not None:
-            require_count("trials", trials)
+        settle_counts(self, "trials")
 
     @property
     def parts(self) -> tuple[Algorithm, ...]:

@@ -45,7 +45,7 @@ def on_faces(key: Key, index: Array, space: Space) -> Array:
     """Return points of a quasi-random sequence on faces of the space: i32[n] -> f32[n, D] in [0, 1].
 
     They are from a wider space, and moved to the nearest end in the dimensions where they are outside. The best of
-    many tasks is at some ends of the ranges, where an even sequence never is. Choices have no ends.
+    many tasks is at some ends of the ranges, where an even sequence never is. Choices without order have no ends.
 
     Every other point of one sequence would not do: those are all in one half of the first dimension.
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless
 from jaxhpt.algorithms.evidence import best_first
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
@@ -26,8 +26,7 @@ class Modelled(Endless):
     limit: int
 
     def __post_init__(self) -> None:
-        if self.initial is not None:
-            require_count("initial", self.initial)
+        settle_counts(self, "initial")
         require(self.limit in LIMITS, "limit", self.limit, f"one of {LIMITS}")
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:

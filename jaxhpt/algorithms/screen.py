@@ -14,7 +14,7 @@ from jaxhpt.algorithms.base import Algorithm, Proposals, proposals
 from jaxhpt.algorithms.bayesian import Bayesian, BayesianState
 from jaxhpt.algorithms.combined import Combined, require_algorithm, require_endless
 from jaxhpt.algorithms.evidence import designed
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array, Key
@@ -63,7 +63,7 @@ class Screen(Combined):
 
     def __post_init__(self) -> None:
         require_algorithm("breeder", self.breeder)
-        require_count("factor", self.factor)
+        settle_counts(self, "factor")
         require(self.factor >= 2, "factor", self.factor, "at least 2")
         if not isinstance(self.model, Bayesian):
             raise TypeError(f"model={self.model!r}: must be a Bayesian()")

@@ -18,7 +18,7 @@ from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import chosen, designed, far_enough
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.problem import Problem
 from jaxhpt.surrogates.density import draw, estimate, log_density
@@ -80,8 +80,7 @@ class TPE(Modelled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("good", "candidates"):
-            require_count(field, getattr(self, field))
+        settle_counts(self, "good", "candidates")
         require(2 <= self.good <= MOST, "good", self.good, f"from 2 to {MOST}")
 
     def init(self, key: Key, problem: Problem) -> TPEState:

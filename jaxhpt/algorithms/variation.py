@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms import operators
-from jaxhpt.dimensions import Choice
 from jaxhpt.history import History
 from jaxhpt.keys import words
 from jaxhpt.numerics import leave_bin, reflect
@@ -49,7 +48,7 @@ class Genes(NamedTuple):
 @functools.cache
 def genes(space: Space) -> Genes:
     """Describe the dimensions of a space."""
-    return Genes(np.array([isinstance(d, Choice) for d in space.dimensions]), space.levels.astype(np.float32))
+    return Genes(np.array([not d.ordered for d in space.dimensions]), space.levels.astype(np.float32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Mutation:
     """How a gene is mutated: `kind` "polynomial" or "gaussian", and its parameter.
 
     Attributes:
-      kind: of ordered dimensions; of a Choice another value is taken.
+      kind: of ordered dimensions; of an unordered Choice another value is taken.
       eta: of polynomial steps.
       sigma: of Gaussian steps, in units of the range.
     """

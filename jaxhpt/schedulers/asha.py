@@ -10,7 +10,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
@@ -53,10 +53,8 @@ class ASHA(Watching):
     min_steps: int | None = None
 
     def __post_init__(self) -> None:
-        require_count("eta", self.eta)
+        settle_counts(self, "eta", "min_steps")
         require(self.eta >= 2, "eta", self.eta, "at least 2")
-        if self.min_steps is not None:
-            require_count("min_steps", self.min_steps)
 
     def pace(self, longest: int) -> int | None:
         """Ask for an event at each rung."""

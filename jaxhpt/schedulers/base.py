@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import Settings, require_count
+from jaxhpt.checks import Settings, settle_counts
 from jaxhpt.history import History
 from jaxhpt.lanes import Copies, Lanes
 from jaxhpt.problem import Problem
@@ -84,8 +84,7 @@ class Periodic(Watching):
     every: int | None
 
     def __post_init__(self) -> None:
-        if self.every is not None:
-            require_count("every", self.every)
+        settle_counts(self, "every")
 
     def pace(self, longest: int) -> int | None:
         """Ask for an event at each look."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
@@ -98,8 +98,7 @@ class GreyStop(Reporting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("min_reports", "min_trials", "top"):
-            require_count(field, getattr(self, field))
+        settle_counts(self, "min_reports", "min_trials", "top")
         require(self.min_reports >= 3, "min_reports", self.min_reports, "at least 3: two gains are the least")
         sound = isinstance(self.band, int | float) and math.isfinite(self.band)
         require(sound and self.band >= 0, "band", self.band, "a finite number, at least 0")

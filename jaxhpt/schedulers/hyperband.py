@@ -6,7 +6,7 @@ optimization", https://arxiv.org/abs/1603.06560 (2018); asynchronous brackets as
 
 import dataclasses
 
-from jaxhpt.checks import require_count
+from jaxhpt.checks import settle_counts
 from jaxhpt.problem import Problem
 from jaxhpt.schedulers.asha import ASHA
 
@@ -44,8 +44,7 @@ class Hyperband(ASHA):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.brackets is not None:
-            require_count("brackets", self.brackets)
+        settle_counts(self, "brackets")
 
     def num_brackets(self, problem: Problem) -> int:
         """Return how many there are."""

@@ -8,7 +8,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import require_count
+from jaxhpt.checks import settle_counts
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
@@ -52,9 +52,7 @@ class MedianStop(Reporting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("min_steps", "min_trials"):
-            if getattr(self, field) is not None:
-                require_count(field, getattr(self, field))
+        settle_counts(self, "min_steps", "min_trials")
 
     def init(self, key: Key, problem: Problem) -> Rungs:
         """Begin without any trial to compare with: a rung for each report."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, require_count
+from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
 from jaxhpt.problem import Problem
@@ -57,7 +57,7 @@ class Patience(Reporting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_count("reports_without", self.reports_without)
+        settle_counts(self, "reports_without")
         sound = isinstance(self.min_delta, int | float) and math.isfinite(self.min_delta)
         require(sound and self.min_delta >= 0, "min_delta", self.min_delta, "a finite number, at least 0")
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.dimensions import Choice, Dimension
 from jaxhpt.space import Space
 from jaxhpt.surrogates.gp import Axes
 from jaxhpt.typing import Array
@@ -28,19 +27,10 @@ class Features(NamedTuple):
     conditional: np.ndarray
 
 
-def unordered(dimension: Dimension) -> bool:
-    """Tell whether the values of a dimension have no order: choices, unless they are rising or falling numbers."""
-    if not isinstance(dimension, Choice):
-        return False
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in dimension.values)
-    steps = np.diff([float(v) for v in dimension.values]) if numbers else np.array([1.0, -1.0])
-    return not (np.all(steps > 0) or np.all(steps < 0))
-
-
 @functools.cache
 def features(space: Space) -> Features:
     """Describe the features of a space."""
-    onehot = np.array([unordered(d) for d in space.dimensions])
+    onehot = np.array([not d.ordered for d in space.dimensions])
     conditional = np.array([bool(c) for c in space.conditions])
     sizes = [(d.levels or 1) if o else 1 for d, o in zip(space.dimensions, onehot, strict=True)]
     owner = np.repeat(np.arange(len(sizes)), np.array(sizes) + conditional).astype(np.int32)

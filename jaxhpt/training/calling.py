@@ -25,9 +25,7 @@ _TRACED = (
 def hparams_of(space: Space, values: Sequence[Array]) -> Hparams:
     """Put D values into the user's pytree; a choice without numbers as an index that knows its values."""
     pairs = zip(space.dimensions, values, strict=True)
-    return space.assemble(
-        [categorical(v, d.values) if isinstance(d, Choice) and not d.numeric else v for d, v in pairs]
-    )
+    return space.assemble([categorical(v, d) if isinstance(d, Choice) and not d.numeric else v for d, v in pairs])
 
 
 @contextlib.contextmanager

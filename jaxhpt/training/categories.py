@@ -13,39 +13,42 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import suggest
+from jaxhpt.choice import Choice
 from jaxhpt.typing import Array
 
 REMEDY = "take jax.lax.switch(index, [function, ...]), or jnp.where(index == value, ...)"
 
 
-def categorical(index: Any, values: tuple) -> Any:
+def categorical(index: Any, choice: Choice) -> Any:
     """Let an index be compared with the values it stands for.
 
     Args:
       index: i32[], traced or not.
-      values: of the choice, in order.
+      choice: without numbers.
 
     Returns:
       The index, which `==` and `!=` take a value for, too.
     """
     if isinstance(index, jax.core.Tracer):
         fresh = jnp.add(index, jnp.int32(0))  # a tracer of our own: the one at hand may be in use elsewhere
-        fresh.__class__ = type("Category", (type(fresh),), {"__slots__": (), **_methods(values)})
+        fresh.__class__ = type("Category", (type(fresh),), {"__slots__": (), **_methods(choice)})
         return fresh
-    return type("Category", (np.int32,), _methods(values))(index)
+    return type("Category", (np.int32,), _methods(choice))(index)
 
 
-def _methods(values: tuple) -> dict[str, Any]:
+def _methods(choice: Choice) -> dict[str, Any]:
     """Make the methods of an index that knows its values."""
+    values = list(choice.values)
 
     def place(self: Any, other: Any) -> Any:
         """Return the index of a value; what is a number, or an array of them, as it is."""
         if isinstance(other, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(other, bool):
             return other
-        if other not in values:
-            names = suggest(other, values) if {type(v) for v in (*values, other)} == {str} else f"{list(values)}"
+        found = choice.find(other)
+        if found is None:
+            names = suggest(other, values) if {type(v) for v in (*values, other)} == {str} else values
             raise ValueError(f"a hyperparameter is compared with {other!r}, which is none of its choices: {names}")
-        return values.index(other)
+        return found
 
     def equal(self: Any, other: Any) -> Any:
         return super(type(self), self).__eq__(place(self, other))
@@ -55,7 +58,7 @@ def _methods(values: tuple) -> dict[str, Any]:
 
     def refuse(what: str) -> Callable:
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            raise TypeError(f"a choice of {list(values)} reaches a function as a traced index: it {what}; {REMEDY}")
+            raise TypeError(f"a choice of {values} reaches a function as a traced index: it {what}; {REMEDY}")
 
         return method
 

@@ -18,7 +18,7 @@ MIXED = Space.of(
         "b": Float(0, 1, step=0.1),
         "c": Int(0, 9),
         "d": Int(1, 64, log=True),
-        "e": Choice("pqr"),
+        "e": Choice(list("pqr")),
         "f": Bool(),
         "g": Int(0, 1),
         "h": Choice([7]),
@@ -135,11 +135,23 @@ def test_a_weak_mutation_moves_ordered_values_to_a_neighbour(kind, dimension):
 
 
 def test_a_mutated_choice_takes_every_other_value_evenly():
-    space = Space.of({"k": list(range(5))})
+    space = Space.of({"k": list("abcde")})
     x = snapped(space, 20_000)
     before, after = (np.asarray(space.values(u)[0]) for u in (x, mutated(Mutation(), uniforms(x.shape), x, space)))
     jumps = np.bincount((after - before) % 5, minlength=5) / len(x)
     np.testing.assert_allclose(jumps, [0.0] + [0.25] * 4, atol=5 * np.sqrt(0.25 * 0.75 / len(x)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("values", [[16, 32, 64, 128], [1.0, 0.3, 0.1, 0.01]], ids=str)
+def test_a_mutated_choice_of_rising_or_falling_numbers_goes_to_a_neighbour(kind, values):
+    space = Space.of({"k": values})
+    assert genes(space).unordered.tolist() == [False]
+    first = jnp.broadcast_to(space.encode({"k": values[0]}), (4000, 1))
+    level = np.asarray(space.dimensions[0].level(mutated(Mutation(kind), uniforms(first.shape), first, space)))
+    shares = np.bincount(level.ravel(), minlength=4) / len(level)
+    assert shares[0] == 0
+    assert shares[1] > 0.5 > shares[2] >= shares[3]
 
 
 def test_where_nothing_is_conditional_parents_are_as_they_are():
@@ -247,7 +259,7 @@ def test_equal_weights_pick_what_none_does():
 
 
 def test_a_focus_shortens_continuous_mutations_and_keeps_whole_numbers_in_its_ranges():
-    space = Space.of({"a": Float(0, 1), "b": Int(0, 9), "c": Choice("pqr")})
+    space = Space.of({"a": Float(0, 1), "b": Int(0, 9), "c": Choice(list("pqr"))})
     low, high = np.array([0.2, 0.3, 0.0], np.float32), np.array([0.6, 0.5, 1.0], np.float32)
     x, mutated = np.asarray(snapped(space, 200)), np.asarray(snapped(space, 200, seed=1))
     found = np.asarray(Focus(jnp.ones(3), jnp.asarray(low), jnp.asarray(high)).within(mutated, x, space))

@@ -10,7 +10,6 @@ import pytest
 
 from jaxhpt import Float, Int, Space, When
 from jaxhpt.surrogates import relational
-from jaxhpt.surrogates.features import unordered
 from jaxhpt.surrogates.influence import explained, importance
 from jaxhpt.surrogates.outcomes import standardised
 
@@ -220,7 +219,7 @@ def first(count):
 def smoother(x, dimension):
     """Return the matrix that turns scores into the response curve at each row, in float64."""
     levels, num = dimension.levels, len(x)
-    if unordered(dimension):
+    if not dimension.ordered:
         near = (np.floor(x * levels)[:, None] == np.floor(x * levels)).astype(float)
     else:
         middle = (np.minimum(np.floor(x * 16), 15) + 0.5) / 16
