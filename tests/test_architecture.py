@@ -10,7 +10,7 @@ from jaxhpt import ALGORITHMS
 ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
 FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = {
-    0: {"typing", "numerics", "checks", "keys", "version"},
+    0: {"typing", "numerics", "hashing", "checks", "keys", "version"},
     1: {"dimensions", "space", "problem", "history", "objectives", "pareto", "problems", "lanes"},
     2: {"designs", "surrogates"},
     3: {"algorithms", "schedulers", "training"},
