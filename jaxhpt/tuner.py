@@ -14,6 +14,7 @@ import numpy as np
 from jaxhpt import history as columns
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.algorithms.base import informed
+from jaxhpt.algorithms.untried import propose
 from jaxhpt.checks import named, require_count
 from jaxhpt.history import History, Known, Status
 from jaxhpt.keys import Stream, key_of, root_of
@@ -62,11 +63,10 @@ def _ask(
 ) -> tuple[_State, Array, Array]:
     """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings."""
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
-    found, new = algorithm.ask(key, state.algorithm, history, problem, num, count)
-    unit, valid = problem.space.snap(found.unit), found.valid & (jnp.arange(num) < count)
-    rows = jnp.where(valid, history.count + ranks(valid), problem.capacity)
-    history = columns.open_rows(history, rows, unit, found.note, state.clock)
-    return _State(history, new, state.clock + 1), rows, unit
+    found, new = propose(algorithm, key, state.algorithm, history, problem, num, count)
+    rows = jnp.where(found.valid, history.count + ranks(found.valid), problem.capacity)
+    history = columns.open_rows(history, rows, found.unit, found.note, state.clock)
+    return _State(history, new, state.clock + 1), rows, found.unit
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)

@@ -25,7 +25,7 @@ class Proposals(NamedTuple):
 
     Attributes:
       unit: f32[Q, D] in [0, 1]; the loop snaps them.
-      note: f32[Q, M] what `tell` will want to know of the row.
+      note: f32[Q, M] what `tell` will want to know of the row; it stays with a proposal that is moved, see `untried`.
       valid: bool[Q]; False where nothing is left to propose.
     """
 
@@ -130,9 +130,16 @@ class Algorithm(Protocol):
         """Return how many proposals there are in all; None where there is no end."""
         ...
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return whether it means to propose what was tried, though settings of a finite space are left.
+
+        Where not, what it proposes again is moved to an untried setting near by; see `untried`.
+        """
+        ...
+
 
 class Endless:
-    """The part that most algorithms share: no notes, proposals without end, nothing learned."""
+    """The part that most algorithms share: no notes, proposals without end, nothing learned, nothing repeated."""
 
     def num_notes(self, problem: Problem) -> int:
         """Return 0: nothing is kept."""
@@ -145,3 +152,7 @@ class Endless:
     def num_points(self, space: Space) -> int | None:
         """Return None: there is no end."""
         return None
+
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return False: no setting is tried twice while others are left."""
+        return False

@@ -3,22 +3,26 @@
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
 from jaxhpt.checks import require_count
 from jaxhpt.designs import coarse_to_fine
 from jaxhpt.history import History
+from jaxhpt.numerics import front
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
 
 
 class GridState(NamedTuple):
-    """Attributes: points, f32[n, D] in the order of visits; position, i32[] the next one."""
+    """Attributes: points, f32[n, D] in the order of visits; position, i32[] the next one; end, i32[] how many count."""
 
     points: Array
     position: Array
+    end: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Grid(Endless):
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
     the whole space; within a level of refinement it changes with the seed of the search. Settings that differ only
-    in dimensions that do not exist are one point.
+    in dimensions that do not exist are one point. Of a finite space, points that were tried before the search are left
+    out, unless all were.
 
     Args:
       points: values of a continuous dimension, >= 1; also the most that are taken of a range of integers.
@@ -53,13 +58,22 @@ class Grid(Endless):
     def init(self, key: Key, problem: Problem) -> GridState:
         """Lay out the grid."""
         points = coarse_to_fine(key, problem.space.grid(self.points))
-        return GridState(points, jnp.zeros((), jnp.int32))
+        return GridState(points, jnp.zeros((), jnp.int32), jnp.int32(points.shape[0]))
 
     def ask(
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
-        index = state.position + jnp.arange(num, dtype=jnp.int32)
-        total = state.points.shape[0]
-        unit = state.points[jnp.minimum(index, total - 1)]
-        return proposals(unit, index < total), state._replace(position=jnp.minimum(state.position + count, total))
+        if problem.prior and problem.space.size is not None:
+            state = jax.lax.cond(state.position == 0, lambda: _untried(state, history), lambda: state)
+        index, end = state.position + jnp.arange(num, dtype=jnp.int32), state.end
+        unit = state.points[jnp.minimum(index, end - 1)]
+        return proposals(unit, index < end), state._replace(position=jnp.minimum(state.position + count, end))
+
+
+def _untried(state: GridState, history: History) -> GridState:
+    """Leave out the points that were tried, unless all were."""
+    left = ~columns.seen(history, state.points)
+    some = jnp.any(left)
+    end = jnp.where(some, jnp.sum(left, dtype=jnp.int32), state.end)
+    return state._replace(points=state.points[front(left | ~some)], end=end)
