@@ -4,6 +4,7 @@ For finite spaces only, and the one place where it is made certain: algorithms p
 allows, and need not see to the last ones. Where all have been tried, proposals stay as they are, and repeat.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -61,15 +62,17 @@ def propose(
     found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
     if problem.space.size is None or algorithm.may_repeat(problem):
         return found, state
-    unit = untried(jax.random.fold_in(key, OWN_KEY), found, history, problem, waiting)
-    return found._replace(unit=unit), state
+    return untried(jax.random.fold_in(key, OWN_KEY), found, history, problem, waiting), state
 
 
-def untried(key: Key, found: Proposals, history: History, problem: Problem, waiting: Proposals | None = None) -> Array:
-    """Move repeated proposals to untried settings near by: f32[Q, D] snapped.
+def untried(
+    key: Key, found: Proposals, history: History, problem: Problem, waiting: Proposals | None = None
+) -> Proposals:
+    """Move repeated proposals to untried settings near by.
 
     Of up to 4,096 settings, each goes to the nearest that is free, the first first. Of more, it goes by random steps;
-    what these do not place, where trials may become more than a quarter of the settings, takes any that is free.
+    what these do not place, where trials may become more than a quarter of the settings, takes any that is free. Where
+    none is, it stays as it is, and comes after the others.
 
     Args:
       key: consumed.
@@ -87,15 +90,24 @@ def untried(key: Key, found: Proposals, history: History, problem: Problem, wait
     def again(unit: Array) -> Array:
         return columns.repeated(history, unit, valid) & own
 
-    def move() -> Array:
-        table = settings(problem.space, max(FEW, min(SPARE * problem.capacity, MANY)))
-        if table is not None and len(table) <= FEW:
-            return _nearest(key, unit, valid, again(unit), history, table, problem.space)
-        steps = STEPS[table is None]
-        moved = renewed(key, unit, again, problem.space, Mutation(), steps)
-        return moved if table is None else _anywhere(moved, valid, again(moved), history, table)
+    def move() -> Proposals:
+        moved, stays = _moved(key, unit, valid, again, history, problem)
+        order = front(~stays[first:])
+        return jax.tree.map(lambda a: a[order], found._replace(unit=moved[first:]))
 
-    return jax.lax.cond(jnp.any(again(unit)), move, lambda: unit)[first:]
+    return jax.lax.cond(jnp.any(again(unit)), move, lambda: found)
+
+
+def _moved(
+    key: Key, unit: Array, valid: Array, again: Callable[[Array], Array], history: History, problem: Problem
+) -> tuple[Array, Array]:
+    """Move the rows f32[N, D] that are there `again`; return them, and bool[N] those for which nothing was left."""
+    table = settings(problem.space, max(FEW, min(SPARE * problem.capacity, MANY)))
+    if table is not None and len(table) <= FEW:
+        return _nearest(key, unit, valid, again(unit), history, table, problem.space)
+    unit = renewed(key, unit, again, problem.space, Mutation(), STEPS[table is None])
+    left = again(unit)
+    return (unit, left) if table is None else _anywhere(unit, valid, left, history, table)
 
 
 def _free(unit: Array, there: Array, history: History, table: np.ndarray) -> Array:
@@ -106,7 +118,7 @@ def _free(unit: Array, there: Array, history: History, table: np.ndarray) -> Arr
 
 def _nearest(
     key: Key, unit: Array, valid: Array, again: Array, history: History, table: np.ndarray, space: Space
-) -> Array:
+) -> tuple[Array, Array]:
     """Move rows where `again`, one after the other, to the nearest setting that is free, while there is one."""
     free = _free(unit, valid & ~again, history, table)
     tie, order = TIE * uniforms(key, (len(table),)), front(again)
@@ -120,7 +132,8 @@ def _nearest(
     def going(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[0] < jnp.sum(again, dtype=jnp.int32)) & jnp.any(carry[2])
 
-    return jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), unit, free))[1]
+    num, unit, _ = jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), unit, free))
+    return unit, again & (ranks(again) >= num)
 
 
 def _apart(row: Array, table: np.ndarray, space: Space) -> Array:
@@ -129,10 +142,11 @@ def _apart(row: Array, table: np.ndarray, space: Space) -> Array:
     return jnp.sum(jnp.where(genes(space).unordered[None], (apart > 0).astype(jnp.float32), apart), axis=1)
 
 
-def _anywhere(unit: Array, valid: Array, again: Array, history: History, table: np.ndarray) -> Array:
+def _anywhere(unit: Array, valid: Array, again: Array, history: History, table: np.ndarray) -> tuple[Array, Array]:
     """Put any settings that are free in the places of rows where `again`, while there are such."""
     mixed = table[np.random.default_rng(0).permutation(len(table))]
     free = _free(unit, valid & ~again, history, mixed)
     place = ranks(again)
+    lucky = again & (place < jnp.sum(free, dtype=jnp.int32))
     moved = jnp.asarray(mixed)[front(free)[jnp.minimum(place, len(table) - 1)]]
-    return jnp.where((again & (place < jnp.sum(free, dtype=jnp.int32)))[:, None], moved, unit)
+    return jnp.where(lucky[:, None], moved, unit), again & ~lucky
