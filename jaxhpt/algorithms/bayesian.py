@@ -224,7 +224,7 @@ class Bayesian(Modelled):
         space = problem.space
         few = settings(space, self.candidates)
         if few is not None:
-            return jnp.asarray(few) if local is None else jnp.concatenate([local, jnp.asarray(few)])
+            return few if local is None else jnp.concatenate([local, few])
         near = candidates.around(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
         near = near if local is None else jnp.concatenate([local, near])
         return jnp.concatenate([near, candidates.everywhere(key, view, space, near.shape[0])])

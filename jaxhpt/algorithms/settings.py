@@ -2,22 +2,29 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.space import Space
+from jaxhpt.typing import Array
 
 
-@functools.cache
-def settings(space: Space, most: int) -> np.ndarray | None:
+def settings(space: Space, most: int) -> Array | None:
     """Return every setting of a space once, f32[S, D] snapped; None where there are more than `most`.
-
-    Column by column, parents first, so that time and memory follow the settings that exist, not the combinations.
 
     Args:
       space: static.
-      most: at least 1.
+      most: static; at least 1.
+    """
+    rows = _rows(space, most)
+    return None if rows is None else space.snap(jnp.asarray(rows))  # in the trace: outside it takes longer to compile
+
+
+@functools.cache
+def _rows(space: Space, most: int) -> np.ndarray | None:
+    """Return the settings before they are snapped, f32[S, D].
+
+    Column by column, parents first, so that time and memory follow the settings that exist, not the combinations.
     """
     if space.size is None:
         return None
@@ -29,8 +36,7 @@ def settings(space: Space, most: int) -> np.ndarray | None:
         grown = np.repeat(rows[there], levels, axis=0)
         grown[:, column] = np.tile(space.dimensions[column].grid(levels), int(there.sum()))
         rows = np.concatenate([rows[~there], grown])
-    with jax.ensure_compile_time_eval():  # it may be laid out inside a trace
-        return np.asarray(space.snap(jnp.asarray(rows, jnp.float32)))
+    return rows
 
 
 def _active(space: Space, rows: np.ndarray, column: int) -> np.ndarray:

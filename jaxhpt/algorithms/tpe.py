@@ -12,7 +12,6 @@ import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Proposals, proposals
@@ -129,14 +128,13 @@ class TPE(Modelled):
         return jnp.maximum(jnp.ceil(num), 2.0).astype(jnp.int32)
 
 
-def _untried(key: Key, density: Density, history: History, table: np.ndarray, num: int, space: Space) -> Array:
+def _untried(key: Key, density: Density, history: History, table: Array, num: int, space: Space) -> Array:
     """Draw from a density among those settings of a table f32[S, D] that are untried: f32[num, D].
 
     Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
     """
-    rows = jnp.asarray(table)
-    chance = jnp.where(columns.seen(history, rows), -jnp.inf, log_density(density, rows, space))
+    chance = jnp.where(columns.seen(history, table), -jnp.inf, log_density(density, table, space))
     largest = jnp.max(chance)
     sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
     place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")
-    return rows[jnp.minimum(place, len(table) - 1)]
+    return table[jnp.minimum(place, table.shape[0] - 1)]

@@ -90,44 +90,52 @@ def untried(
     def again(unit: Array) -> Array:
         return columns.repeated(history, unit, valid) & own
 
+    repeats = again(unit)
+
     def move() -> Proposals:
-        moved, stays = _moved(key, unit, valid, again, history, problem)
+        moved, stays = _moved(key, unit, valid, repeats, again, history, problem)
         order = front(~stays[first:])
         return jax.tree.map(lambda a: a[order], found._replace(unit=moved[first:]))
 
-    return jax.lax.cond(jnp.any(again(unit)), move, lambda: found)
+    return jax.lax.cond(jnp.any(repeats), move, lambda: found)
 
 
 def _moved(
-    key: Key, unit: Array, valid: Array, again: Callable[[Array], Array], history: History, problem: Problem
+    key: Key,
+    unit: Array,
+    valid: Array,
+    repeats: Array,
+    again: Callable[[Array], Array],
+    history: History,
+    problem: Problem,
 ) -> tuple[Array, Array]:
-    """Move the rows f32[N, D] that are there `again`; return them, and bool[N] those for which nothing was left."""
+    """Move the rows f32[N, D] that repeat; return all, and bool[N] those for which nothing was left."""
     table = settings(problem.space, max(FEW, min(SPARE * problem.capacity, MANY)))
-    if table is not None and len(table) <= FEW:
-        return _nearest(key, unit, valid, again(unit), history, table, problem.space)
+    if table is not None and table.shape[0] <= FEW:
+        return _nearest(key, unit, valid, repeats, history, table, problem.space)
     unit = renewed(key, unit, again, problem.space, Mutation(), STEPS[table is None])
     left = again(unit)
     return (unit, left) if table is None else _anywhere(unit, valid, left, history, table)
 
 
-def _free(unit: Array, there: Array, history: History, table: np.ndarray) -> Array:
+def _free(unit: Array, there: Array, history: History, table: Array) -> Array:
     """Tell which settings f32[S, D] are untried, and not among rows where bool[N] `there`: bool[S]."""
     tried, _ = inserted(history.tried, fingerprint(unit), there)
-    return ~contained(tried, fingerprint(jnp.asarray(table)))
+    return ~contained(tried, fingerprint(table))
 
 
 def _nearest(
-    key: Key, unit: Array, valid: Array, again: Array, history: History, table: np.ndarray, space: Space
+    key: Key, unit: Array, valid: Array, again: Array, history: History, table: Array, space: Space
 ) -> tuple[Array, Array]:
     """Move rows where `again`, one after the other, to the nearest setting that is free, while there is one."""
     free = _free(unit, valid & ~again, history, table)
-    tie, order = TIE * uniforms(key, (len(table),)), front(again)
+    tie, order = TIE * uniforms(key, table.shape[:1]), front(again)
 
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         i, unit, free = carry
         apart = _apart(unit[order[i]], table, space) + tie
         place = jnp.argmin(jnp.where(free, apart, jnp.inf))
-        return i + 1, unit.at[order[i]].set(jnp.asarray(table)[place]), free.at[place].set(False)
+        return i + 1, unit.at[order[i]].set(table[place]), free.at[place].set(False)
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[0] < jnp.sum(again, dtype=jnp.int32)) & jnp.any(carry[2])
@@ -136,17 +144,17 @@ def _nearest(
     return unit, again & (ranks(again) >= num)
 
 
-def _apart(row: Array, table: np.ndarray, space: Space) -> Array:
+def _apart(row: Array, table: Array, space: Space) -> Array:
     """Measure how far settings f32[S, D] are from a row f32[D]: another choice counts as a whole range, f32[S]."""
     apart = jnp.abs(table - row[None])
     return jnp.sum(jnp.where(genes(space).unordered[None], (apart > 0).astype(jnp.float32), apart), axis=1)
 
 
-def _anywhere(unit: Array, valid: Array, again: Array, history: History, table: np.ndarray) -> tuple[Array, Array]:
+def _anywhere(unit: Array, valid: Array, again: Array, history: History, table: Array) -> tuple[Array, Array]:
     """Put any settings that are free in the places of rows where `again`, while there are such."""
-    mixed = table[np.random.default_rng(0).permutation(len(table))]
+    mixed = table[np.random.default_rng(0).permutation(table.shape[0])]
     free = _free(unit, valid & ~again, history, mixed)
     place = ranks(again)
     lucky = again & (place < jnp.sum(free, dtype=jnp.int32))
-    moved = jnp.asarray(mixed)[front(free)[jnp.minimum(place, len(table) - 1)]]
+    moved = mixed[front(free)[jnp.minimum(place, table.shape[0] - 1)]]
     return jnp.where(lucky[:, None], moved, unit), again & ~lucky

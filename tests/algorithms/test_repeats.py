@@ -71,7 +71,7 @@ def value(hparams):
 
 
 def all_of(space):
-    return settings(Space.of(space), 10**6)
+    return np.asarray(settings(Space.of(space), 10**6))
 
 
 def asked_until_none_is_left(algorithm, name, num, prior=None, untold=0):
@@ -81,7 +81,8 @@ def asked_until_none_is_left(algorithm, name, num, prior=None, untold=0):
     running = []
     while found := tuner.ask(num):
         running += found
-        done, running = running[: len(running) - untold], running[max(len(running) - untold, 0) :]
+        ended = max(len(running) - untold, 0)
+        done, running = running[:ended], running[ended:]
         tuner.tell(done, [None if t.id % 5 == 4 else value(t.hparams) for t in done])
     return tuner
 
@@ -305,7 +306,7 @@ def test_tpe_draws_from_the_untried_only():
     made, table = problem_of(SPACES["mixed"]), all_of(SPACES["mixed"])
     past = tried(made, table[:99])
     density = estimate(jnp.asarray(table[:4]), jnp.ones(4, bool), made.space)
-    found = drawn_untried(KEY, density, past, table, 4000, made.space)
+    found = drawn_untried(KEY, density, past, jnp.asarray(table), 4000, made.space)
     assert not np.any(history.seen(past, found))
     _, counts = np.unique(np.asarray(found), axis=0, return_counts=True)
     chance = np.exp(np.asarray(log_density(density, jnp.asarray(table[99:]), made.space), np.float64))
