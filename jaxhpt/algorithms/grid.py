@@ -18,11 +18,10 @@ from jaxhpt.typing import Array, Key
 
 
 class GridState(NamedTuple):
-    """Attributes: points, f32[n, D] in the order of visits; position, i32[] the next one; end, i32[] how many count."""
+    """Attributes: points, f32[n, D] in the order of visits; position, i32[] the next one."""
 
     points: Array
     position: Array
-    end: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Grid(Endless):
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
     the whole space; within a level of refinement it changes with the seed of the search. Settings that differ only
-    in dimensions that do not exist are one point. Of a finite space, points that were tried before the search are left
-    out, unless all were.
+    in dimensions that do not exist are one point. Of a finite space, points that were tried before the search come
+    last.
 
     Args:
       points: values of a continuous dimension, >= 1; also the most that are taken of a range of integers.
@@ -58,22 +57,20 @@ class Grid(Endless):
     def init(self, key: Key, problem: Problem) -> GridState:
         """Lay out the grid."""
         points = coarse_to_fine(key, problem.space.grid(self.points))
-        return GridState(points, jnp.zeros((), jnp.int32), jnp.int32(points.shape[0]))
+        return GridState(points, jnp.zeros((), jnp.int32))
 
     def ask(
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
         if problem.prior and problem.space.size is not None:
-            state = jax.lax.cond(state.position == 0, lambda: _untried(state, history), lambda: state)
-        index, end = state.position + jnp.arange(num, dtype=jnp.int32), state.end
-        unit = state.points[jnp.minimum(index, end - 1)]
-        return proposals(unit, index < end), state._replace(position=jnp.minimum(state.position + count, end))
+            state = jax.lax.cond(state.position == 0, lambda: _untried_first(state, history), lambda: state)
+        index = state.position + jnp.arange(num, dtype=jnp.int32)
+        total = state.points.shape[0]
+        unit = state.points[jnp.minimum(index, total - 1)]
+        return proposals(unit, index < total), state._replace(position=jnp.minimum(state.position + count, total))
 
 
-def _untried(state: GridState, history: History) -> GridState:
-    """Leave out the points that were tried, unless all were."""
-    left = ~columns.seen(history, state.points)
-    some = jnp.any(left)
-    end = jnp.where(some, jnp.sum(left, dtype=jnp.int32), state.end)
-    return state._replace(points=state.points[front(left | ~some)], end=end)
+def _untried_first(state: GridState, history: History) -> GridState:
+    """Put the points that were tried behind the others."""
+    return state._replace(points=state.points[front(~columns.seen(history, state.points))])
