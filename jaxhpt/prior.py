@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -53,6 +54,34 @@ def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
     if not held.all():
         _warn(f"prior: {(~held).sum()} of {len(held)} trials have values beyond float32, and are left out")
     return Known(jnp.asarray(exact.unit[held], jnp.float32), jnp.asarray(scores[held].astype(np.float32)))
+
+
+def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
+    """Read settings that are to be tried before all others: f32[F, D] snapped.
+
+    Args:
+      first: settings as in results, or trials.
+      space: of this search.
+      trials: of this search.
+
+    Raises:
+      TypeError: no list.
+      ValueError: more than `trials`, one twice, or one outside the space; its place in the list is given.
+    """
+    if not isinstance(first, Sequence) or isinstance(first, str):
+        raise TypeError(f"first={first!r}: must be a list of settings, such as [{{'lr': 0.01}}]")
+    require(len(first) <= trials, "first", first, f"no more settings than the {trials} trials")
+    rows: list[np.ndarray] = []
+    for place, setting in enumerate(first):
+        try:
+            row = _place(space, setting.hparams if isinstance(setting, Trial) else setting)
+        except ValueError as error:
+            raise ValueError(f"first[{place}]: {error}") from error
+        require(
+            not any((row == r).all() for r in rows), f"first[{place}]", setting, "another setting than those before"
+        )
+        rows.append(row)
+    return jnp.asarray(np.array(rows, np.float32).reshape(-1, space.num_dimensions))
 
 
 def known_exactly(prior: Prior | None, space: Space, columns: Columns) -> Known:

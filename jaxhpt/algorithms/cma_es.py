@@ -183,7 +183,7 @@ class CMAES(Endless):
         """Learn from the first `num` rows of the buffer, and take them out."""
         rows, none = state.buffer[:num], problem.capacity
         value = fitness(history, problem, rows)
-        order = jnp.argsort(value + _penalty(state, history, rows, value), stable=True)
+        order = jnp.argsort(value + _penalty(state, history, problem, rows, value), stable=True)
         moved = _moved(state, history, problem, rows)[order]
         learned = _update(state, _rates(problem.num_dimensions, num), moved, problem.space)
         some = jnp.isfinite(value[order[0]])
@@ -266,20 +266,32 @@ def _missing(state: CMAESState, space: Space) -> Array:
 
 def _moved(state: CMAESState, history: History, problem: Problem, rows: Array) -> Array:
     """Return the steps from the mean to rows, f32[N, D]; shortened where the row was not drawn from here."""
-    note, unit = history.note[rows], history.unit[rows]
-    own = jnp.isfinite(note[:, -1])
-    x = jnp.where(own[:, None], note[:, :-1], unit)
+    sample, stamp = _samples(history, problem, rows), history.note[rows, -1]
+    own = jnp.isfinite(sample[:, 0])
+    x = jnp.where(own[:, None], sample, history.unit[rows])
     moved = x - state.mean
     white = (moved / state.sigma) @ state.axes / state.scale
     length = jnp.sqrt(jnp.sum(white**2, axis=1))
     size = problem.num_dimensions
     limit = math.sqrt(size) + 2 * size / (size + 2)
-    fresh = own & (note[:, -1] == state.generation)
+    fresh = own & (stamp == state.generation)
     share = jnp.where(fresh, 1.0, jnp.minimum(1.0, limit / jnp.maximum(length, 1e-30)))
     return moved * share[:, None]
 
 
-def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> Array:
+def _samples(history: History, problem: Problem, rows: Array) -> Array:
+    """Return what was drawn for rows before it was snapped, f32[N, D]; NaN where that is not what was tried.
+
+    So it is for rows of others, and in finite spaces for those that were moved because they were repeats.
+    """
+    sample, space = history.note[rows, :-1], problem.space
+    if space.size is None:
+        return sample
+    tried = jnp.all(space.snap(jnp.clip(sample, 0.0, 1.0)) == history.unit[rows], axis=1)
+    return jnp.where(tried[:, None], sample, jnp.nan)
+
+
+def _penalty(state: CMAESState, history: History, problem: Problem, rows: Array, value: Array) -> Array:
     """Return what leaving [0, 1] costs in the ranking, f32[N]: rows were tried at the border that they crossed.
 
     In units of the generation's own spread, so that beyond the border the landscape rises. Less in many dimensions,
@@ -289,7 +301,7 @@ def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> 
       Hansen et al., "A method for handling uncertainty in evolutionary optimization",
       https://doi.org/10.1109/TEVC.2008.924423 (2009), on boundaries.
     """
-    x = history.note[rows, :-1]
+    x = _samples(history, problem, rows)
     beyond = jnp.where(jnp.isnan(x), 0.0, x - _near(x, state))
     far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state)) / max(1.0, x.shape[1] / CORNER) ** 2
     ordered, num = jnp.sort(value), jnp.sum(jnp.isfinite(value), dtype=jnp.int32)

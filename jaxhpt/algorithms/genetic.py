@@ -66,7 +66,8 @@ class Genetic(Endless):
       elites: members that outlive their generation, from 0 to `population`; None is all, so that the population is
         the best so far. Fewer forget, which noisy objectives may need.
       adaptive: let every trial inherit, and mutate, a mutation rate of its own.
-      avoid_duplicates: mutate a child again that was tried before; False repeats it, with new seeds.
+      avoid_duplicates: mutate a child again that was tried before, so that no setting of a finite space is repeated
+        while others are left; False repeats it, with new seeds.
 
     Raises:
       ValueError: a value out of its range, an unknown name; at the start of a search, several objectives.
@@ -120,6 +121,10 @@ class Genetic(Endless):
     def num_notes(self, problem: Problem) -> int:
         """Return 1 where each trial keeps its own mutation rate."""
         return int(self.adaptive)
+
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return whether it does not avoid duplicates."""
+        return not self.avoid_duplicates
 
     def init(self, key: Key, problem: Problem) -> GeneticState:
         """Start without members."""

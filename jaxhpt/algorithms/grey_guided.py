@@ -92,6 +92,10 @@ class GreyGuided(Settings):
         """Return that of the algorithm."""
         return self.algorithm.num_points(space)
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return that of the algorithm."""
+        return self.algorithm.may_repeat(problem)
+
     def init(self, key: Key, problem: Problem) -> GreyGuidedState:
         """Start it."""
         return GreyGuidedState(self.algorithm.init(key, problem), jnp.full(ROWS // 2, problem.capacity, jnp.int32))

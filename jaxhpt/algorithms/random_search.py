@@ -39,6 +39,10 @@ class Random(Endless):
         """Return the empty state."""
         return RandomState()
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return True: its settings are independent."""
+        return True
+
     def ask(
         self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RandomState]:

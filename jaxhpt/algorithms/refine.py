@@ -88,6 +88,10 @@ class Refine(Combined):
         (part,) = self.begin(key, problem)
         return RefineState((part,), jnp.full(1, problem.capacity, jnp.int32), jnp.float32(self.sigma))
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return False: small steps soon lead where others led before."""
+        return False
+
     def ask(
         self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RefineState]:
