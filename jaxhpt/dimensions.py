@@ -119,7 +119,7 @@ class Float(Dimension):
 
     def value(self, unit: Any, xp: Any = jnp) -> Any:
         if self.step is not None:
-            raw = self.low + self.step * self.level(unit, xp)
+            raw = self.low + self.step * self.level(unit, xp).astype(np.float32)
         elif self.log:
             low, high = math.log(self.low), math.log(self.high)
             raw = xp.exp(low + (high - low) * unit)

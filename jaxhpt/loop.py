@@ -95,7 +95,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
 
     def ask() -> tuple[Proposals, Any]:
         found, state = program.algorithm.ask(key, carry.algorithm, history, problem, problem.lanes, count)
-        used = jnp.arange(problem.lanes) < count
+        used = jnp.arange(problem.lanes, dtype=jnp.int32) < count
         found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
         order = front(both.valid)[: problem.lanes]

@@ -85,7 +85,7 @@ def crowding(scores: Array, rank: Array) -> Array:
     num = scores.shape[0]
     total = jnp.zeros(num, jnp.float32)
     for column in scores.T:
-        order = jnp.lexsort((column, rank))
+        order = jnp.lexsort((column, rank)).astype(jnp.int32)
         value, front = column[order], rank[order]
         new = front[1:] != front[:-1]
         first = jnp.concatenate([jnp.ones(1, bool), new])
@@ -142,7 +142,7 @@ def _length(points: Array, reference: Array) -> Array:
 
 
 def _area(points: Array, reference: Array) -> Array:
-    return _sweep(points[jnp.argsort(points[:, 0])], reference)
+    return _sweep(points[jnp.argsort(points[:, 0]).astype(jnp.int32)], reference)
 
 
 def _sweep(points: Array, reference: Array) -> Array:
@@ -154,7 +154,7 @@ def _sweep(points: Array, reference: Array) -> Array:
 
 def _volume(points: Array, reference: Array) -> Array:
     """Stack slabs between one height and the next, each the area of the points below it."""
-    points = points[jnp.argsort(points[:, 0])]
+    points = points[jnp.argsort(points[:, 0]).astype(jnp.int32)]
     heights = jnp.sort(points[:, 2])
     thickness = jnp.diff(jnp.concatenate([heights, reference[2:]]))
 

@@ -63,7 +63,7 @@ def _ask(
     """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings."""
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
     found, new = algorithm.ask(key, state.algorithm, history, problem, num, count)
-    unit, valid = problem.space.snap(found.unit), found.valid & (jnp.arange(num) < count)
+    unit, valid = problem.space.snap(found.unit), found.valid & (jnp.arange(num, dtype=jnp.int32) < count)
     rows = jnp.where(valid, history.count + ranks(valid), problem.capacity)
     history = columns.open_rows(history, rows, unit, found.note, state.clock)
     return _State(history, new, state.clock + 1), rows, unit

@@ -165,7 +165,7 @@ class CMAES(Endless):
         wanted = (finished < problem.capacity) & (~own | (stamp >= state.begun))
         rows = jnp.sort(jnp.where(wanted, finished, problem.capacity))
         size = state.buffer.shape[0]
-        place = jnp.where(rows < problem.capacity, state.filled + jnp.arange(rows.shape[0]), size + rows.shape[0])
+        place = jnp.where(rows < problem.capacity, state.filled + jnp.arange(rows.shape[0], dtype=jnp.int32), size + rows.shape[0])
         room = jnp.full(rows.shape, problem.capacity, jnp.int32)
         buffer = jnp.concatenate([state.buffer, room]).at[place].set(rows, mode="drop")
         state = state._replace(buffer=buffer, filled=state.filled + jnp.sum(wanted, dtype=jnp.int32))
@@ -183,12 +183,12 @@ class CMAES(Endless):
         """Learn from the first `num` rows of the buffer, and take them out."""
         rows, none = state.buffer[:num], problem.capacity
         value = fitness(history, problem, rows)
-        order = jnp.argsort(value + _penalty(state, history, rows, value), stable=True)
+        order = jnp.argsort(value + _penalty(state, history, rows, value), stable=True).astype(jnp.int32)
         moved = _moved(state, history, problem, rows)[order]
         learned = _update(state, _rates(problem.num_dimensions, num), moved, problem.space)
         some = jnp.isfinite(value[order[0]])
         state = jax.tree.map(lambda a, b: jnp.where(some, a, b), learned, state)
-        index = jnp.arange(state.buffer.shape[0]) + num
+        index = jnp.arange(state.buffer.shape[0], dtype=jnp.int32) + num
         rest = jnp.where(index < state.buffer.shape[0], state.buffer[jnp.minimum(index, index.shape[0] - 1)], none)
         best = jnp.where(some, rows[order[0]], none)
         bests = jnp.concatenate([state.bests[1:], best[None]])
@@ -204,7 +204,7 @@ class CMAES(Endless):
         ended = (flat | small) & (self.restarts > 0)
         fresh = self.init(key, problem)
         fresh = fresh._replace(
-            mean=jax.random.uniform(key, fresh.mean.shape),
+            mean=jax.random.uniform(key, fresh.mean.shape, jnp.float32),
             buffer=state.buffer,
             filled=state.filled,
             level=jnp.minimum(state.level + 1, self.restarts),
@@ -235,6 +235,7 @@ def _rates(size: int, num: int) -> _Rates:
     positive, negative = np.maximum(raw, 0) / raw[raw > 0].sum(), np.minimum(raw, 0) / -raw[raw < 0].sum()
     weights = (positive + against * negative).astype(np.float32)
     length = math.sqrt(size) * (1 - 1 / (4 * size) + 1 / (21 * size**2))
+    mass, step, damping, path, one, rank = map(float, (mass, step, damping, path, one, rank))
     return _Rates(weights, parents, mass, step, damping, path, one, rank, length)
 
 
@@ -253,7 +254,7 @@ def _near(x: Array, state: CMAESState) -> Array:
     The margin is as many deviations wide as it takes to be cut off in all dimensions as often as in a few without it:
     an optimum in a corner is then met exactly.
     """
-    deviations = jax.scipy.special.ndtri(0.5 ** min(1.0, CORNER / x.shape[-1]))
+    deviations = jax.scipy.special.ndtri(jnp.float32(0.5 ** min(1.0, CORNER / x.shape[-1])))
     margin = jnp.minimum(deviations * jnp.sqrt(_variance(state)), 0.5)
     return jnp.clip(x, -margin, 1.0 + margin)
 

@@ -124,7 +124,7 @@ class Picker:
     def _tastes(self, key: Key, objectives: int, num: int, stance: Stance) -> Taste:
         """Draw what each of `num` picks is after."""
         low, high = self.boldness
-        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, AFIELD, 1.0))
+        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, jnp.float32(AFIELD), 1.0))
         boldness = jnp.where(stance.closing, _between(key, (num,), (CAREFUL * low, high)), usual)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))

@@ -8,6 +8,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
 from jaxhpt.algorithms.variation import Focus
@@ -43,7 +44,7 @@ class Random(Endless):
         self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RandomState]:
         """Draw `num` rows; see `Algorithm.ask`."""
-        return proposals(jax.random.uniform(key, (num, problem.num_dimensions))), state
+        return proposals(jax.random.uniform(key, (num, problem.num_dimensions), jnp.float32)), state
 
     def steered(
         self,

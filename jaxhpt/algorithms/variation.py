@@ -156,7 +156,7 @@ def distinct(key: Key, child: Array, history: History, problem: Problem, count: 
     Returns:
       f32[Q, D] snapped. Still repeated where 4 tries found nothing new, as in a space that is exhausted.
     """
-    used = jnp.arange(child.shape[0]) < count
+    used = jnp.arange(child.shape[0], dtype=jnp.int32) < count
 
     def repeated(child: Array) -> Array:
         return used & columns.repeated(history, child)
@@ -194,5 +194,6 @@ def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight
     num = chance.shape[1]
     place = jnp.floor(forced * num)
     if weight is not None:
-        place = jnp.where(forced < 1, jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right"), num)
-    return mask | (jnp.arange(num) == place[:, None])
+        found = jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right").astype(jnp.float32)
+        place = jnp.where(forced < 1, found, num)
+    return mask | (jnp.arange(num, dtype=jnp.float32) == place[:, None])

@@ -156,7 +156,7 @@ def sampled(key: Key, mean: Array, covariance: Array, num: int) -> Array:
     outputs, size = mean.shape
     scale = jnp.max(jnp.diagonal(covariance, axis1=1, axis2=2), axis=1)[:, None, None]
     # In float32 the covariance of crowded places is definite only with so much more on the diagonal.
-    root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size)) * jnp.sqrt(scale)
+    root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size, dtype=jnp.float32)) * jnp.sqrt(scale)
     return mean[:, None] + jnp.einsum("jst,jqt->jqs", root, normals(key, (outputs, num, size)))
 
 
@@ -181,7 +181,7 @@ def pick_one_by_one(score, mean: Array, covariance: Array, noise: Array, num: in
     def pick(i: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         picked, variance, rows, taken = carry
         value = score(i, mean, jnp.sqrt(jnp.maximum(variance, 1e-10)))
-        j = jnp.argmin(jnp.where(taken, jnp.inf, value)).astype(jnp.int32)
+        j = jax.lax.argmin(jnp.where(taken, jnp.inf, value), 0, jnp.int32)
         column = covariance[:, j] - jnp.einsum("jq,jqs->js", rows[:, :, j], rows)
         row = column / jnp.sqrt(jnp.maximum(column[:, j], 1e-10) + noise)[:, None]
         return picked.at[i].set(j), variance - row**2, rows.at[:, i].set(row), taken.at[j].set(True)

@@ -109,12 +109,12 @@ def _scaled(unit: Array, density: Density, space: Space) -> tuple[Array, np.ndar
     for i, dimension in enumerate(space.dimensions):
         width = density.width[i]
         if onehot[i]:
-            hot = dimension.level(unit[:, i])[:, None] == jnp.arange(int(levels[i]))
-            columns.append(hot * jnp.sqrt(jnp.log1p(levels[i] * (1.0 - width) / width)))
+            hot = dimension.level(unit[:, i])[:, None] == jnp.arange(int(levels[i]), dtype=jnp.int32)
+            columns.append(hot.astype(jnp.float32) * jnp.sqrt(jnp.log1p(levels[i] * (1.0 - width) / width)))
         else:
             columns.append((unit[:, i : i + 1] - density.middle[i]) / width)
         owner += [i] * columns[-1].shape[1]
-    return jnp.concatenate(columns, axis=1), np.array(owner)
+    return jnp.concatenate(columns, axis=1), np.array(owner, np.int32)
 
 
 def draw(key: Key, density: Density, num: int, space: Space) -> Array:
@@ -122,7 +122,7 @@ def draw(key: Key, density: Density, num: int, space: Space) -> Array:
     shape, size = (num, space.num_dimensions), density.unit.shape[0]
     k = jax.random.split(key, 3)
     sums = jnp.cumsum(density.mask.astype(jnp.float32))
-    kernel = jnp.searchsorted(sums, uniforms(k[0], (num,)) * (sums[-1] + 1.0), side="right")
+    kernel = jnp.searchsorted(sums, uniforms(k[0], (num,)) * (sums[-1] + 1.0), side="right").astype(jnp.int32)
     anywhere, base = uniforms(k[1], shape), density.unit[jnp.minimum(kernel, size - 1)]
     low, high = (ndtr((end - base) / density.width) for end in (0.0, 1.0))
     near = jnp.clip(base + density.width * ndtri(low + anywhere * (high - low)), 0.0, 1.0)

@@ -70,7 +70,7 @@ def embed(unit: Array, space: Space) -> Array:
     for i, dimension in enumerate(space.dimensions):
         if about.onehot[i]:
             levels = dimension.levels or 1
-            hot = dimension.level(unit[..., i])[..., None] == jnp.arange(levels)
+            hot = dimension.level(unit[..., i])[..., None] == jnp.arange(levels, dtype=jnp.int32)
             columns.append(hot.astype(jnp.float32) * jnp.float32(0.5**0.5))
         else:
             columns.append(unit[..., i : i + 1])

@@ -39,7 +39,7 @@ def start(dimensions: int) -> np.ndarray:
 
 def begin(theta: Array | np.ndarray) -> Fit:
     """Begin fits at theta f32[..., 2 D + 2], with no idea how far to go."""
-    return Fit(jnp.asarray(theta), jnp.full_like(theta, STEP))
+    return Fit(jnp.asarray(theta, jnp.float32), jnp.full(theta.shape, STEP, jnp.float32))
 
 
 def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes, centre: Array) -> Fit:

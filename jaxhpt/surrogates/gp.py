@@ -213,13 +213,13 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
     identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
     half = solve_triangular(chol, identity, lower=True)
     inverse = half.T @ half
-    ones = jnp.where(mask, 1.0, 0.0)
+    ones = mask.astype(jnp.float32)
     y = jnp.where(mask, y, 0.0)
     weights = inverse @ ones
     mean = _mean(jnp.sum(weights * y), jnp.sum(weights))
     residual = jnp.where(mask, y - mean, 0.0)
     alpha = inverse @ residual
-    fit = 0.5 * residual @ alpha + jnp.sum(jnp.log(jnp.diagonal(chol))) + 0.5 * jnp.log(2 * jnp.pi) * jnp.sum(ones)
+    fit = 0.5 * residual @ alpha + jnp.sum(jnp.log(jnp.diagonal(chol))) + 0.5 * jnp.log(jnp.float32(2 * math.pi)) * jnp.sum(ones)
     before, pull = prior(theta)
     loss = fit + 0.5 * mean**2 + before
     outer = jnp.outer(alpha, alpha) - inverse
@@ -255,7 +255,7 @@ def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, axes:
       centre: f32[F].
     """
     s, _, _, chol = _factors(theta, x, mask, axes, centre)
-    both = jnp.stack([jnp.where(known, y, 0.0), jnp.where(known, 1.0, 0.0)], axis=1)
+    both = jnp.stack([jnp.where(known, y, 0.0), known.astype(jnp.float32)], axis=1)
     # Rows come in order, so what is solved for the known ones does not depend on those after them.
     solved = solve_triangular(chol, both, lower=True) * known[:, None]
     mean = _mean(jnp.sum(solved[:, 0] * solved[:, 1]), jnp.sum(solved[:, 1] ** 2))

@@ -103,7 +103,7 @@ def explained(unit: Array, score: Array, mask: Array, space: Space) -> Array:
     """
     y, there = standardised(score, mask), space.active(unit) & mask[:, None]
     curves = [_graded(_sorted(unit, there, y, space, columns)) for columns in _kinds(space)]
-    order = np.argsort(np.concatenate(_kinds(space)))
+    order = np.argsort(np.concatenate(_kinds(space))).astype(np.int32)
     gain, varied, chance, rows = (jnp.concatenate(part)[order] for part in zip(*curves, strict=True))
     deviation = jnp.sqrt(2.0 * chance * (1.0 - chance) / (rows + 1.0))
     beyond = jnp.maximum(gain - (chance + CAUTION * deviation) * varied, 0.0) / (1.0 - chance)
@@ -114,7 +114,7 @@ def explained(unit: Array, score: Array, mask: Array, space: Space) -> Array:
 def _kinds(space: Space) -> list[np.ndarray]:
     """Return the ordered dimensions, and the unordered ones, each if there are any."""
     onehot = features(space).onehot
-    return [columns for kind in (False, True) if (columns := np.flatnonzero(onehot == kind)).size]
+    return [columns for kind in (False, True) if (columns := np.flatnonzero(onehot == kind).astype(np.int32)).size]
 
 
 def _kernel(rows: Array) -> Array:
@@ -136,7 +136,7 @@ def _sorted(unit: Array, there: Array, y: Array, space: Space, columns: np.ndarr
     rows = jnp.sum(count, axis=1, keepdims=True)
     mean = jnp.sum(total, axis=1, keepdims=True) / jnp.maximum(rows, 1.0)
     varied = jnp.maximum(jnp.sum(square, axis=1) - rows[:, 0] * mean[:, 0] ** 2, 0.0)
-    near = jnp.eye(bins)[None] if kind else _kernel(rows[:, 0])
+    near = jnp.eye(bins, dtype=jnp.float32)[None] if kind else _kernel(rows[:, 0])
     return _Curves(count, total - mean * count, varied, near)
 
 

@@ -18,6 +18,7 @@ Liu and Lin, "Grey systems: theory and applications", https://doi.org/10.1007/97
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt.numerics import front
@@ -83,7 +84,7 @@ def initial_image(x: Array, weight: Array) -> Array:
     References:
       Liu and Lin (2010). Limit: for sequences of one sign, far from 0.
     """
-    return _over(jnp.where(_present(weight), x, 0.0), x[jnp.argmax(weight > 0)])
+    return _over(jnp.where(_present(weight), x, 0.0), x[_first(weight > 0)])
 
 
 def mean_image(x: Array, weight: Array) -> Array:
@@ -287,10 +288,14 @@ def _over(a: Array, b: Array) -> Array:
 def _area(x: Array, weight: Array, level: bool = False) -> Array:
     """Return the area below each sequence, or below its rise since its beginning, by trapezia: f32[D]."""
     there = _present(weight)
-    start, end = x[jnp.argmax(weight > 0)], x[x.shape[0] - 1 - jnp.argmax(weight[::-1] > 0)]
+    start, end = x[_first(weight > 0)], x[x.shape[0] - 1 - _first(weight[::-1] > 0)]
     base = jnp.zeros_like(start) if level else start
     area = jnp.sum(jnp.where(there, x - base, 0.0), axis=0) - 0.5 * (start - base) - 0.5 * (end - base)
     return jnp.where(jnp.any(there), area, 0.0)
+
+
+def _first(mask: Array) -> Array:
+    return jax.lax.argmax(mask, 0, jnp.int32)
 
 
 def _alike(a: Array, b: Array) -> Array:

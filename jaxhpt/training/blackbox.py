@@ -21,7 +21,8 @@ class _BlackBox:
 
     def init(self, key: Key, hparams: Hparams) -> Metrics:
         """Hold a place for what the function will return."""
-        return jnp.zeros(()) if self.scalar else {name: jnp.zeros(()) for name in self.names}
+        zero = jnp.zeros((), jnp.float32)
+        return zero if self.scalar else dict.fromkeys(self.names, zero)
 
     def step(self, state: Metrics, batch: PyTree, hparams: Hparams, key: Key) -> Metrics:
         """Call the function."""
