@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import require
+from jaxhpt.numerics import beside
 from jaxhpt.typing import Array
 
 MAX_LEVELS = 2**22  # more bins than this are narrower than float32 resolves in [0, 1]
@@ -342,12 +343,14 @@ class When:
 
 def even_snap(unit: Array, levels: np.ndarray) -> Array:
     """Move f32[..., D] to the middles of `levels` f[D] even bins; into [0, 1] only where there are infinitely many."""
-    inside = jnp.clip(unit, 0.0, 1.0).astype(jnp.float32)
+    unit = jnp.asarray(unit, jnp.float32)
+    inside = jnp.clip(unit, 0.0, 1.0)
     stepped = np.isfinite(levels)
     if not stepped.any():
         return inside
-    bins = np.where(stepped, levels, 1).astype(np.float32)
-    share = (1 / np.where(stepped, levels, 1)).astype(np.float32)  # XLA turns a division into this, but not everywhere
+    bins = beside(np.where(stepped, levels, 1).astype(np.float32), inside)
+    # XLA turns a division by the bins into this, but not everywhere.
+    share = beside((1 / np.where(stepped, levels, 1)).astype(np.float32), inside)
     middle = (jnp.clip(jnp.floor(unit * bins), 0.0, bins - 1) + 0.5) * share
     return middle if stepped.all() else jnp.where(stepped, middle, inside)
 

@@ -49,6 +49,14 @@ def select(mask: Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(pick, new, old)
 
 
+def beside(values: Array, rows: Array) -> Array:
+    """Give values the leading axes that they lack beside rows: f32[D], rows f32[..., D] -> f32[1, ..., D].
+
+    Arrays of unequal rank meet only so under `jax_numpy_rank_promotion="raise"`.
+    """
+    return values.reshape((1,) * (rows.ndim - values.ndim) + values.shape)
+
+
 def least_places(values: Array) -> Array:
     """Return the first place of the least value of each row, as `argmin` does, by minima, at which CPUs are faster.
 

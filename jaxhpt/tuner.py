@@ -224,8 +224,8 @@ class Tuner:
         self._scores[rows], self._status[rows] = scores, status
         extra = _width(len(rows)) - len(rows)
         padded = np.pad(rows, (0, extra), constant_values=self.problem.capacity).astype(np.int32)
-        arguments = (self._root, self._state, self._told(), padded, np.pad(status, (0, extra)))
-        self._state = _tell(self._algorithm, self.problem, *arguments)
+        told = map(jnp.asarray, (self._told(), padded, np.pad(status, (0, extra))))  # numpy's have no `at` without jit
+        self._state = _tell(self._algorithm, self.problem, self._root, self._state, *told)
 
     def _told(self) -> np.ndarray:
         """Return the scores for the device, f32[C, K], each objective counted from its best.

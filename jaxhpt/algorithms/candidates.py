@@ -65,7 +65,8 @@ def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
     base = jnp.where(jnp.arange(num, dtype=jnp.float32)[:, None] < CROSSED * num, crossed, parents.a)
     rate = jnp.maximum(chance[:, 2:3], 1.0 / size)
     mask = pick(chance[:, 4:], rate, chance[:, 3])
-    lengths = stretch(seen.scale) * jnp.exp(math.log(STEPS[0]) + uniforms(k[1], (num, 1)) * math.log(STEPS[1] / STEPS[0]))
+    far = jnp.exp(math.log(STEPS[0]) + uniforms(k[1], (num, 1)) * math.log(STEPS[1] / STEPS[0]))
+    lengths = stretch(seen.scale)[None] * far
     moved = moves(normals(k[2], (num, size)), base, lengths, space, seen.skew)
     return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
 
@@ -128,7 +129,7 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
         better = value < least
         best, least = jnp.where(better[:, None], x, best), jnp.where(better, value, least)
         moved, memory = rule.update(jnp.where(jnp.isfinite(gradient), gradient, 0.0), memory, x)
-        return (jnp.clip(x + moved * unit, 0.0, 1.0), memory, best, least), None
+        return (jnp.clip(x + moved * unit[None], 0.0, 1.0), memory, best, least), None
 
     begin = warp.forward(start, seen.skew)
     first = (begin, rule.init(begin), begin, jnp.full(start.shape[0], jnp.inf, jnp.float32))

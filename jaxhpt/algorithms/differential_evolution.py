@@ -151,7 +151,7 @@ class DifferentialEvolution(Endless):
     def _slots(self, noted: Array, own: Array, foreign: Array, members: Array) -> Array:
         """Return the place each finished row competes for: its target's; the worst ones for rows of others."""
         _, worst = jax.lax.top_k(members, self.population)
-        return jnp.where(own, noted, worst[ranks(foreign) % self.population]).astype(jnp.int32)
+        return jnp.where(own, noted.astype(jnp.int32), worst[ranks(foreign) % self.population])
 
     def _replace(
         self,
@@ -206,12 +206,16 @@ class DifferentialEvolution(Endless):
         alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
         target = state.members[slot]
         pool = jnp.concatenate([ordered, state.archive])
-        near = jnp.maximum(jnp.round(self.greediness * alive.astype(jnp.float32)).astype(jnp.int32), jnp.minimum(alive, 2))
+        near = jnp.maximum(
+            jnp.round(self.greediness * alive.astype(jnp.float32)).astype(jnp.int32), jnp.minimum(alive, 2)
+        )
         first = _other(uniform[1], alive, ordered, target)
         old = jnp.minimum(state.archived, size)
         second = jnp.floor(uniform[2] * (alive + old).astype(jnp.float32)).astype(jnp.int32)
         second = jnp.where(second < alive, second, second - alive + size)
-        rows = jnp.stack([target, ordered[jnp.floor(uniform[0] * near.astype(jnp.float32)).astype(jnp.int32)], first, pool[second]])
+        rows = jnp.stack(
+            [target, ordered[jnp.floor(uniform[0] * near.astype(jnp.float32)).astype(jnp.int32)], first, pool[second]]
+        )
         unit = history.unit[rows]
         memory = state.memory[:, jnp.floor(uniform[3] * MEMORY).astype(jnp.int32)]
         weight = _weight(uniform[4], memory[0])

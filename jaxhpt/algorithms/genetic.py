@@ -193,7 +193,9 @@ class Genetic(Endless):
         size, space = problem.num_dimensions, problem.space
         drawn = words(key, (num, 2 * size + 4))
         a, b, inherited = self._parents(drawn[0, :2], num, state, history, problem)
-        pair = drawn[jnp.arange(num, dtype=jnp.int32) // 2]  # two children share their parents and what is drawn to cross them
+        pair = drawn[
+            jnp.arange(num, dtype=jnp.int32) // 2
+        ]  # two children share their parents and what is drawn to cross them
         crossed = halves(pair[:, 2]).high < self.crossover_rate
         parents = meet(a, b, space)
         child = jnp.where(crossed[:, None], self._cross(pair[:, 4 : 4 + size], parents, space), parents.a)
@@ -216,7 +218,7 @@ class Genetic(Endless):
         """
         index = jnp.arange(num, dtype=jnp.uint32)
         alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
-        spread = drawn + (index // 2)[:, None] * PLASTIC
+        spread = drawn[None] + (index // 2)[:, None] * PLASTIC[None]
         uniform = (spread >> 8).astype(jnp.float32) * jnp.float32(2**-24)
         ranks = operators.SELECTIONS[self.selection](uniform, jnp.maximum(alive, 1), self.pressure)
         first, second = ranks[:, 0], ranks[:, 1]

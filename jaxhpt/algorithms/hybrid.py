@@ -184,10 +184,10 @@ class Mix(Combined):
         """Tell all, and credit those that found something."""
         parts = self.told(key, state.parts, history, problem, finished)
         best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
-        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)
+        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)[None]
         mine &= (finished < problem.capacity)[:, None]
-        rank = jax.lax.argmax(finished[:, None] == best, 1, jnp.int32)
-        there = jnp.any((finished[:, None] == best) & (best < problem.capacity), axis=1)
+        rank = jax.lax.argmax(finished[:, None] == best[None], 1, jnp.int32)
+        there = jnp.any((finished[:, None] == best[None]) & (best < problem.capacity)[None], axis=1)
         earned = jnp.where(there, 1.0 - rank.astype(jnp.float32) / TOP, 0.0)
         many = jnp.sum(mine, axis=0, dtype=jnp.float32)
         fade = jnp.exp(-many / MEMORY)

@@ -103,9 +103,11 @@ class Picker:
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
         sure = jnp.all(found.variance < known_well, axis=0) & ~stance.closing
         # Where all is known well, what was not tried still goes first.
-        again = columns.repeated(history, unit).astype(jnp.float32) + sure
+        again = columns.repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
-        return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
+        return Shortlist(
+            unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again[None], covariance, noise, known.aim
+        )
 
     def pick(self, key: Key, found: Shortlist, num: int, count: Array, stance: Stance) -> Array:
         """Pick places of the shortlist: i32[Q]."""

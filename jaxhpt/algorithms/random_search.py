@@ -58,4 +58,4 @@ class Random(Endless):
     ) -> tuple[Proposals, RandomState]:
         """Draw within the ranges of a focus; see `Steerable`."""
         found, state = self.ask(key, state, history, problem, num, count)
-        return found._replace(unit=focus.low + found.unit * (focus.high - focus.low)), state
+        return found._replace(unit=focus.low[None] + found.unit * (focus.high - focus.low)[None]), state

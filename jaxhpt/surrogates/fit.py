@@ -60,7 +60,7 @@ def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes
     """
     size = gp.num_dimensions(first.theta)
     low, high = gp.bounds(axes, centre, size)
-    first = first._replace(theta=jnp.clip(first.theta, low, high))
+    first = first._replace(theta=jnp.clip(first.theta, low[None], high[None]))
     rule = optax.rprop(STEP, max_step_size=LARGEST_STEP)
 
     def step(_: Array, carry: tuple) -> tuple:

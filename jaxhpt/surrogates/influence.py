@@ -121,7 +121,7 @@ def _kernel(rows: Array) -> Array:
     """Return how much the bins of ordered dimensions count for each other: f32[d] rows -> f32[d, B, B]."""
     width = jnp.maximum(WIDTH * jnp.maximum(rows, 1.0) ** -0.2, 0.5 / BINS)
     middle = (np.arange(BINS, dtype=np.float32) + 0.5) / BINS
-    return jnp.exp(-0.5 * ((middle[:, None] - middle) / width[:, None, None]) ** 2)
+    return jnp.exp(-0.5 * ((middle[:, None] - middle[None])[None] / width[:, None, None]) ** 2)
 
 
 def _sorted(unit: Array, there: Array, y: Array, space: Space, columns: np.ndarray) -> _Curves:
@@ -129,8 +129,8 @@ def _sorted(unit: Array, there: Array, y: Array, space: Space, columns: np.ndarr
     kind = features(space).onehot[columns[0]]
     size = space.levels[columns].astype(np.float32) if kind else np.full(len(columns), BINS, np.float32)
     bins = int(size.max())
-    place = jnp.where(there[:, columns], jnp.clip(jnp.floor(unit[:, columns] * size), 0, size - 1), -1)
-    member = (place[:, :, None] == np.arange(bins, dtype=np.float32)).astype(jnp.float32)
+    place = jnp.where(there[:, columns], jnp.clip(jnp.floor(unit[:, columns] * size[None]), 0, size[None] - 1), -1)
+    member = (place[:, :, None] == np.arange(bins, dtype=np.float32)[None, None]).astype(jnp.float32)
     sums = jnp.stack([jnp.ones_like(y), y, y**2]) @ member.reshape(y.shape[0], -1)
     count, total, square = sums.reshape(3, len(columns), bins)
     rows = jnp.sum(count, axis=1, keepdims=True)
