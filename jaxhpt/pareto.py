@@ -105,7 +105,7 @@ def nondominated(scores: Array, alive: Array) -> Array:
     """
 
     def beaten(row: Array) -> Array:
-        return jnp.any(alive & jnp.all(scores <= row, axis=1) & jnp.any(scores < row, axis=1))
+        return jnp.any(alive & jnp.all(scores <= row[None], axis=1) & jnp.any(scores < row[None], axis=1))
 
     return alive & ~jax.lax.map(beaten, scores, batch_size=256)
 
@@ -128,7 +128,7 @@ def hypervolume(scores: Array, reference: Array, alive: Array | None = None) -> 
       Fonseca, Paquete and Lopez-Ibanez, "An improved dimension-sweep algorithm for the hypervolume indicator",
       https://doi.org/10.1109/CEC.2006.1688440 (2006).
     """
-    inside = jnp.all(scores < reference, axis=1)
+    inside = jnp.all(scores < reference[None], axis=1)
     inside = inside if alive is None else inside & alive
     points = jnp.where(inside[:, None], scores, reference)  # a point on the reference adds nothing
     measures = {1: _length, 2: _area, 3: _volume}
