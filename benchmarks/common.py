@@ -112,7 +112,7 @@ def minima(problem, algorithm, trials, lanes, seeds):
         valid_data=one_row(problem.moved(0)),
     )  # fmt: skip
     program, data = assemble(task, problem.space, algorithm, trials, lanes)
-    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
+    dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(0))  # compiles
     best, seconds = [], []
     for seed in seeds:
         moved = one_row(problem.moved(seed))

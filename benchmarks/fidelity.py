@@ -76,13 +76,13 @@ def spend(program, data, seeds):
 
     Returns the best errors f64[S, 2] after each share of it, the median seconds, and the mean number of trials begun.
     """
-    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
+    dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(0))  # compiles
     events = [int(share * BUDGET / (program.problem.lanes * program.problem.interval)) for share in SHARES]
     best, seconds, trials = [], [], []
     for seed in range(seeds):
         carry, began, found = begin(program, jax.random.key(seed)), time.perf_counter(), []
         for until, done in zip(events, (0, *events), strict=False):
-            carry, _ = dispatch(program, carry, data, jnp.int32(until - done))
+            carry, _ = dispatch(program, carry, data, program.grains_of(until - done))
             found.append(float(jnp.min(carry.history.curve)))
         best.append(found)
         seconds.append(time.perf_counter() - began)

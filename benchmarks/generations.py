@@ -136,7 +136,7 @@ def reached(name, past, room):
     """Run a search with room for `room` trials until `past` are done; return how to time what comes next, in ms."""
     events, most = (-(-trials // POPULATION) for trials in (past, room))
     program, data = assemble(_job(name), FLOATS, algorithm(name), POPULATION * (most + WINDOW), POPULATION)
-    carry, _ = dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(events))
+    carry, _ = dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(events))
 
     def window():
         again = jax.block_until_ready(jax.tree.map(lambda a: a.copy(), carry))  # the program takes what it is given

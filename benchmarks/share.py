@@ -61,7 +61,7 @@ def proposing(program, data, root):
     while not bool(carry.finished):
         if not bool(jnp.any(carry.lanes.live)):
             seconds.append(timed(ask, carry)[0])
-        carry, _ = dispatch(program, carry, data, jnp.int32(1))
+        carry, _ = dispatch(program, carry, data, program.grains_of(1))
     return np.array(seconds)
 
 
@@ -69,7 +69,7 @@ def measure(name, options):
     """Return a row of the table."""
     program, data = prepared(name, options.trials, options.lanes)
     root = jax.random.key(0)
-    dispatch(program, begin(program, root), data, jnp.int32(0))  # compiles
+    dispatch(program, begin(program, root), data, program.grains_of(0))  # compiles
     whole, (carry, _) = timed(dispatch, program, begin(program, root), data, ALL)
     asks = proposing(program, data, root)
     best = -float(np.asarray(carry.history.metrics[:, 0]).min())

@@ -50,7 +50,7 @@ def ours(dimensions, num, batch):
 
     def run(rounds=ROUNDS):
         begun = time.perf_counter()
-        now[0], summary = dispatch(program, now[0], data, jnp.int32(rounds))
+        now[0], summary = dispatch(program, now[0], data, program.grains_of(rounds))
         jax.block_until_ready(summary)
         return 1e3 * (time.perf_counter() - begun) / (rounds * batch)
 

@@ -23,7 +23,7 @@ from jaxhpt.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, GreyStop, Hyperband, MedianStop, Patience, RunToEnd
-from jaxhpt.search import maximize, minimize, search
+from jaxhpt.search import SearchError, maximize, minimize, search
 from jaxhpt.space import Space
 from jaxhpt.stats import Stats
 from jaxhpt.training import traced
@@ -67,6 +67,7 @@ __all__ = [
     "Result",
     "RunToEnd",
     "Screen",
+    "SearchError",
     "Snapshot",
     "Space",
     "Stats",

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.history import History
 from jaxhpt.lanes import Lanes
@@ -11,6 +14,8 @@ from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Shuffle
 from jaxhpt.training.pool import Pool
 from jaxhpt.typing import Array, Key, TrainState
+
+MOST_GRAINS = int(np.iinfo(np.int32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +36,10 @@ class Program:
     def problem(self) -> Problem:
         """The search."""
         return self.pool.problem
+
+    def grains_of(self, events: int) -> Array:
+        """Return how many grains of training so many events are: i32[]."""
+        return jnp.int32(min(events * self.pool.grains, MOST_GRAINS))
 
 
 class Best(NamedTuple):
@@ -63,6 +72,7 @@ class SearchState(NamedTuple):
       queue: proposals [L] that wait for a free lane.
       shuffle: orders of the current epochs.
       clock: i32[] events so far.
+      grain: i32[] grains of training done in the event at hand; 0 between events.
       busy: i32[] lanes that trained in the latest event.
       copied: i32[] rows opened by copies.
       spared: bool[L] lanes whose trials were to be stopped, and go on because that costs nothing.
@@ -78,6 +88,7 @@ class SearchState(NamedTuple):
     queue: Proposals
     shuffle: Shuffle
     clock: Array
+    grain: Array
     busy: Array
     copied: Array
     spared: Array
@@ -97,6 +108,8 @@ class Summary(NamedTuple):
       score: f32[] of the first objective of the best, minimised; +inf while none is feasible.
       row: i32[] of the best.
       finished: bool[] whether the search has ended.
+      history: a copy, which stays when the carry is lost in a crash.
+      trained: i32[] steps that trials trained that have not ended.
     """
 
     count: Array  # type: ignore[assignment]  # hides tuple.count
@@ -107,6 +120,8 @@ class Summary(NamedTuple):
     score: Array
     row: Array
     finished: Array
+    history: History
+    trained: Array
 
 
 def trials_left(program: Program, carry: SearchState) -> Array:

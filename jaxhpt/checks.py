@@ -6,6 +6,23 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
+
+MAX_SEED = 2**32  # beyond it, keys are the same as those of smaller seeds
+SYNONYMS = {  # what the arguments are called elsewhere
+    "trials": "n_trials num_trials max_trials n_iter num_iter max_evals num_samples n_calls max_iter budget",
+    "lanes": "n_jobs num_jobs workers num_workers max_workers parallel concurrency batch",
+    "algorithm": "sampler optimizer searcher search_alg method",
+    "scheduler": "pruner",
+    "direction": "mode goal sense",
+    "objective": "metric target",
+    "objectives": "directions modes",
+    "seed": "random_state random_seed rng",
+    "progress": "verbose show_progress_bar show_progress progress_bar",
+    "timeout": "time_budget max_time time_limit",
+    "space": "search_space param_space params parameters config",
+    "callbacks": "callback",
+}
 
 
 def require(condition: bool, name: str, value: Any, remedy: str) -> None:
@@ -14,11 +31,36 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
         raise ValueError(f"{name}={reprlib.repr(value)}: must be {remedy}")
 
 
-def require_count(name: str, value: Any) -> None:
-    """Raise unless `value` is a whole number of at least one."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def require_count(name: str, value: Any) -> int:
+    """Return a whole number of at least one, numpy's too, as a plain int; raise where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}={value!r}: must be an int, at least 1")
-    require(value >= 1, name, value, "at least 1")
+    require(int(value) >= 1, name, value, "at least 1")
+    return int(value)
+
+
+def require_seed(value: Any) -> int:
+    """Return a whole number in [0, 2^32) as a plain int; raise where it is none."""
+    remedy = "an int of at least 0 and below 2**32"
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"seed={value!r}: must be {remedy}")
+    require(0 <= int(value) < MAX_SEED, "seed", value, remedy)
+    return int(value)
+
+
+def refuse_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a TypeError for the first keyword that a function does not have, and name the one that is meant.
+
+    Args:
+      function: its name.
+      given: the keywords that are left over.
+      known: those it has.
+    """
+    known = set(known)
+    for name in given:
+        meant = [own for own, others in SYNONYMS.items() if own in known and name.lower() in others.split()]
+        hint = f"it is called {meant[0]!r} here" if meant else suggest(name, known)
+        raise TypeError(f"{function} has no argument {name!r}; {hint}")
 
 
 def suggest(word: str, options: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     """Score the lanes that are due, let the scheduler decide, and close what has ended: rows i32[L], C for none."""
     problem, lanes, none = program.problem, carry.lanes, program.problem.capacity
     due = lanes.live & program.scheduler.due(carry.scheduler, lanes, problem)
-    scores, ok = program.pool.score(lanes, due, data)
+    scores, ok = program.pool.score(lanes, due, carry.key, data)
     reporting, place = jnp.where(due, lanes.trial, none), problem.place(lanes.steps)
     history = columns.report(carry.history, reporting, scores, lanes.steps, place)
     key = key_of(carry.key, Stream.DECIDE, carry.clock)

@@ -27,6 +27,7 @@ class Stream(enum.IntEnum):
     TELL = 6  # learning, by event
     DECIDE = 7  # scheduling, by event
     PRIOR = 8  # learning from what was known before
+    EVALUATE = 9  # a trial's evaluation, by row
 
 
 def root_of(seed: int, prior: int = 0) -> Key:

@@ -1,7 +1,8 @@
-"""The loop: one event, a `while_loop` of events, and the only `jit` and donation.
+"""The loop: one event, a `while_loop` of parts of events, and the only `jit` and donation.
 
 An event is: ask, refill, advance, score, report, decide, close, copy, keep the best, tell. The first fill is the same
-code as every other, because the lanes begin empty.
+code as every other, because the lanes begin empty. Its training is cut into grains, so that the host may look up in the
+middle of a long one.
 """
 
 import functools
@@ -19,9 +20,7 @@ from jaxhpt.keys import Stream, key_of
 from jaxhpt.lanes import Lanes
 from jaxhpt.lineage import Segments
 from jaxhpt.numerics import front, full_precision, ranks, zeros
-from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.training.batches import Shuffle
-from jaxhpt.training.contract import value_shapes
 from jaxhpt.training.pool import Data
 from jaxhpt.typing import Array, Key, PyTree
 
@@ -29,8 +28,8 @@ from jaxhpt.typing import Array, Key, PyTree
 @functools.partial(jax.jit, static_argnums=0)
 def begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
     """Make the carry of a search that has not begun, but for what was `known` before."""
-    problem, lanes = program.problem, program.pool.vacant(root)
-    one = zeros(jax.eval_shape(program.pool.functions.start, root, value_shapes(problem.space)))
+    problem, lanes = program.problem, program.pool.vacant()
+    one = zeros(program.pool.functions.state)
     none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem)
     history, algorithm = informed(program.algorithm, root, problem, known)
     best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
@@ -41,8 +40,9 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
         scheduler=program.scheduler.init(key_of(root, Stream.SCHEDULER), problem),
         best=best,
         queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
-        shuffle=program.pool.functions.batches.start(problem.interval),
+        shuffle=program.pool.batches.start(problem.interval),
         clock=none,
+        grain=none,
         busy=none,
         copied=none,
         spared=jnp.zeros(problem.lanes, bool),
@@ -52,36 +52,58 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def dispatch(program: Program, carry: SearchState, data: Data, events: Array) -> tuple[SearchState, Summary]:
-    """Run at most `events` events, fewer where the search ends before.
+def dispatch(program: Program, carry: SearchState, data: Data, grains: Array) -> tuple[SearchState, Summary]:
+    """Run for at most `grains` grains of training, fewer where the search ends before.
 
-    The number is traced: one executable runs the whole search at once or an event at a time, to the same bits.
+    The number is traced: one executable runs the whole search at once or a grain at a time, to the same bits.
 
     Args:
       program: static.
       carry: donated.
       data: on device.
-      events: i32[]; 0 compiles and runs nothing.
+      grains: i32[]; 0 compiles and runs nothing.
     """
-    last = jnp.minimum(carry.clock, jnp.iinfo(jnp.int32).max - events) + events
 
-    def going(carry: SearchState) -> Array:
-        return (carry.clock < last) & ~carry.finished
+    def going(state: tuple[SearchState, Array]) -> Array:
+        carry, left = state
+        return (left > 0) & ~carry.finished
 
-    carry = jax.lax.while_loop(going, lambda c: event(program, c, data), carry)
+    def part(state: tuple[SearchState, Array]) -> tuple[SearchState, Array]:
+        carry, left = state
+        after = event(program, carry, data, left)
+        trained = jnp.where(after.grain == 0, program.pool.grains, after.grain) - carry.grain
+        return after, left - trained
+
+    carry, _ = jax.lax.while_loop(going, part, (carry, grains))
     return carry, _summary(program, carry)
 
 
-def event(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Run one event: propose, start, train for an interval, score, judge, close, learn."""
-    carry = _fill(program, _ask(program, carry))
-    busy = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    carry = _train(program, carry, data)
+def event(program: Program, carry: SearchState, data: Data, grains: Array | int | None = None) -> SearchState:
+    """Run one event, or at most i32[] `grains` of it, from where the carry stands in it."""
+    whole = program.pool.grains
+    carry = jax.lax.cond(carry.grain == 0, lambda c: _open(program, c, data), lambda c: c, carry)
+    left = whole - carry.grain
+    now = left if grains is None else jnp.minimum(grains, left)
+    carry = _train(program, carry, data, now)
+    return jax.lax.cond(carry.grain == whole, lambda c: _close(program, c, data), lambda c: c, carry)
+
+
+def _open(program: Program, carry: SearchState, data: Data) -> SearchState:
+    """Begin an event: propose, and start."""
+    carry = _fill(program, _ask(program, carry), data)
+    tick = carry.clock * program.problem.interval
+    shuffle = program.pool.batches.seek(carry.shuffle, carry.key, tick)
+    return carry._replace(busy=jnp.sum(carry.lanes.live, dtype=jnp.int32), shuffle=shuffle)
+
+
+def _close(program: Program, carry: SearchState, data: Data) -> SearchState:
+    """End an event: score, judge, close, learn."""
     carry, ended = judge(program, carry, data)
     carry = _tell(program, carry, ended)
-    left = trials_left(program, carry) > 0
+    left, busy = trials_left(program, carry) > 0, carry.busy
     finished = ~jnp.any(carry.lanes.live) & (~left | (busy == 0))
-    return carry._replace(clock=carry.clock + jnp.minimum(busy, 1), busy=busy, finished=finished)
+    clock = carry.clock + jnp.minimum(busy, 1)
+    return carry._replace(clock=clock, grain=jnp.zeros_like(carry.grain), finished=finished)
 
 
 @full_precision
@@ -105,7 +127,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
     return carry._replace(queue=queue, algorithm=state)
 
 
-def _fill(program: Program, carry: SearchState) -> SearchState:
+def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
     """Start the waiting proposals, in order, in the free lanes, in order."""
     problem, queue, free = program.problem, carry.queue, ~carry.lanes.live
     order = front(queue.valid)
@@ -116,19 +138,18 @@ def _fill(program: Program, carry: SearchState) -> SearchState:
     unit, tick = queue.unit[mine], carry.clock * problem.interval
 
     def start() -> tuple[Lanes, History]:
-        lanes = program.pool.refill(carry.lanes, rows, unit, carry.key)
+        lanes = program.pool.refill(carry.lanes, rows, unit, carry.key, data.captured)
         return lanes, columns.open_rows(carry.history, rows, unit, queue.note[mine], tick)
 
     lanes, history = jax.lax.cond(jnp.any(starts), start, lambda: (carry.lanes, carry.history))
     return carry._replace(lanes=lanes, history=history, queue=queue._replace(valid=queue.valid & ~taken))
 
 
-def _train(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Train all lanes to the next event."""
-    tick = carry.clock * program.problem.interval
-    shuffle = program.pool.functions.batches.seek(carry.shuffle, carry.key, tick)
-    lanes = program.pool.advance(carry.lanes, shuffle, data, carry.key, tick)
-    return carry._replace(lanes=lanes, shuffle=shuffle)
+def _train(program: Program, carry: SearchState, data: Data, grains: Array) -> SearchState:
+    """Train all lanes for i32[] `grains`."""
+    tick, last = carry.clock * program.problem.interval, carry.grain + grains
+    lanes = program.pool.advance(carry.lanes, carry.shuffle, data, carry.key, tick, carry.grain, last)
+    return carry._replace(lanes=lanes, grain=last)
 
 
 @full_precision
@@ -146,10 +167,14 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
 def _summary(program: Program, carry: SearchState) -> Summary:
     failed = jnp.sum(carry.history.status == Status.FAILED, dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    row, fitness = carry.best.row, carry.best.score
-    score = jnp.where(fitness < INFEASIBLE, fitness, jnp.inf)
+    row = carry.best.row
+    scores = carry.history.metrics[jnp.minimum(row, program.problem.capacity - 1)]
+    found = (row < program.problem.capacity) & program.problem.columns.feasible(scores)
+    score = jnp.where(found, scores[0], jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
-    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
+    history = jax.tree.map(jnp.copy, carry.history)
+    trained = jnp.sum(jnp.where(carry.lanes.live, carry.lanes.steps, 0), dtype=jnp.int32)
+    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished, history, trained)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -163,9 +188,9 @@ def train_again(program: Program, root: Key, data: Data, segments: Segments) -> 
       segments: of the trial's life.
 
     Returns:
-      The trial's state, and its metrics as the user's function gives them.
+      The trial's state, and its metrics by name.
     """
-    functions, space = program.pool.functions, program.problem.space
+    pool, functions, space = program.pool, program.pool.functions, program.problem.space
 
     def train(state: PyTree, part: Segments) -> tuple[PyTree, None]:
         key, values = key_of(root, Stream.TRIAL, part.row), space.values(part.unit)
@@ -173,14 +198,16 @@ def train_again(program: Program, root: Key, data: Data, segments: Segments) -> 
         def step(i: Array, carry: tuple[PyTree, Shuffle]) -> tuple[PyTree, Shuffle]:
             state, shuffle = carry
             tick = part.start + i - part.first
-            shuffle = functions.batches.seek(shuffle, root, tick)
-            batch = functions.batches.at(shuffle, root, tick, data.train)
-            return functions.train(state, batch, values, jax.random.fold_in(key, i + 1)), shuffle
+            shuffle = pool.batches.seek(shuffle, root, tick)
+            batch, own = pool.batch(shuffle, root, tick, data), jax.random.fold_in(key, i + 1)
+            return functions.step(data.captured.step, values, state, batch, own), shuffle
 
-        state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, functions.batches.start(1)))
+        state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, pool.batches.start(1)))
         return state, None
 
     eldest = key_of(root, Stream.TRIAL, segments.row[0])
-    state = functions.start(jax.random.fold_in(eldest, 0), space.values(segments.unit[0]))
+    start = jax.random.fold_in(eldest, 0)
+    state = functions.init(data.captured.init, space.values(segments.unit[0]), start)
     state, _ = jax.lax.scan(train, state, segments)
-    return state, functions.score(state, data.valid, space.values(segments.unit[-1]))
+    metrics, _ = pool.measure(space.values(segments.unit[-1]), state, segments.row[-1], root, data)
+    return state, metrics

@@ -14,40 +14,30 @@ from jaxhpt.checks import require
 from jaxhpt.driver import Outcome
 from jaxhpt.history import History, Status
 from jaxhpt.importance import importance_of, weights_of
+from jaxhpt.kept import NO_REPLAY, Kept, Run
 from jaxhpt.lineage import segments_of
 from jaxhpt.loop import train_again
+from jaxhpt.objectives import Objective
 from jaxhpt.pareto import hypervolume, nondominated
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.stats import Stats, headline, stats_of
 from jaxhpt.surrogates.relational import compromise
-from jaxhpt.table import table
+from jaxhpt.table import frame, table
+from jaxhpt.training.calling import hparams_of
+from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
 from jaxhpt.trial import Stretch, Trial, plain, read_rows
 
 SHOWN = 5  # trials in the table of `repr`
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a search leaves beside its history, and trials evaluated elsewhere do not: how to train again.
-
-    Attributes:
-      program: the compiled search.
-      data: on device.
-      outcome: the last state of the search.
-      export: the task's.
-    """
-
-    program: Program
-    data: Data
-    outcome: Outcome
-    export: Any = None
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What a search found.
+
+    It pickles and copies, without the functions of its task: all of it works afterwards, but for `replay`, and for a
+    `best_state` that needs them, see `with_task`.
 
     Attributes:
       stats: how it ran.
@@ -65,14 +55,14 @@ class Result:
     history: History
     _problem: Problem
     _row: int
-    _run: Run | None = None
+    _run: Run | Kept | None = None
+    _exact: np.ndarray | None = None
 
     @classmethod
     def of(cls, program: Program, data: Data, outcome: Outcome, export: Any) -> "Result":
         """Bring a driven search to the host."""
-        history, row = jax.device_get((outcome.carry.history, outcome.carry.best.row))
-        run = Run(program, data, outcome, export)
-        return cls(stats_of(program, history, outcome), history, program.problem, int(row), run)
+        history, run = outcome.summary.history, Run(program, data, outcome, export)
+        return cls(stats_of(program, history, outcome), history, program.problem, int(outcome.summary.row), run)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -80,9 +70,31 @@ class Result:
         return self._trials(np.arange(int(self.history.count)))
 
     @property
+    def best_known(self) -> Trial:
+        """The best trial of this search and of all that was known before it, by `prior`.
+
+        So it may be a trial of an earlier search, of status "prior", whose weights this one does not have; `best` is
+        never.
+
+        Raises:
+          RuntimeError: no trial of either has a finite objective, or there are several objectives.
+        """
+        prior = np.where(self.history.status == Status.PRIOR, self._fitness, np.inf)
+        row = int(prior.argmin())
+        if not np.isfinite(prior[row]):
+            return self.best
+        own = self._best_row() if self._row < self._problem.capacity or len(self._problem.objectives) > 1 else row
+        return self._trials(np.array([row if prior[row] <= self._fitness[own] else own]))[0]
+
+    @property
     def space(self) -> Space:
         """What was searched."""
         return self._problem.space
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What was optimised: names and directions."""
+        return self._problem.objectives
 
     @property
     def best(self) -> Trial:
@@ -99,7 +111,8 @@ class Result:
     def best_state(self) -> Any:
         """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
         row = self._best_row()
-        return self._exported(self._trained().outcome.carry.best.state, row)
+        run = self._trained()
+        return self.replay(row)[0] if run.crashed else self._exported(run.state, row)
 
     def top(self, count: int = SHOWN) -> list[Trial]:
         """Return the best trials among the ones that are done, best first; by the first objective if several."""
@@ -113,8 +126,10 @@ class Result:
         With one objective these are the best, and its equals.
         """
         alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
-        rows = np.flatnonzero(nondominated(self._objectives, alive))
-        return self._trials(rows[np.argsort(self.history.metrics[rows, 0], kind="stable")])
+        scores = self._scores[:, : len(self._problem.objectives)]
+        places = [np.unique(column, return_inverse=True)[1] for column in scores.T]  # of float64, as float32 holds them
+        rows = np.flatnonzero(nondominated(jnp.asarray(np.stack(places, axis=1), jnp.float32), alive))
+        return self._trials(rows[np.argsort(scores[rows, 0], kind="stable")])
 
     def hypervolume(self, reference: Mapping[str, float]) -> float:
         """Measure how much of the objectives' space the Pareto front dominates, up to a reference; exact.
@@ -191,7 +206,7 @@ class Result:
         """
         return importance_of(self.history, self._problem, method, objective)
 
-    def replay(self, trial: "Trial | int") -> tuple[Any, dict[str, float]]:
+    def replay(self, trial: Trial | int) -> tuple[Any, dict[str, float]]:
         """Train one trial again, alone, from the same key and on the same batches.
 
         Choose it to get at the weights of any trial. The numbers are the same within float tolerance, not to
@@ -205,17 +220,19 @@ class Result:
 
         Raises:
           ValueError: no such trial.
-          RuntimeError: the trials were not trained here.
+          RuntimeError: the trials were not trained here, or the result was pickled or copied.
         """
         run = self._trained()
+        if isinstance(run, Kept):
+            raise RuntimeError(NO_REPLAY)
         row = self._row_of(trial)
-        budget = run.program.pool.length(self._problem.space.values(jnp.asarray(self.history.unit[row])))
+        values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
+        budget = run.program.pool.functions.steps(run.data.captured.steps, values)
         segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
-        state, metrics = train_again(run.program, run.outcome.carry.key, run.data, segments)
-        named = metrics if isinstance(metrics, dict) else {self._columns.names[0]: metrics}
-        return self._exported(state, row), {name: plain(value) for name, value in named.items()}
+        state, metrics = train_again(run.program, run.outcome.key, run.data, segments)
+        return self._exported(state, row), {name: plain(value) for name, value in metrics.items()}
 
-    def lineage(self, trial: "Trial | int") -> list[Stretch]:
+    def lineage(self, trial: Trial | int) -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
 
         Choose it after population-based training: it is the schedule that was found.
@@ -235,23 +252,40 @@ class Result:
         spans = zip(parts.row, parts.first, parts.last, labels, strict=True)
         return [Stretch(int(r), int(first), int(last), label) for r, first, last, label in spans]
 
-    def to_pandas(self) -> Any:
-        """Return a table with a row a trial: id, status, steps, the metrics, then the hyperparameters.
+    def to_pandas(self, curves: bool = False) -> Any:
+        """Return a table with a row a trial: trial, status, steps, the metrics, then the hyperparameters.
+
+        A hyperparameter that has the name of a column before it is called `hparams.<name>`, and a metric that has the
+        name of one of the first three `metrics.<name>`.
+
+        Args:
+          curves: return the learning curves instead: a row for each report, with the columns trial, steps and value.
 
         Raises:
           ImportError: without pandas, the extra `jaxhpt[pandas]`.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas: pip install 'jaxhpt[pandas]'") from error
-        rows = self._problem.space.label_rows(self.history.unit[: int(self.history.count)])
-        names = self._problem.space.names
-        table = [
-            {"trial": t.id, "status": t.status, "steps": t.steps, **t.metrics, **dict(zip(names, row, strict=True))}
-            for t, row in zip(self.trials, rows, strict=True)
-        ]
-        return pandas.DataFrame(table)
+        return frame(self.trials, self.history.unit[: int(self.history.count)], self._problem.space, curves)
+
+    def with_task(self, task: Any) -> "Result":
+        """Return the same result with the functions of its task, after it was pickled: `best_state` works again.
+
+        Args:
+          task: the `Task` or `FlaxTask` that was tuned, made anew.
+
+        Raises:
+          TypeError: not a task.
+        """
+        if not hasattr(task, "export"):
+            raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
+        left = self._trained()
+        return dataclasses.replace(self, _run=left.told(task.export) if isinstance(left, Kept) else left)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**state, "_run": None if self._run is None else self._run.kept()}
+
+    def __copy__(self) -> "Result":
+        return dataclasses.replace(self)
 
     def __repr__(self) -> str:
         return "\n".join([*headline(self.stats), *self._table()])
@@ -262,17 +296,26 @@ class Result:
 
     @functools.cached_property
     def _fitness(self) -> np.ndarray:
+        if self._exact is not None:
+            return self._columns.standing(self._exact)
         return np.asarray(self._columns.fitness(jnp.asarray(self.history.metrics)))
 
     @functools.cached_property
     def _feasible(self) -> np.ndarray:
-        return np.asarray(self._columns.violation(jnp.asarray(self.history.metrics)) <= 0)
+        if self._exact is not None:
+            return self._columns.broken(self._exact) <= 0
+        return np.asarray(self._columns.feasible(jnp.asarray(self.history.metrics)))
 
     @property
     def _objectives(self) -> jax.Array:
         return jnp.asarray(self.history.metrics[:, : len(self._problem.objectives)])
 
-    def _trained(self) -> Run:
+    @property
+    def _scores(self) -> np.ndarray:
+        """Scores [C, K] as exact as they are known."""
+        return np.asarray(self.history.metrics) if self._exact is None else self._exact
+
+    def _trained(self) -> Run | Kept:
         if self._run is None:
             raise RuntimeError("these trials were evaluated outside jaxhpt: there is no training to return or repeat")
         return self._run
@@ -287,21 +330,24 @@ class Result:
             )
         return row
 
-    def _row_of(self, trial: "Trial | int") -> int:
-        row = trial if isinstance(trial, int) else trial.id
+    def _row_of(self, trial: Trial | int) -> int:
+        row = trial.id if isinstance(trial, Trial) else trial
+        if isinstance(row, bool) or not isinstance(row, (int, np.integer)):
+            raise TypeError(f"trial={row!r}: must be a trial, or its id")
         if not 0 <= row < int(self.history.count):
             raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
-        return row
+        return int(row)
 
     def _exported(self, state: Any, row: int) -> Any:
         export = self._trained().export
         if export is None:
             return state
         values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
-        return export(state, self._problem.space.assemble(values))
+        with texts_refused():
+            return export(state, hparams_of(self._problem.space, values))
 
     def _trials(self, rows: np.ndarray) -> list[Trial]:
-        return read_rows(self.history, self._problem, self._feasible, rows)
+        return read_rows(self.history, self._problem, self._feasible, rows, self._exact)
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1

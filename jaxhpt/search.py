@@ -1,15 +1,17 @@
 """The way in: check everything, assemble the program, run it."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.carry import Program
-from jaxhpt.checks import named, require, require_count, suggest
+from jaxhpt.checks import named, refuse_unknown, require, require_count, require_seed
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import choose
@@ -21,15 +23,26 @@ from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.space import Space
 from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
-from jaxhpt.training.contract import Functions, check, check_usage
-from jaxhpt.training.identity import Pinned
 from jaxhpt.training.length import length_of, plan
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import user_functions
 from jaxhpt.training.width import auto_lanes
 from jaxhpt.typing import Hparams, Key, Metrics, StepFn
 
 DEFAULT_TRIALS = 256
+
+
+class SearchError(RuntimeError):
+    """A search broke off; the error that broke it is the cause.
+
+    Attributes:
+      result: a `Result` of all trials that had ended.
+    """
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def search(
@@ -62,8 +75,9 @@ def search(
         its own; by default every trial trains to its end.
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
       interval: steps between events; "auto" wastes no update where it can.
-      events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, after which
-        progress, callbacks, Ctrl-C and the timeout are looked at. The results are the same bits for all.
+      events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, if need be in
+        the middle of an event, after which progress, callbacks, Ctrl-C and the timeout are looked at. The results are
+        the same bits for all.
       timeout: seconds of searching, compilation not included; what has ended by then is the result.
       prior: what is known before: an earlier `Result` or several, or pairs of a setting and its value. The algorithm
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
@@ -78,6 +92,7 @@ def search(
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
+      SearchError: a callback, the display, or the search itself failed; its `result` holds all that had ended.
 
     Example:
       >>> import jax.numpy as jnp, jaxhpt
@@ -94,16 +109,20 @@ def search(
     space, job = Space.of(space), _as_task(train_step, task)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm)
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler)
-    require(timeout is None or timeout > 0, "timeout", timeout, "above 0, or None")
+    seed, timeout = require_seed(seed), _timeout(timeout)
+    _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
-        require_count("events_per_dispatch", events_per_dispatch)
+        events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
     pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
     before = known(prior, space, pool.problem.columns)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
-    return Result.of(program, data, outcome, job.export)
+    result = Result.of(program, data, outcome, job.export)
+    if outcome.error is not None:
+        raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
+    return result
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:
@@ -128,6 +147,8 @@ def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
+    if "direction" in options:
+        raise TypeError("minimize has no argument 'direction'; take maximize, or objectives={name: direction}")
     space = Space.of(space)
     if "objectives" not in options:
         options = {"direction": "min", **options}
@@ -144,15 +165,15 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
       >>> abs(result.best.hparams["x"] - 1) < 0.05
       True
     """
+    if options.keys() & {"direction", "objectives"}:
+        raise TypeError("maximize has no argument 'direction' or 'objectives'; take minimize, or search with a Task")
     space = Space.of(space)
     return search(blackbox_task(function, space), space, direction="max", **options)
 
 
 def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
-    known = {field.name for field in dataclasses.fields(Task)} - {"step"}
-    for name in given:
-        if name not in known:
-            raise TypeError(f"search has no argument {name!r}; {suggest(name, known)}")
+    fields = {field.name for field in dataclasses.fields(Task)} - {"step"}
+    refuse_unknown("search", given.keys() - fields, fields | set(inspect.signature(search).parameters) - {"task"})
     if isinstance(train_step, Task):
         return dataclasses.replace(train_step, **given)
     if not callable(train_step):
@@ -165,9 +186,27 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
     return Task(step=train_step, **given)
 
 
+def _timeout(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, np.integer, np.floating)):
+        raise TypeError(f"timeout={timeout!r}: must be a number of seconds above 0, or None")
+    require(bool(timeout > 0), "timeout", timeout, "above 0, or None")
+    return float(timeout)
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    remedy = "a list of functions of a Snapshot, such as [callback]"
+    if callable(callbacks) or not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks={callbacks!r}: must be {remedy}")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks: {callback!r} cannot be called; must be {remedy}")
+
+
 def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
     if trials is not None:
-        require_count("trials", trials)
+        trials = require_count("trials", trials)
     points = algorithm.num_points(space)
     return min(n for n in (trials or points or DEFAULT_TRIALS, points) if n is not None)
 
@@ -177,16 +216,18 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
     length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
-    functions = Functions(Pinned(job.init), Pinned(job.step), Pinned(job.evaluate), space, batches)
-    data = Data(*jax.tree.map(jnp.asarray, (job.train_data, job.valid_data)))
-    shapes = check(functions, data.train, data.valid)
-    check_usage(functions, data.train, data.valid, length)
-    columns = choose(shapes.metrics, job.objective, job.direction, job.objectives, job.constraints)
+    train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
+    functions, captured = user_functions(job, space, batches, length, train, valid)
+    wanted = (job.objective, job.direction, job.objectives, job.constraints)
+    columns = choose(functions.metrics, *wanted, functions.unnamed)
     paced = plan(length, interval, scheduler.pace)
-    if lanes != "auto":
-        require_count("lanes", lanes)
-    width = auto_lanes(shapes.state, trials) if lanes == "auto" else min(lanes, trials)
+    width = auto_lanes(functions.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
     problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
-    return Pool(problem, functions, length), data
+    return Pool(problem, functions, batches), Data(train, valid, captured)
+
+
+def _on_device(array: Any) -> jax.Array:
+    """Put an array on the device; copied, as its owner may change it in place."""
+    return array if isinstance(array, jax.Array) else jnp.array(array)

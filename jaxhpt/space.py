@@ -84,6 +84,17 @@ class Space:
         return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
 
     @property
+    def value_shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes of one trial's decoded dimensions, [D]."""
+        return tuple(jax.ShapeDtypeStruct((), d.dtype) for d in self.dimensions)
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants, by dotted path."""
+        paths = jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(self.treedef, self.slots))
+        return {leaf_name(path): slot.value for path, slot in paths if isinstance(slot, _Constant)}
+
+    @property
     def num_dimensions(self) -> int:
         """Number of columns of `unit`, D."""
         return len(self.dimensions)
@@ -143,6 +154,12 @@ class Space:
         """Put D values into the user's pytree, constants beside them."""
         leaves = [values[s.column] if isinstance(s, _Slot) else s.value for s in self.slots]
         return jax.tree.unflatten(self.treedef, leaves)
+
+    def values_of(self, hparams: Hparams) -> tuple[Any, ...]:
+        """Take the D values out of the user's pytree again."""
+        leaves = zip(self.slots, self.treedef.flatten_up_to(hparams), strict=True)
+        found = {slot.column: leaf for slot, leaf in leaves if isinstance(slot, _Slot)}
+        return tuple(found[column] for column in range(self.num_dimensions))
 
     def decode(self, unit: Array) -> Hparams:
         """Decode rows to the user's pytree: f32[..., D] -> leaves [...]."""

@@ -1,6 +1,9 @@
 """How a search ran, in numbers."""
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Hashable, Iterator
 
 import jax
 import numpy as np
@@ -26,7 +29,7 @@ class Stats:
       lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
       interval: steps between events.
       events: events run.
-      ended: "finished", "timeout", "interrupted" or "callback".
+      ended: "finished", "timeout", "interrupted", "callback" or "error".
       device: kind of the device.
       jax: version of jax.
     """
@@ -51,12 +54,47 @@ class Stats:
         return self.trials / max(self.seconds, 1e-9)
 
 
+class Stopwatch:
+    """The times of a search that is driven from outside.
+
+    Attributes:
+      compile_seconds: spent in the first run of each program.
+      first_seconds: until the first trials ended; None before.
+    """
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._met: set[Hashable] = set()
+        self.compile_seconds = 0.0
+        self.first_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, without compilation."""
+        return time.perf_counter() - self._begun - self.compile_seconds
+
+    @contextlib.contextmanager
+    def compiling(self, program: Hashable) -> Iterator[None]:
+        """Count what is done inside as compiling, at the first use of a program."""
+        begun = time.perf_counter()
+        yield
+        if program not in self._met:
+            self._met.add(program)
+            self.compile_seconds += time.perf_counter() - begun
+
+    def ended(self) -> None:
+        """Note that trials ended."""
+        if self.first_seconds is None:
+            self.first_seconds = time.perf_counter() - self._begun
+
+
 def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     """Sum up a search."""
-    problem, events = program.problem, int(outcome.carry.clock)
+    problem, events = program.problem, int(outcome.summary.events)
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
     born = births(history)
-    trained = int((history.steps - born)[ended].sum()) + _trained_in_live_lanes(born, outcome)
+    trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
+    trained -= int(born[history.status == Status.RUNNING].sum())
     copies = int((history.parent >= 0).sum())
     return Stats(
         trials=int(ended.sum()) - copies,
@@ -85,9 +123,3 @@ def headline(stats: Stats) -> list[str]:
         f"{pace}{failed}{copied}{ended}",
         f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
     ]
-
-
-def _trained_in_live_lanes(born: np.ndarray, outcome: Outcome) -> int:
-    lanes = outcome.carry.lanes
-    steps, rows = (a[np.asarray(lanes.live)] for a in jax.device_get((lanes.steps, lanes.trial)))
-    return int((steps - born[rows]).sum())

@@ -1,13 +1,28 @@
 """Trial and Stretch: rows of the history in the user's own words."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxhpt.history import History, Status
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Hparams
+
+
+class Curve(NamedTuple):
+    """A learning curve: the reports of one trial, in order.
+
+    Attributes:
+      steps: training steps at each report.
+      values: the first objective there, in the user's own sign.
+    """
+
+    steps: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+NO_CURVE = Curve()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +39,8 @@ class Trial:
       start: tick of the batch stream at which it started.
       feasible: whether it keeps all constraints; True where there are none.
       parent: id of the trial whose weights it went on from; None if it began afresh.
+      curve: the reports that were kept of its training, as (steps, values): one at the end, and as many before as its
+        scheduler looks at.
     """
 
     id: int
@@ -35,6 +52,7 @@ class Trial:
     start: int
     feasible: bool = True
     parent: int | None = None
+    curve: Curve = NO_CURVE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,22 +72,45 @@ class Stretch:
     hparams: Hparams
 
 
-def read_rows(history: History, problem: Problem, feasible: np.ndarray, rows: np.ndarray) -> list[Trial]:
-    """Return trials: rows i[n] of a history on the host, of which bool[C] `feasible` keep all constraints."""
+def read_rows(
+    history: History, problem: Problem, feasible: np.ndarray, rows: np.ndarray, exact: np.ndarray | None = None
+) -> list[Trial]:
+    """Return trials.
+
+    Args:
+      history: on the host.
+      problem: static.
+      feasible: bool[C] whether rows keep all constraints.
+      rows: i[n] those that are meant.
+      exact: f64[C, K] scores as a person told them; None where they are those of the history.
+    """
     labels = problem.space.labels(history.unit[rows]) if len(rows) else []
+    scores = np.asarray(history.metrics if exact is None else exact)
     return [
-        _trial(history, problem, bool(feasible[row]), int(row), label) for row, label in zip(rows, labels, strict=True)
+        _trial(history, problem, bool(feasible[row]), int(row), label, scores)
+        for row, label in zip(rows, labels, strict=True)
     ]
 
 
 def plain(value: Any) -> float:
-    """Return the shortest number that is this float32."""
-    return float(str(np.float32(value)))
+    """Return the shortest number that is this float32; a float64 as it is."""
+    return float(value) if isinstance(value, np.float64) else float(str(np.float32(value)))
 
 
-def _trial(history: History, problem: Problem, feasible: bool, row: int, hparams: Hparams) -> Trial:
-    columns, scores = problem.columns, np.asarray(history.metrics[row])
-    shown = np.where(np.isfinite(scores), scores, np.nan) * np.array(columns.signs, np.float32)
+def _curve(history: History, problem: Problem, row: int, scores: np.ndarray) -> Curve:
+    """Read the reports of a row: those before the last stand at the ends of the strides."""
+    there = np.flatnonzero(np.isfinite(history.curve[row]))
+    steps = np.minimum((there + 1) * (problem.stride or problem.steps), history.steps[row])
+    values = np.asarray(history.curve[row][there]) if scores.dtype == np.float32 else scores[row, : len(there)]
+    sign = values.dtype.type(problem.objectives[0].sign)
+    return Curve(tuple(int(step) for step in steps), tuple(plain(value * sign) for value in values))
+
+
+def _trial(
+    history: History, problem: Problem, feasible: bool, row: int, hparams: Hparams, all_scores: np.ndarray
+) -> Trial:
+    columns, scores = problem.columns, np.asarray(all_scores[row])
+    shown = np.where(np.isfinite(scores), scores, scores.dtype.type(np.nan)) * np.array(columns.signs, scores.dtype)
     metrics = {name: plain(value) for name, value in zip(columns.names, shown, strict=True)}
     return Trial(
         id=row,
@@ -81,4 +122,5 @@ def _trial(history: History, problem: Problem, feasible: bool, row: int, hparams
         start=int(history.start[row]),
         feasible=feasible,
         parent=int(history.parent[row]) if history.parent[row] >= 0 else None,
+        curve=_curve(history, problem, row, all_scores),
     )

@@ -1,30 +1,34 @@
 """Tuner: ask and tell, for objectives that are not JAX - a cluster job, a simulator, one large model."""
 
 import dataclasses
-import functools
-import math
-import time
+import inspect
+import threading
+import warnings
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt import history as columns
+from jaxhpt import asking
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.algorithms.base import informed
-from jaxhpt.checks import named, require_count
-from jaxhpt.history import History, Known, Status
-from jaxhpt.keys import Stream, key_of, root_of
-from jaxhpt.numerics import full_precision, ranks
-from jaxhpt.objectives import SCALAR, choose
-from jaxhpt.prior import Prior, known
+from jaxhpt.algorithms.base import Designed
+from jaxhpt.asking import width
+from jaxhpt.checks import named, refuse_unknown, require_count, require_seed
+from jaxhpt.history import Known, Status
+from jaxhpt.keys import root_of
+from jaxhpt.objectives import SCALAR, Columns, choose
+from jaxhpt.prior import Prior, known_exactly
 from jaxhpt.problem import Problem
+from jaxhpt.report.progress import Display, display
+from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result
 from jaxhpt.space import Space
-from jaxhpt.stats import Stats
-from jaxhpt.typing import Array, Hparams, Key
+from jaxhpt.stats import Stats, Stopwatch
+from jaxhpt.told import in_float32, nearest
+from jaxhpt.typing import Hparams
 
 DEFAULT_TRIALS = 1000
 
@@ -44,69 +48,32 @@ class Asked:
     hparams: Hparams
 
 
-class _State(NamedTuple):
-    history: History
-    algorithm: Any
-    clock: Array
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> _State:
-    return _State(*informed(algorithm, root, problem, before), jnp.zeros((), jnp.int32))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
-@full_precision
-def _ask(
-    algorithm: Algorithm, problem: Problem, num: int, root: Key, state: _State, count: Array
-) -> tuple[_State, Array, Array]:
-    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings."""
-    history, key = state.history, key_of(root, Stream.ASK, state.clock)
-    found, new = algorithm.ask(key, state.algorithm, history, problem, num, count)
-    unit, valid = problem.space.snap(found.unit), found.valid & (jnp.arange(num, dtype=jnp.int32) < count)
-    rows = jnp.where(valid, history.count + ranks(valid), problem.capacity)
-    history = columns.open_rows(history, rows, unit, found.note, state.clock)
-    return _State(history, new, state.clock + 1), rows, unit
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
-@full_precision
-def _tell(
-    algorithm: Algorithm, problem: Problem, root: Key, state: _State, scores: Array, rows: Array, status: Array
-) -> _State:
-    """Close rows i32[num], C for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
-    ones = jnp.ones(rows.shape, jnp.int32)
-    history = columns.report(state.history._replace(metrics=scores), rows, scores[rows], ones, jnp.zeros_like(ones))
-    history = columns.close(history, rows, status)
-    key = key_of(root, Stream.TELL, state.clock)
-    learned = algorithm.tell(key, state.algorithm, history, problem, rows)
-    return _State(history, learned, state.clock + 1)
-
-
 class Tuner:
     """Search by asking for settings and telling their values. Choose it where the objective is not a JAX function.
 
-    Any number of settings may be in flight, and their values may come in any order.
+    Any number of settings may be in flight, their values may come in any order, and threads may share one Tuner.
 
     Args:
       space: as in `search`.
       algorithm: as in `search`.
-      objective: name of what is optimised; only for show.
-      direction: "min" or "max".
+      objective: name of what is optimised; None for a plain number, which is then called "score".
+      direction: "min" or "max"; None where the whole name of the objective tells, such as "loss" or "accuracy", and
+        for a plain number, which is minimised.
       objectives: several, name to direction, instead of the two above; values are then dicts.
       constraints: as in `Task`; values are then dicts.
-      metrics: further names that values may hold.
+      metrics: further names that values hold; they are then dicts.
       trials: settings that will be asked for at most; room is made for so many.
       lanes: settings that are usually in flight at once, where an algorithm adapts to it.
       prior: as in `search`.
-      seed: of all randomness.
+      seed: of all randomness, from 0 to 2^32 - 1.
+      progress: whether to show a live line in a terminal, plain lines elsewhere.
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments.
 
     Example:
       >>> import jaxhpt
-      >>> tuner = jaxhpt.Tuner({"x": jaxhpt.Float(-1, 3)}, algorithm="genetic", trials=128)
+      >>> tuner = jaxhpt.Tuner({"x": jaxhpt.Float(-1, 3)}, algorithm="genetic", trials=128, progress=False)
       >>> while trials := tuner.ask(8):
       ...     tuner.tell(trials, [(trial.hparams["x"] - 1) ** 2 for trial in trials])
       >>> tuner.result.best.value < 0.01
@@ -118,8 +85,8 @@ class Tuner:
         space: Any,
         *,
         algorithm: str | Algorithm = DEFAULT_ALGORITHM,
-        objective: str = SCALAR,
-        direction: str = "min",
+        objective: str | None = None,
+        direction: str | None = None,
         objectives: Mapping[str, str] | None = None,
         constraints: Mapping[str, tuple[str, float]] | None = None,
         metrics: Sequence[str] = (),
@@ -127,26 +94,29 @@ class Tuner:
         lanes: int = 1,
         prior: Prior | None = None,
         seed: int = 0,
+        progress: bool = True,
+        **unknown: Any,
     ) -> None:
-        require_count("trials", trials)
-        require_count("lanes", lanes)
-        chosen = tuple(objectives) if objectives is not None else (objective,)
-        names = tuple(dict.fromkeys([*chosen, *(constraints or {}), *metrics]))
+        refuse_unknown("Tuner", unknown, ARGUMENTS)
+        trials, lanes, seed = require_count("trials", trials), require_count("lanes", lanes), require_seed(seed)
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
-        wanted = choose(names, objective, direction, objectives, constraints)
+        wanted = _columns(objective, direction, objectives, constraints, metrics)
         space = Space.of(space)
-        before = known(prior, space, wanted)
+        before = known_exactly(prior, space, wanted)
         num = before.unit.shape[0]
         self.problem = Problem(space, wanted, trials, lanes, steps=1, interval=1, prior=num)
         self._root = root_of(seed, num)
-        self._scores = np.full((self.problem.capacity, len(names)), np.inf)
+        self._scores = np.full((self.problem.capacity, len(wanted.names)), np.inf)
         self._scores[:num] = before.metrics
         self._status = np.zeros(self.problem.capacity, np.int8)
         self._status[:num] = Status.PRIOR
         self._count = num
-        told = before._replace(metrics=jnp.asarray(self._told()[:num]))
-        self._state = _begin(self._algorithm, self.problem, self._root, told)
-        self._begun = time.perf_counter()
+        self._lock = threading.RLock()
+        self._watch, self._wanted = Stopwatch(), progress
+        self._display: Display | None = None
+        told = Known(jnp.asarray(before.unit), jnp.asarray(self._told()[:num]))
+        with self._watch.compiling("begin"):
+            self._state = asking.begin(self._algorithm, self.problem, self._root, told)
 
     def ask(self, num: int = 1) -> list[Asked]:
         """Return settings to evaluate, at most `num`: fewer, and in the end none, where nothing is left.
@@ -154,53 +124,67 @@ class Tuner:
         Raises:
           ValueError, TypeError: `num` is not a whole number of at least 1.
         """
-        require_count("num", num)
-        count = min(num, self.problem.capacity - self._count)
-        if count == 0:
-            return []
-        arguments = (self._root, self._state, jnp.int32(count))
-        self._state, rows, unit = _ask(self._algorithm, self.problem, _width(num), *arguments)
-        rows, unit = jax.device_get((rows, unit))
-        opened = rows < self.problem.capacity
-        self._status[rows[opened]] = Status.RUNNING
-        self._count += int(opened.sum())
-        labels = self.problem.space.labels(unit[opened])
-        return [Asked(int(row), label) for row, label in zip(rows[opened], labels, strict=True)]
+        num = min(require_count("num", num), self.problem.trials)
+        with self._lock:
+            count = min(num, self.problem.capacity - self._count)
+            rows, unit = self._open(num, count) if count else (np.zeros(0, np.int32), np.zeros((0, 0)))
+            self._show(finished=len(rows) == 0)
+            labels = self.problem.space.labels(unit) if len(rows) else []
+        return [Asked(int(row), label) for row, label in zip(rows, labels, strict=True)]
 
-    def tell(self, trials: Asked | int | Sequence[Asked | int], values: Value | Sequence[Value]) -> None:
+    def tell(self, trials: Asked | int | Iterable[Asked | int], values: Value | Iterable[Value]) -> None:
         """Report what trials came to, in any order.
 
         Args:
           trials: one or several of those asked for, or their ids.
-          values: for each a number, or a dict of all metrics; None, NaN or an infinity for one that failed.
+          values: for each a number, or a dict of all metrics; None, NaN or an infinity for one that failed. Numbers are
+            kept in float64; algorithms get them in an order that float32 can hold.
 
         Raises:
           ValueError: a trial that was not asked for or was told already, unequal numbers, a metric left out.
+          TypeError: a value that is no number, or something that is no trial.
         """
-        several = isinstance(trials, Sequence)
-        asked: Iterable = trials if several else [trials]  # type: ignore[assignment]
-        rows = [trial.id if isinstance(trial, Asked) else int(trial) for trial in asked]
-        given: list = list(values) if several else [values]  # type: ignore[arg-type]
-        if len(given) != len(rows):
-            raise ValueError(f"values: {len(given)} for {len(rows)} trials; give one for each, None where it failed")
-        self._check_running(rows)
+        rows, given = _told_pairs(trials, values)
         scores = [self._scored(value) for value in given]
-        if rows:
-            self._close(np.array(rows), np.stack(scores))
+        with self._lock:
+            self._check_running(rows)
+            if rows:
+                self._close(np.array(rows), np.stack(scores))
+                self._watch.ended()
+                self._show()
 
     @property
     def running(self) -> list[Asked]:
         """Trials asked for and not yet told, as after a crash of whoever evaluated them."""
-        rows = np.flatnonzero(self._status == Status.RUNNING)
-        labels = self.problem.space.labels(np.asarray(self._state.history.unit)[rows]) if len(rows) else []
+        with self._lock:
+            rows = np.flatnonzero(self._status == Status.RUNNING)
+            unit = jax.device_get(self._state.history.unit)[rows]
+        labels = self.problem.space.labels(unit) if len(rows) else []
         return [Asked(int(row), label) for row, label in zip(rows, labels, strict=True)]
 
     @property
     def result(self) -> Result:
         """All that was told so far."""
-        history = jax.device_get(self._state.history)
-        history = history._replace(metrics=self._scores.astype(np.float32))
-        return Result(self._stats(), history, self.problem, self._best_row())
+        with self._lock:
+            history = jax.device_get(self._state.history)
+            scores, best, stats = self._scores.copy(), self._best_row(), self._stats()
+        curve = nearest(np.where(history.status[:, None] == Status.DONE, scores[:, :1], np.inf))
+        history = history._replace(metrics=nearest(scores), curve=curve)
+        return Result(stats, history, self.problem, best, _exact=scores)
+
+    def _open(self, num: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ask the algorithm: rows i32[n] and their settings f32[n, D]."""
+        last, algorithm = self._count + count, self._algorithm
+        early = isinstance(algorithm, Designed) and algorithm.in_design(self.problem, last)
+        arguments = (self._root, self._state, jnp.int32(count), early)
+        self._start()
+        with self._watch.compiling(("ask", width(num), early)):
+            self._state, rows, unit = asking.ask(self._algorithm, self.problem, width(num), *arguments)
+            rows, unit = jax.device_get((rows, unit))
+        opened = rows < self.problem.capacity
+        self._status[rows[opened]] = Status.RUNNING
+        self._count += int(opened.sum())
+        return rows[opened], unit[opened]
 
     def _check_running(self, rows: list[int]) -> None:
         for row in rows:
@@ -214,46 +198,87 @@ class Tuner:
     def _scored(self, value: Value) -> np.ndarray:
         """Return one trial's scores f64[K], all +inf where it failed."""
         columns = self.problem.columns
-        if value is not None and set(given := columns.named(value)) != set(columns.names):
-            raise ValueError(f"values: {sorted(given)} where each must hold {sorted(columns.names)}")
+        if value is not None:
+            given, needed = columns.named(value), set(columns.names)
+            if set(given) != needed:
+                missing, extra = sorted(needed - set(given)), sorted(map(str, set(given) - needed))
+                faults = [f"{missing} missing"] * bool(missing) + [f"{extra} unknown"] * bool(extra)
+                raise ValueError(f"values: {value!r} where each must hold {sorted(needed)}: {' and '.join(faults)}")
         return columns.told(value)
 
     def _close(self, rows: np.ndarray, scores: np.ndarray) -> None:
         failed = np.isinf(scores[:, 0])
         status = np.where(failed, Status.FAILED, Status.DONE).astype(np.int8)
         self._scores[rows], self._status[rows] = scores, status
-        extra = _width(len(rows)) - len(rows)
+        extra = width(len(rows)) - len(rows)
         padded = np.pad(rows, (0, extra), constant_values=self.problem.capacity).astype(np.int32)
-        told = map(jnp.asarray, (self._told(), padded, np.pad(status, (0, extra))))  # numpy's have no `at` without jit
-        self._state = _tell(self._algorithm, self.problem, self._root, self._state, *told)
+        arguments = map(jnp.asarray, (self._told(), padded, np.pad(status, (0, extra))))
+        with self._watch.compiling(("tell", len(padded))):
+            self._state = asking.tell(self._algorithm, self.problem, self._root, self._state, *arguments)
 
     def _told(self) -> np.ndarray:
-        """Return the scores for the device, f32[C, K], each objective counted from its best.
-
-        So values that differ late, such as 1,000.0000001 and 1,000.0000002, are still told apart.
-        """
-        bounded = {constraint.name for constraint in self.problem.columns.constraints}
-        shift = np.zeros(self._scores.shape[1])
-        for column, wanted in enumerate(self.problem.objectives):
-            best = self._scores[:, column].min()
-            shift[column] = best if math.isfinite(best) and wanted.name not in bounded else 0.0
-        return (self._scores - shift).astype(np.float32)
+        """Return the scores for the device, f32[C, K]."""
+        return in_float32(self._scores, self.problem.columns)
 
     def _best_row(self) -> int:
-        fitness = np.asarray(self.problem.columns.fitness(jnp.asarray(self._told())))
-        fitness = np.where(self._status == Status.PRIOR, np.inf, fitness)
-        row = int(fitness.argmin())
-        return row if np.isfinite(fitness[row]) else self.problem.capacity
+        standing = self.problem.columns.standing(self._scores)
+        standing = np.where(self._status == Status.PRIOR, np.inf, standing)
+        row = int(standing.argmin())
+        return row if np.isfinite(standing[row]) else self.problem.capacity
+
+    def _start(self) -> None:
+        """Begin to show progress, at the first trials."""
+        if self._display is None:
+            self._display = display(self._wanted)
+            self._closed = weakref.finalize(self, self._display.close)
+            self._safely(self._display.compiling)
+
+    def _show(self, finished: bool = False) -> None:
+        """Show where the search stands; leave the last state on the screen once all is told."""
+        if self._display is None or not self._closed.alive:
+            return
+        snapshot = self._snapshot()
+        self._safely(lambda: self._display.update(snapshot))
+        over = finished or self._count == self.problem.capacity
+        if over and not (self._status == Status.RUNNING).any():
+            self._safely(self._closed)
+
+    def _safely(self, show: Any) -> None:
+        """Go on in silence where the display fails: what was told is worth more."""
+        try:
+            show()
+        except Exception as error:  # whatever a terminal may raise
+            self._closed.detach()
+            self._display = display(False)
+            warnings.warn(f"progress is not shown any more: {error!r}", RuntimeWarning, stacklevel=4)
+
+    def _snapshot(self) -> Snapshot:
+        status, row, objective = self._status, self._best_row(), self.problem.objectives[0]
+        found = row < self.problem.capacity
+        busy, prior = int((status == Status.RUNNING).sum()), self.problem.prior
+        return Snapshot(
+            trials=self.problem.trials,
+            started=self._count - prior,
+            finished=self._count - prior - busy,
+            failed=int((status == Status.FAILED).sum()),
+            lanes=max(self.problem.lanes, busy),
+            lanes_busy=busy,
+            objective=objective.name,
+            best_value=float(self._scores[row, 0]) * objective.sign if found else None,
+            best_trial=row if found else None,
+            seconds=self._watch.seconds,
+            events=int(self._state.clock),
+        )
 
     def _stats(self) -> Stats:
         ended = int(np.isin(self._status, (Status.DONE, Status.FAILED)).sum())
         return Stats(
             trials=ended,
             failed=int((self._status == Status.FAILED).sum()),
-            seconds=time.perf_counter() - self._begun,
+            seconds=self._watch.seconds,
             copies=0,
-            compile_seconds=0.0,
-            first_seconds=None,
+            compile_seconds=self._watch.compile_seconds,
+            first_seconds=self._watch.first_seconds,
             lanes=self.problem.lanes,
             lanes_busy=1.0,
             interval=1,
@@ -264,6 +289,43 @@ class Tuner:
         )
 
 
-def _width(num: int) -> int:
-    """Round up to a power of two, so that few programs serve any number."""
-    return 1 << (num - 1).bit_length()
+ARGUMENTS = (*inspect.signature(Tuner).parameters,)[:-1]
+
+
+def _columns(
+    objective: str | None,
+    direction: str | None,
+    objectives: Mapping[str, str] | None,
+    constraints: Mapping[str, tuple[str, float]] | None,
+    metrics: Sequence[str],
+) -> Columns:
+    """Decide what is told of a trial, and which way it is optimised."""
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics={metrics!r}: must be a list of names")
+    chosen = (SCALAR if objective is None else objective,) if objectives is None else tuple(objectives)
+    names = tuple(dict.fromkeys([*chosen, *(constraints or {}), *metrics]))
+    return choose(names, chosen[0] if chosen else None, direction, objectives, constraints, objective is None)
+
+
+def _told_pairs(trials: Any, values: Any) -> tuple[list[int], list[Value]]:
+    """Return ids, and a value for each."""
+    if isinstance(trials, (Asked, int, np.integer)):
+        return [_id(trials)], [values]
+    if not isinstance(trials, Iterable) or isinstance(trials, (str, Mapping)):
+        raise TypeError(f"trials={trials!r}: must be what `ask` returned, one or several, or their ids")
+    rows = [_id(trial) for trial in trials]
+    remedy = f"{len(rows)} trials need a list with a value for each, None where one failed"
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise ValueError(f"values={values!r}: {remedy}")
+    given = list(values)
+    if len(given) != len(rows):
+        raise ValueError(f"values: {len(given)} for {len(rows)} trials; give one for each, None where it failed")
+    return rows, given
+
+
+def _id(trial: Any) -> int:
+    if isinstance(trial, Asked):
+        return trial.id
+    if isinstance(trial, bool) or not isinstance(trial, (int, np.integer)):
+        raise TypeError(f"trials: {trial!r} must be a trial that was asked for, or its id")
+    return int(trial)

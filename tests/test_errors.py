@@ -90,7 +90,10 @@ def test_a_train_step_that_changes_its_state(linear, change, message):
     [
         (lambda w: w, r"evaluate: must be a scalar, not of shape \(4,\)"),
         (lambda w: {"loss": w}, r"evaluate metric 'loss': must be a scalar"),
-        (lambda w: {"loss": jnp.argmax(w)}, "evaluate metric 'loss': must be a float, not int32"),
+        (lambda w: {"loss": w[0] * 1j}, "evaluate metric 'loss': must be real, not complex64"),
+        (lambda w: {"loss": {"a": w[0]}}, "evaluate metric 'loss': must be a scalar, not dict"),
+        (lambda w: {3: w[0]}, "evaluate metric 3: names of metrics must be texts"),
+        (lambda w: None, "evaluate returned None: .*is `return` missing"),
         (lambda w: {}, "empty dict"),
         (lambda w: {"loss": "low"}, "evaluate"),
     ],

@@ -36,7 +36,7 @@ def test_any_number_of_events_a_dispatch_gives_the_same_bits(linear, ragged, sam
 
 def test_a_dispatch_moves_nothing_between_host_and_device(ragged):
     program, data = ragged._run.program, ragged._run.data
-    carry, events = begin(program, jax.random.key(0)), jnp.int32(5)
+    carry, events = begin(program, jax.random.key(0)), program.grains_of(5)
     with jax.transfer_guard("disallow"):
         carry, summary = dispatch(program, carry, data, events)
         jax.block_until_ready(carry)
@@ -202,7 +202,7 @@ def test_what_waits_in_the_queue_starts_before_what_is_asked_for(ragged):
     program, data = ragged._run.program, ragged._run.data
     carry = begin(program, jax.random.key(3))
     waiting = carry.queue._replace(unit=jnp.full_like(carry.queue.unit, 0.25), valid=jnp.arange(LANES) == LANES - 1)
-    carry, _ = dispatch(program, carry._replace(queue=waiting), data, jnp.int32(1))
+    carry, _ = dispatch(program, carry._replace(queue=waiting), data, program.grains_of(1))
     assert int(carry.history.count) == LANES
     assert not bool(carry.queue.valid.any())
     np.testing.assert_allclose(carry.history.unit[0], 0.25)  # what waited goes first

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.objectives import INFEASIBLE, Columns, Constraint, Objective, choose
+from jaxhpt.constraints import LARGEST, SMALLEST, Constraint
+from jaxhpt.objectives import SCALAR, Columns, Objective, choose
 
 INF = float("inf")
 NAN = float("nan")
@@ -33,17 +34,43 @@ def test_the_chosen_metric_comes_first_and_the_others_keep_their_order():
         ("accuracy", "max"),
         ("Accuracy", "max"),
         ("valid_accuracy", "max"),
-        ("test-auc", "max"),
+        ("test_auc", "max"),
         ("r2", "max"),
         ("episode_return", "max"),
         ("loss", "min"),
         ("val_loss", "min"),
         ("rmse", "min"),
-        ("score", "min"),
     ],
 )
 def test_a_usual_name_tells_the_direction(name, direction):
     assert choose((name,), None, None).objectives[0].direction == direction
+
+
+UNSURE = [
+    "f1_score",
+    "r2_score",
+    "roc_auc_score",
+    "val_score",
+    "neg_log_loss",
+    "neg_loss",
+    "minus_error",
+    "anti_return",
+]
+UNSURE += ["neg_mean_squared_error", "score", "test-auc", "loss_accuracy", "accuracy_loss", "errors", "val_val_loss"]
+
+
+@pytest.mark.parametrize("name", UNSURE)
+def test_of_other_names_nothing_is_guessed(name):
+    with pytest.raises(ValueError, match=f'direction=None.*{name}.*direction="min".*direction="max"'):
+        choose((name,), None, None)
+    with pytest.raises(ValueError, match="direction=None"):
+        choose((name,), None, None, unnamed=name != SCALAR)
+    assert choose((name, "other"), name, "max").objectives[0].direction == "max"
+
+
+def test_a_bare_scalar_is_a_loss_unless_told_otherwise():
+    assert choose((SCALAR,), unnamed=True).objectives == (Objective(SCALAR, "min"),)
+    assert choose((SCALAR,), direction="max", unnamed=True).objectives == (Objective(SCALAR, "max"),)
 
 
 def test_a_direction_that_is_given_wins():
@@ -83,7 +110,7 @@ def test_scores_are_minimised_and_infinite_where_the_objective_is_not_finite(acc
 
 
 def test_a_bare_scalar_is_a_score():
-    scores, ok = choose(("score",), None, None).scores(jnp.float32(2.5))
+    scores, ok = choose((SCALAR,), unnamed=True).scores(jnp.float32(2.5))
     assert scores.tolist() == [2.5]
     assert bool(ok)
 
@@ -94,6 +121,13 @@ def test_every_objective_must_be_finite():
     scores, ok = columns.scores({"a": jnp.float32(1.0), "b": jnp.float32(NAN)})
     assert not bool(ok)
     assert scores.tolist() == [INF, INF]
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint32, jnp.int32, bool])
+def test_whole_numbers_and_booleans_are_cast(dtype):
+    scores, ok = jax.jit(COLUMNS.scores)({name: jnp.ones((), dtype) for name in COLUMNS.names})
+    assert scores.dtype == jnp.float32
+    assert (scores.tolist(), bool(ok)) == ([-1.0, 1.0, 1.0], True)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
@@ -172,7 +206,7 @@ def test_fitness_puts_feasible_before_infeasible_before_failed():
     kinds = np.array([place(row)[0] for row in rows])
     assert set(kinds) == {0, 1, 2}
     assert np.all(fitness[kinds == 0] == -rows[kinds == 0, 0].astype(np.float32))
-    assert np.all((fitness[kinds == 1] >= INFEASIBLE * 0.999999) & np.isfinite(fitness[kinds == 1]))
+    assert np.all((fitness[kinds == 1] > fitness[kinds == 0].max()) & np.isfinite(fitness[kinds == 1]))
     assert np.all(np.isposinf(fitness[kinds == 2]))
     expected = sorted(range(60), key=lambda i: place(rows[i]))
     assert np.argsort(fitness, kind="stable").tolist() == expected
@@ -185,6 +219,44 @@ def test_violations_of_any_size_are_told_apart():
     assert np.all(np.diff(fitness[:8]) > 0)
     assert np.all(fitness[8:] > fitness[7])
     assert np.all(np.isfinite(fitness))
+
+
+LADDER = [-LARGEST, -1e30, -1.0, 0.0, 1.0, 7e28, 9e28, 1e30, 1.1e30, 2e30, 1e31, 1e36, 3e38, LARGEST]
+STEPS = [0.0, SMALLEST, 1e-30, 1e-3, 1.0, 7e28, 1e30, 2e30, 1e38, LARGEST]
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_every_finite_objective_is_ordered_and_feasible_comes_before_infeasible(direction):
+    columns = choose(("f", "size"), "f", direction, constraints={"size": ("<=", 0)})
+    ladder = LADDER if direction == "min" else LADDER[::-1]
+    kept = [(f, 0.0) for f in ladder]
+    broken = [(f, size) for size, f in zip(STEPS[1:], reversed(ladder), strict=False)]
+    scores = scored(columns, [*kept, *broken, (NAN, 0.0)])
+    fitness = np.asarray(jax.jit(columns.fitness)(scores))
+    assert np.all(np.diff(fitness) > 0), fitness
+    assert np.isfinite(fitness[:-1]).all()
+    assert np.isinf(fitness[-1])
+    assert columns.feasible(scores).tolist()[:-1] == [True] * len(kept) + [False] * len(broken)
+    np.testing.assert_array_equal(np.argsort(columns.standing(np.asarray(scores, np.float64))), np.arange(len(scores)))
+    free = choose(("f",), "f", direction)
+    np.testing.assert_array_equal(free.fitness(scores[:, :1]), scores[:, 0])
+
+
+@pytest.mark.parametrize("bound", [-LARGEST, -1.0, -1e-37, 0.0, 1e-37, 1e-3, 1.0, 1e30, LARGEST])
+@pytest.mark.parametrize("relation", ["<=", ">="])
+def test_a_violation_is_finite_and_tells_broken_bounds_exactly(bound, relation):
+    values = np.array([*LADDER, 2e-37, np.nextafter(np.float32(bound), np.float32(0.0)), bound], np.float32)
+    values = values[(values == 0) | (np.abs(values) >= SMALLEST)]  # devices take what is smaller for 0
+    constraint = Constraint("size", relation, float(np.float32(bound)))
+    found = np.asarray(jax.jit(constraint.violation)(jnp.asarray(values)))
+    assert np.isfinite(found).all()
+    beyond = values > np.float32(bound) if relation == "<=" else values < np.float32(bound)
+    np.testing.assert_array_equal(found > 0, beyond)
+    columns = Columns((Objective("loss", "min"),), ("size",), (constraint,) * 3)
+    scores = jnp.stack([jnp.zeros(values.shape, jnp.float32), jnp.asarray(values)], axis=1)
+    assert np.isfinite(columns.violation(scores)).all()
+    assert np.isfinite(columns.fitness(scores)).all()
+    np.testing.assert_array_equal(columns.broken(np.asarray(scores, np.float64)) > 0, beyond)
 
 
 def test_a_bound_is_itself_allowed():
@@ -230,6 +302,9 @@ def test_unclear_objectives_are_refused(objectives, message):
         ({"size": ("<=", True)}, "constraint 'size'.*bound True.*finite"),
         ({"size": ("<=", NAN)}, "constraint 'size'.*bound nan.*finite"),
         ({"size": (">=", -INF)}, "constraint 'size'.*bound -inf.*finite"),
+        ({"size": ("<=", 1e39)}, "constraint 'size'.*bound 1e[+]39.*float32.*scale the metric"),
+        ({"size": ("<=", 10**400)}, "constraint 'size'.*float32.*scale the metric"),
+        ({"size": ("<=", -1e-60)}, "constraint 'size'.*bound -1e-60.*float32.*scale the metric"),
     ],
 )
 def test_unclear_constraints_are_refused(constraints, message):

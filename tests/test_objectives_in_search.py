@@ -110,3 +110,19 @@ def test_a_failed_objective_fails_the_trial():
 def test_what_cannot_be_meant_is_refused_before_compiling(options, message, compilations):
     with pytest.raises(ValueError, match=message):
         jaxhpt.minimize(two, SPACE, trials=8, progress=False, **options)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e32, 2e38])
+def test_values_of_any_size_are_ordered_within_their_bounds(scale):
+    def large(hparams, key):
+        return {"f": np.float32(scale) * (0.1 + hparams["x"]), "x": hparams["x"]}
+
+    seen = []
+    options = {"objective": "f", "constraints": {"x": (">=", 0.5)}, "algorithm": "random", "trials": 32, "lanes": 8}
+    result = jaxhpt.minimize(
+        large, {"x": jaxhpt.Float(0, 1)}, progress=False, callbacks=[seen.append], **options
+    )  # fmt: skip
+    least = min(trial.hparams["x"] for trial in result.trials if trial.hparams["x"] >= 0.5)
+    assert result.best.hparams["x"] == least == result.top(1)[0].hparams["x"]
+    assert seen[-1].best_value == pytest.approx(result.best.value)
+    assert seen[-1].best_trial == result.best.id

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxhpt.algorithms.base import Algorithm, Proposals
+from jaxhpt.algorithms.base import Algorithm, Designed, Proposals
 from jaxhpt.algorithms.bayesian import Bayesian
 from jaxhpt.algorithms.cma_es import CMAES
 from jaxhpt.algorithms.evidence import design_size, partial
@@ -79,6 +79,19 @@ class Auto:
     ) -> tuple[Proposals, Any]:
         """Ask it; see `Algorithm.ask`."""
         return self.chosen(problem).ask(key, state, history, problem, num, count)
+
+    def in_design(self, problem: Problem, last: int) -> bool:
+        """Tell whether the first `last` rows all are of its design; see `Designed`."""
+        chosen = self.chosen(problem)
+        return isinstance(chosen, Designed) and chosen.in_design(problem, last)
+
+    def design(
+        self, key: Key, state: Any, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, Any]:
+        """Lay out its design; see `Designed`."""
+        chosen = self.chosen(problem)
+        laid_out = chosen.design if isinstance(chosen, Designed) else chosen.ask
+        return laid_out(key, state, history, problem, num, count)
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
         """Tell it."""

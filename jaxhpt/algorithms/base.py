@@ -131,6 +131,21 @@ class Algorithm(Protocol):
         ...
 
 
+@runtime_checkable
+class Designed(Protocol):
+    """An algorithm whose first proposals are a design, which can be laid out without the program of its model."""
+
+    def in_design(self, problem: Problem, last: int) -> bool:
+        """Tell, on the host, whether the first `last` rows all are of the design."""
+        ...
+
+    def design(
+        self, key: Key, state: Any, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, Any]:
+        """Propose what `ask` would, to the bit, where all that will be used is of the design; see `Algorithm.ask`."""
+        ...
+
+
 class Endless:
     """The part that most algorithms share: no notes, proposals without end, nothing learned."""
 

@@ -139,6 +139,18 @@ class Bayesian(Modelled):
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
         return proposals(self.lay_out(state, index, fresh, child, problem)), state
 
+    def in_design(self, problem: Problem, last: int) -> bool:
+        """Tell whether the first `last` rows all are of the design; see `Designed`."""
+        return last <= (self.initial or design_size(problem.space))
+
+    def design(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, BayesianState]:
+        """Lay out the initial design; see `Designed`."""
+        index, fresh = history.next_rows(num), jnp.ones(num, bool)
+        none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
+        return proposals(self.lay_out(state, index, fresh, none, problem)), state
+
     def lay_out(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
         """Put points of the initial design in the places that are fresh; see `laid_out`."""
         size = self.initial or design_size(problem.space)

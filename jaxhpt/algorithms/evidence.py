@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt import pareto
-from jaxhpt.algorithms.base import by_fitness, by_fronts, fitness
+from jaxhpt.algorithms.base import by_fitness, by_fronts
 from jaxhpt.history import History, Status
 from jaxhpt.numerics import front
-from jaxhpt.objectives import INFEASIBLE
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.surrogates.features import embed, features, with_axis, with_column
@@ -208,7 +207,8 @@ def best_first(history: History, problem: Problem, rows: Array, num: int) -> Arr
 
 def incumbent(history: History, problem: Problem, seen: Evidence, value: Array) -> Array:
     """Return the least of values f32[N] among the trials that keep all constraints; +inf where there is none: f32[]."""
-    good = seen.known & (fitness(history, problem, seen.row) < INFEASIBLE)
+    scores = history.metrics[seen.row]
+    good = seen.known & jnp.isfinite(scores[:, 0]) & problem.columns.feasible(scores)
     return jnp.min(jnp.where(good, value, jnp.inf))
 
 

@@ -1,16 +1,19 @@
 """Progress of a search: one live line in a terminal, plain lines elsewhere."""
 
 import sys
+import threading
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
+from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from jaxhpt.report.snapshot import Snapshot
 
 PLAIN_SECONDS = 10.0  # between two plain lines
+BAR = 10  # columns of the bar
 
 
 class Display(Protocol):
@@ -34,7 +37,12 @@ def display(wanted: bool, console: Console | None = None) -> Display:
     if not wanted:
         return _Silent()
     console = console or Console(file=sys.stderr)
-    return _Live(console) if console.is_terminal else _Plain(console)
+    if not console.is_terminal:
+        return _Plain(console)
+    try:
+        return _Live(console)
+    except LiveError:  # another search has the line
+        return _Plain(console)
 
 
 class _Silent:
@@ -45,32 +53,44 @@ class _Silent:
     def close(self) -> None: ...
 
 
-class _Fact(ProgressColumn):
-    """One fact of the latest snapshot."""
+class _Facts(ProgressColumn):
+    """The facts of the latest snapshot that there is room for in the line; before the first, the seconds so far."""
 
-    def __init__(self, style: str, show: Any) -> None:
-        self.style, self.show = style, show
+    max_refresh = None
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        snapshot = task.fields["snapshot"]
-        return Text(self.show(snapshot) if snapshot else "", style=self.style)
+        snapshot, room = task.fields["snapshot"], self._console.width - BAR - len(task.description) - 3
+        facts = _facts(snapshot) if snapshot else [(f"{task.elapsed or 0.0:.0f} s", "dim")]
+        for least in _DISPENSABLE:
+            if sum(len(text) + 1 for text, _ in facts) > room and len(facts) > least:
+                del facts[least]
+        return Text(" ").join(Text(text, style=style) for text, style in facts if text)
+
+
+_DISPENSABLE = (1, 2, 1)  # places in the facts of what is left out first: lanes, then the pace, then the best
+
+
+def _facts(s: Snapshot) -> list[tuple[str, str]]:
+    """Return facts and their styles: trials, lanes, best, pace, time left."""
+    return [
+        (f"{s.finished:,}/{s.trials:,} trials", "green"),
+        (f"{s.lanes_busy}/{s.lanes} lanes", "cyan"),
+        (_best(s), "magenta"),
+        (f"{s.trials_per_second:,.1f} trials/s", "yellow"),
+        (_left(s), "dim"),
+    ]
 
 
 class _Live:
-    """A bar with lanes busy, best so far, pace and time left."""
+    """A bar with best so far, time left, and as room allows pace and lanes busy; never wider than the terminal."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            _Fact("green", lambda s: f"{s.finished:,}/{s.trials:,} trials"),
-            _Fact("cyan", lambda s: f"{s.lanes_busy}/{s.lanes} lanes"),
-            _Fact("magenta", _best),
-            _Fact("yellow", lambda s: f"{s.trials_per_second:,.1f} trials/s"),
-            _Fact("dim", _left),
-            console=console,
-        )
+        bar = BarColumn(bar_width=BAR)
+        self._progress = Progress(TextColumn("[bold]{task.description}"), bar, _Facts(console), console=console)
         self._task = self._progress.add_task("starting", total=None, snapshot=None)
         self._progress.start()
 
@@ -98,11 +118,16 @@ class _Plain:
         self._console = console
         self._shown = -PLAIN_SECONDS
         self._latest: Snapshot | None = None
+        self._begun = threading.Event()
+        self._begun.set()
 
     def compiling(self) -> None:
         self._say("compiling ...")
+        self._begun.clear()
+        threading.Thread(target=self._wait, args=(time.monotonic(), self._begun), daemon=True).start()
 
     def update(self, snapshot: Snapshot) -> None:
+        self._begun.set()
         self._latest = snapshot
         if time.monotonic() - self._shown >= PLAIN_SECONDS:
             self._shown = time.monotonic()
@@ -110,8 +135,14 @@ class _Plain:
             self._say(_line(snapshot))
 
     def close(self) -> None:
+        self._begun.set()
         if self._latest is not None:
             self._say(_line(self._latest))
+
+    def _wait(self, since: float, begun: threading.Event) -> None:
+        """Say how long it has been compiling, now and then, until the search begins."""
+        while not begun.wait(PLAIN_SECONDS):
+            self._say(f"compiling ... {time.monotonic() - since:.0f} s")
 
     def _say(self, text: str) -> None:
         self._console.print(f"jaxhpt: {text}", highlight=False, soft_wrap=True)

@@ -5,8 +5,8 @@ first layer of all lanes be one matrix product, and leaves nothing to store: any
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,15 @@ import numpy as np
 from jaxhpt.checks import leaf_name, require, require_count
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.space import Space
-from jaxhpt.training.identity import Pinned
 from jaxhpt.typing import Array, Key, PyTree
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
 DEFAULT_SIZE = 128
 
 
-class Batch(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
     """A minibatch of which a trial uses the first `batch_size` rows, where that is a hyperparameter.
 
     Attributes:
@@ -32,6 +33,16 @@ class Batch(NamedTuple):
 
     data: PyTree
     weights: Array
+
+    def __iter__(self) -> Iterator:
+        self._refuse("x, y = batch")
+
+    def __getitem__(self, key: Any) -> Any:
+        self._refuse(f"batch[{key!r}]")
+
+    def _refuse(self, attempt: str) -> NoReturn:
+        remedy = "take its rows from batch.data, and average over them with jaxhpt.batch_mean(values, batch)"
+        raise TypeError(f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter; {remedy}")
 
 
 def batch_mean(values: Array, batch: PyTree) -> Array:
@@ -72,13 +83,11 @@ class Batches:
       rows: rows of the training data; 0 where there is none.
       size: rows of a batch, B; with `column`, the largest a trial may use.
       column: the dimension that holds each trial's own batch size; None where all have `size`.
-      generate: (key, tick) -> batch, instead of data.
     """
 
     rows: int = 0
     size: int = 0
     column: int | None = None
-    generate: Pinned | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -87,7 +96,7 @@ class Batches:
 
     def start(self, interval: int) -> Shuffle:
         """Return a shuffle that holds no epoch yet, for events of `interval` ticks."""
-        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1
+        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1 if self.rows else 0
         return Shuffle(jnp.full((), -1, jnp.int32), jnp.zeros((epochs, self.rows), jnp.int32))
 
     def seek(self, shuffle: Shuffle, root: Key, tick: Array) -> Shuffle:
@@ -105,12 +114,10 @@ class Batches:
         return Shuffle(epoch, jax.vmap(order)(epochs))
 
     def at(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree) -> PyTree:
-        """Return the batch of a tick: leaves [B, ...], or None where there is neither data nor generator.
+        """Return the batch of a tick: leaves [B, ...], or None where there is no data.
 
         An epoch is `per_epoch` whole batches; the last one is filled up from the epoch's beginning.
         """
-        if self.generate is not None:
-            return self.generate(key_of(root, Stream.BATCH, tick), tick)
         if self.rows == 0:
             return None
         place = (tick % self.per_epoch) * self.size + jnp.arange(self.size, dtype=jnp.int32)
@@ -159,20 +166,19 @@ def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
 def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None) -> Batches:
     """Decide how minibatches come about, and check it.
 
-    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument.
+    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument, and so
+    does a constant of that name.
 
     Raises:
       ValueError: data as `check_data` refuses it, a batch size below 1 or above the rows.
     """
     rows = check_data("train_data", train_data)
-    if generate is not None:
-        return Batches(generate=Pinned(generate))
-    if rows == 0:
+    if generate is not None or rows == 0:
         return Batches()
     column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
+    batch_size = space.constants.get(BATCH_SIZE, batch_size)
     size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size
-    size = size if column is None else _largest(space, column, rows)
-    require_count("batch_size", size)
+    size = require_count("batch_size", size if column is None else _largest(space, column, rows))
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
     return Batches(rows, size, column)
 

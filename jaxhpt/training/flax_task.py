@@ -1,61 +1,77 @@
-"""FlaxTask: a Flax module, an optax optimiser and arrays as a `Task`; linen and nnx.
+"""FlaxTask: a Flax module, an optax optimiser and arrays as a `Task`; linen and nnx."""
 
-The state is {"params", "extra", "opt"}: weights, whatever else the module keeps (BatchNorm statistics, dropout
-streams), and the optimiser's state. The optimiser is built inside the trace, so a new value compiles nothing.
-"""
-
-import contextlib
 import dataclasses
-import inspect
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
-from flax import linen, nnx
 
-from jaxhpt.training.batches import Batch, batch_mean
-from jaxhpt.training.identity import Pinned
-from jaxhpt.training.losses import LossFn, named_loss
+from jaxhpt.checks import suggest
+from jaxhpt.training.flax_models import flax_model
+from jaxhpt.training.flax_trainer import Measure, Trainer, key_and_tick
+from jaxhpt.training.losses import Loss, LossFn, named_loss
+from jaxhpt.training.signatures import parameters_of, required, takes_hparams, with_hparams
+from jaxhpt.training.targets import Facts, Unknown, as_arrays, facts_of, together
 from jaxhpt.training.task import Task
-from jaxhpt.typing import Array, Hparams, Key, PyTree
+from jaxhpt.typing import Hparams, PyTree
 
-VALID_CHUNK = 512  # rows evaluated at once: all lanes' activations of a large set would not fit in memory
+_MEASURE = ("outputs", "targets")
+_BATCHES = ("key", "tick")
+_WRITTEN = {"init", "step", "evaluate", "export", "weights"}  # fields of `Task` that are written here
+_ARGUMENTS = {"model", "optimizer", "train_data", "valid_data", "loss", "metrics", "batches"}
+_ELSEWHERE = {
+    "epochs": 'put "epochs" into the space, such as {"epochs": [10, 20]}, or give steps=..., training steps of a trial',
+    "lr": 'put "lr" into the space, and use it as h["lr"] in optimizer',
+    "learning_rate": 'put "learning_rate" into the space, and use it as h["learning_rate"] in optimizer',
+    "trials": "say it to jaxhpt.search",
+    "seed": "say it to jaxhpt.search",
+}
 
 
 def FlaxTask(
     model: Any,
-    optimizer: Callable[[Hparams], optax.GradientTransformation],
+    optimizer: Callable[[Hparams], optax.GradientTransformation] | None = None,
     *,
     train_data: PyTree = None,
     valid_data: PyTree = None,
     loss: str | LossFn = "cross_entropy",
-    metrics: dict[str, LossFn] | None = None,
+    metrics: Mapping[str, LossFn] | None = None,
     batches: Callable | None = None,
     **defaults: Any,
 ) -> Task:
     """Make a task of a Flax module. Choose it unless the training step is unusual.
+
+    `loss`, `metrics` and `batches` see the trial's hyperparameters where they ask for them, by one more argument or
+    one called `hparams` or `h`: label smoothing, the weight of a penalty, the strength of an augmentation.
 
     Args:
       model: a linen module; or a function hparams -> linen module; or a function (hparams, rngs) -> nnx module.
         Its call takes the inputs, and `train` or `deterministic` if it wants to be told. For dropout as a
         hyperparameter see `jaxhpt.traced`.
       optimizer: hparams -> optax optimiser, built anew in every trace.
-      train_data: (inputs, targets), arrays [rows, ...].
+      train_data: (inputs, targets), arrays [rows, ...]; inputs may be any pytree of them.
       valid_data: (inputs, targets), arrays [rows, ...].
-      loss: "cross_entropy", "binary_cross_entropy", "mse", "mae", or a function (outputs, targets) -> [B, ...].
-      metrics: name -> function (outputs, targets) -> [rows, ...] to average, or a scalar; beside the loss's own
-        ("accuracy" and "loss", or "mse", "mae" and "r2", or "loss").
-      batches: (key, tick) -> (inputs, targets), instead of `train_data`.
-      **defaults: fields of `Task`: batch_size, steps, steps_per_epoch, objective, direction.
+      loss: a function (outputs, targets) or (outputs, targets, hparams) -> [B, ...], one value a row; or a name.
+        "cross_entropy" takes logits [B, V] and labels 0..V-1, or probabilities [B, V]; "binary_cross_entropy"
+        logits and 0 or 1, -1 or 1, booleans, or probabilities; "mse" and "mae" numbers. Targets that can only mean
+        one thing are converted: a column [B, 1], whole numbers of any dtype, booleans, one-hot rows.
+      metrics: name -> function (outputs, targets) or (outputs, targets, hparams) -> [rows, ...] to average, or a
+        scalar; beside the loss's own ("accuracy" and "loss", or "mse", "mae" and "r2", or "loss"). Functions of
+        yours see the targets as they are in the data.
+      batches: (key, tick) or (key, tick, hparams) -> (inputs, targets), instead of `train_data`. All trials get the
+        same key; with hparams each makes a batch of its own.
+      **defaults: fields of `Task`: batch_size, steps, steps_per_epoch, objective, direction, ...
 
     Returns:
       A `Task`. `Result.best_state` is linen's variables for `model.apply`, or the nnx module itself.
 
     Raises:
-      TypeError: an optimiser instead of a function that makes one, or a model of another kind.
-      ValueError: data that is not a pair, no validation data, an unknown loss.
+      TypeError: an unknown argument, an optimiser instead of a function that makes one, a model of another kind,
+        a function of other arguments, data that are no numeric arrays.
+      ValueError: data that are not a pair, no validation data, an unknown loss, targets with NaN; and, once the
+        search traces the task, targets that do not fit to the loss and the model's outputs.
 
     Example:
       >>> import jax, jaxhpt, optax
@@ -66,155 +82,80 @@ def FlaxTask(
       >>> result = jaxhpt.search(task, {"lr": jaxhpt.Float(1e-3, 0.5, log=True)}, trials=16, progress=False)
       >>> result.best.metrics["r2"] > 0.99
       True
+
+      A loss with a hyperparameter. Its values cannot be compared between trials, so another metric is optimised:
+
+      >>> def huber(outputs, targets, h):
+      ...     return optax.huber_loss(outputs[:, 0], targets, delta=h["delta"])
+      >>> task = jaxhpt.FlaxTask(nn.Dense(1), lambda h: optax.sgd(0.1), loss=huber, objective="error", direction="min",
+      ...                        metrics={"error": lambda outputs, targets: abs(outputs[:, 0] - targets)},
+      ...                        train_data=(x, x.sum(1)), valid_data=(x, x.sum(1)), steps=60)
+      >>> result = jaxhpt.search(task, {"delta": jaxhpt.Float(0.01, 1.0)}, trials=8, progress=False)
+      >>> result.best.value < 0.1
+      True
     """
-    if isinstance(optimizer, tuple) or not callable(optimizer):
-        remedy = 'a function that makes one inside the trace, such as lambda h: optax.adam(h["lr"])'
-        raise TypeError(f"optimizer={optimizer!r}: must be {remedy}")
-    if batches is None or train_data is not None:
+    _check_keywords(defaults)
+    make_optimizer = _check_optimizer(optimizer)
+    chosen = named_loss(loss)
+    measures = _measures(chosen, metrics)
+    if batches is None:
         _check_pair("train_data", train_data)
-    _check_pair("valid_data", valid_data)
-    chosen, measures, objective = named_loss(loss)
-    trainer = _trainer(model)(
-        model if isinstance(model, linen.Module) else Pinned(model),
-        Pinned(optimizer),
-        Pinned(chosen),
-        tuple((name, Pinned(measure)) for name, measure in {**measures, **(metrics or {})}.items()),
-        _one_row(valid_data[0]),
-    )
-    filled = {"objective": objective, **defaults}
+    unknown = Unknown("batches")
+    trainer = Trainer(flax_model(model), make_optimizer, _loss(chosen), measures, chosen.fit, unknown, unknown)
+    _warn_of_yardsticks(chosen, metrics, defaults)
+    filled = {"objective": _objective(chosen, metrics), **defaults}
     arrays = {"train_data": train_data, "valid_data": valid_data, "batches": batches}
-    return Task(trainer.init, trainer.step, trainer.evaluate, export=trainer.export, **arrays, **filled)
+    written: dict[str, Any] = {"export": trainer.export, "weights": trainer.weights, "trainer": trainer}
+    return _FlaxTask(trainer.init, trainer.step, trainer.evaluate, **written, **arrays, **filled)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Trainer:
-    """What linen and nnx share. Subclasses build, run and export the module."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FlaxTask(Task):
+    """A task that looks at its data whenever they are replaced, as by `search(task, space, train_data=...)`."""
 
-    model: Any
-    optimizer: Pinned
-    loss: Pinned
-    metrics: tuple[tuple[str, Pinned], ...]
-    inputs: tuple[Any, tuple]
+    trainer: Trainer | None = None
 
-    def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
-        """Return fresh weights and what else the module keeps."""
-        raise NotImplementedError
-
-    def run(
-        self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams, key: Key, weights: Array | None
-    ) -> tuple[Array, PyTree]:
-        """Run the module in training; return its outputs, and what it keeps."""
-        raise NotImplementedError
-
-    def predict(self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams) -> Array:
-        """Run the module in evaluation."""
-        raise NotImplementedError
-
-    def export(self, state: PyTree, hparams: Hparams) -> Any:
-        """Return what a user goes on with."""
-        raise NotImplementedError
-
-    def init(self, key: Key, hparams: Hparams) -> dict[str, PyTree]:
-        """Start a trial; see `Task`."""
-        params, extra = self.build(key, hparams)
-        return {"params": params, "extra": extra, "opt": self.optimizer(hparams).init(params)}
-
-    def step(self, state: dict[str, PyTree], batch: PyTree, hparams: Hparams, key: Key) -> dict[str, PyTree]:
-        """Take one step of the optimiser; see `Task`."""
-        (x, y), weights = batch if isinstance(batch, Batch) else (batch, None)
-
-        def objective(params: PyTree) -> tuple[Array, PyTree]:
-            outputs, extra = self.run(params, state["extra"], x, hparams, key, weights)
-            return jnp.mean(batch_mean(_rows(self.loss(outputs, y)), batch)), extra
-
-        (value, extra), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
-        optimizer = optax.with_extra_args_support(self.optimizer(hparams))
-        updates, opt = optimizer.update(grads, state["opt"], state["params"], value=value, grad=grads)
-        return {"params": optax.apply_updates(state["params"], updates), "extra": extra, "opt": opt}
-
-    def evaluate(self, state: dict[str, PyTree], valid_data: PyTree, hparams: Hparams) -> dict[str, Array]:
-        """Measure the module on the validation data; see `Task`."""
-        x, y = valid_data
-        outputs = self._predict_all(state, x, hparams)
-        return {name: jnp.mean(measure(outputs, y)).astype(jnp.float32) for name, measure in self.metrics}
-
-    def _predict_all(self, state: dict[str, PyTree], x: PyTree, hparams: Hparams) -> Array:
-        if jax.tree.leaves(x)[0].shape[0] <= VALID_CHUNK:
-            return self.predict(state["params"], state["extra"], x, hparams)
-
-        def one(row: PyTree) -> Array:
-            single = jax.tree.map(lambda a: a[None], row)
-            return self.predict(state["params"], state["extra"], single, hparams)[0]
-
-        return jax.lax.map(one, x, batch_size=VALID_CHUNK)
-
-    def _zeros(self) -> PyTree:
-        treedef, leaves = self.inputs
-        return jax.tree.unflatten(treedef, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in leaves])
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        old = self.trainer
+        if old is None:
+            return
+        new, changed = _with_data(old, self.train_data, self.valid_data, self.batches)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "__self__", None) is old:
+                changed[field.name] = getattr(new, value.__name__)
+        for name, value in {**changed, "trainer": new}.items():
+            object.__setattr__(self, name, value)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Linen(_Trainer):
-    def _module(self, hparams: Hparams) -> linen.Module:
-        return self.model(hparams) if isinstance(self.model, Pinned) else self.model
-
-    def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
-        module = self._module(hparams)
-        variables = dict(module.init(_streams(key), self._zeros(), **_mode(type(module).__call__, train=False)))
-        return variables.pop("params"), variables
-
-    def run(
-        self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams, key: Key, weights: Array | None
-    ) -> tuple[Array, PyTree]:
-        module = self._module(hparams)
-        mode = _mode(type(module).__call__, train=True)
-        with _linen_mask(weights):
-            outputs, kept = module.apply(
-                {"params": params, **extra}, x, mutable=list(extra), rngs=_streams(key), **mode
-            )
-        return outputs, {**extra, **kept}
-
-    def predict(self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams) -> Array:
-        module = self._module(hparams)
-        outputs: Any = module.apply({"params": params, **extra}, x, **_mode(type(module).__call__, train=False))
-        return outputs
-
-    def export(self, state: PyTree, hparams: Hparams) -> Any:
-        return {"params": state["params"], **state["extra"]}
+def _with_data(trainer: Trainer, train: PyTree, valid: PyTree, batches: Any) -> tuple[Trainer, dict[str, Any]]:
+    """Tell a trainer of the data it will meet; return it, and the data as arrays."""
+    given = {"valid_data": valid} if train is None else {"train_data": train, "valid_data": valid}
+    changed: dict[str, Any] = {name: _pair_of_arrays(name, data) for name, data in given.items()}
+    generate = trainer.generate if batches is key_and_tick else None
+    if batches not in (None, key_and_tick) and takes_hparams("batches", batches, _BATCHES):
+        generate, changed["batches"] = with_hparams("batches", batches, _BATCHES), key_and_tick
+    known = _facts(changed) if trainer.fit is not None else {}
+    unknown = Unknown("batches", any(f.both_signs for f in known.values()))
+    seen = (known.get("train_data", unknown), known.get("valid_data", unknown))
+    model = trainer.model.with_inputs(changed["valid_data"][0])
+    return dataclasses.replace(trainer, model=model, generate=generate, train=seen[0], valid=seen[1]), changed
 
 
-@dataclasses.dataclass(frozen=True)
-class _Nnx(_Trainer):
-    def _restore(self, params: PyTree, extra: PyTree, hparams: Hparams) -> nnx.Module:
-        """Build the module anew with these hyperparameters, and put its weights in.
+def _facts(data: Mapping[str, Any]) -> dict[str, Facts]:
+    named = [facts_of(name, data[name][1]) for name in ("train_data", "valid_data") if name in data]
+    return {facts.name: facts for facts in together(named)}
 
-        The fresh weights are never read, so the compiler drops them.
-        """
-        module = self.model(hparams, nnx.Rngs(0))
-        nnx.update(module, params, extra)
-        return module
 
-    def build(self, key: Key, hparams: Hparams) -> tuple[PyTree, PyTree]:
-        module = self.model(hparams, nnx.Rngs(key))
-        return nnx.state(module, nnx.Param), nnx.state(module, nnx.Not(nnx.Param))
-
-    def run(
-        self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams, key: Key, weights: Array | None
-    ) -> tuple[Array, PyTree]:
-        module = self._restore(params, extra, hparams)
-        module.train()
-        with _nnx_mask(module, weights):
-            outputs = module(x, **_mode(type(module).__call__, train=True))
-        return outputs, nnx.state(module, nnx.Not(nnx.Param))
-
-    def predict(self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams) -> Array:
-        module = self.export({"params": params, "extra": extra}, hparams)
-        return module(x, **_mode(type(module).__call__, train=False))
-
-    def export(self, state: PyTree, hparams: Hparams) -> Any:
-        module = self._restore(state["params"], state["extra"], hparams)
-        module.eval()
-        return module
+def _pair_of_arrays(name: str, data: Any) -> tuple[PyTree, PyTree]:
+    _check_pair(name, data)
+    inputs, targets = as_arrays(f"{name} inputs", data[0]), as_arrays(f"{name} targets", data[1])
+    rows = [{leaf.shape[0] for leaf in jax.tree.leaves(part)} for part in (inputs, targets)]
+    if len(rows[0] | rows[1]) > 1:
+        hint = "; a list counts as several arrays: np.stack it" if isinstance(data[0], list) else ""
+        raise ValueError(f"{name}: inputs of {sorted(rows[0])} rows, targets of {sorted(rows[1])}; must agree{hint}")
+    return inputs, targets
 
 
 def _check_pair(name: str, data: Any) -> None:
@@ -222,82 +163,60 @@ def _check_pair(name: str, data: Any) -> None:
         raise ValueError(f"{name}: must be a pair (inputs, targets), not {type(data).__name__}")
 
 
-def _one_row(inputs: PyTree) -> tuple[Any, tuple]:
-    """Describe one row of the inputs, hashable: what the module is initialised with."""
-    rows = jax.tree.map(lambda a: jnp.asarray(a[:1]), inputs)
-    leaves, treedef = jax.tree.flatten(rows)
-    return treedef, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+def _check_keywords(given: Mapping[str, Any]) -> None:
+    fields = {field.name for field in dataclasses.fields(Task)} - _WRITTEN
+    for name in given:
+        if name not in fields:
+            remedy = _ELSEWHERE.get(name) or suggest(name, fields | _ARGUMENTS)
+            raise TypeError(f"FlaxTask has no argument {name!r}; {remedy}")
 
 
-def _trainer(model: Any) -> type[_Trainer]:
-    if isinstance(model, linen.Module):
-        return _Linen
-    if isinstance(model, nnx.Module):
-        raise TypeError("model: an nnx module must be made inside the trace: give a function (hparams, rngs) -> module")
-    arguments = _arguments(model) if callable(model) else 0
-    if arguments not in (1, 2):
-        kinds = "a linen module, a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
-        raise TypeError(f"model={model!r}: must be {kinds}")
-    return _Linen if arguments == 1 else _Nnx
+def _check_optimizer(optimizer: Any) -> Callable[[Hparams], optax.GradientTransformation]:
+    remedy = 'a function that makes one inside the trace, from hparams alone, such as lambda h: optax.adam(h["lr"])'
+    if isinstance(optimizer, tuple) or not callable(optimizer):
+        raise TypeError(f"optimizer={optimizer!r}: must be {remedy}")
+    parameters = parameters_of(optimizer)
+    if parameters is not None and not _takes_one(parameters):
+        raise TypeError(f"optimizer: takes ({', '.join(map(str, parameters))}); must be {remedy}")
+    if str(getattr(optimizer, "__module__", "")).split(".")[0] == "optax":
+        raise TypeError(f"optimizer={getattr(optimizer, '__name__', optimizer)}: must be {remedy}")
+    return optimizer
 
 
-def _arguments(function: Callable) -> int:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds for p in inspect.signature(function).parameters.values())
+def _takes_one(parameters: list) -> bool:
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    return not keywords and bool(places) and len(required(parameters)) <= 1
 
 
-def _mode(call: Callable, train: bool) -> dict[str, Any]:
-    """Tell a module that it is in training, by whichever of the usual arguments it has."""
-    known = {"train": train, "training": train, "is_training": train, "deterministic": not train}
-    return {name: known[name] for name in inspect.signature(call).parameters if name in known}
+def _loss(chosen: Loss) -> Measure:
+    return Measure("loss", with_hparams("loss", chosen.function, _MEASURE), chosen.fit is not None)
 
 
-def _streams(key: Key) -> dict[str, Key]:
-    return {"params": jax.random.fold_in(key, 0), "dropout": jax.random.fold_in(key, 1)}
+def _measures(chosen: Loss, metrics: Any) -> tuple[tuple[str, Measure], ...]:
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics={metrics!r}: must be a dict, name -> function (outputs, targets)")
+    ours = chosen.fit is not None
+    own = {name: Measure(name, with_hparams("loss", f, _MEASURE), ours) for name, f in chosen.metrics.items()}
+    theirs = {}
+    for name, function in (metrics or {}).items():
+        label = f"metrics[{name!r}]"
+        theirs[name] = Measure(label, with_hparams(label, function, _MEASURE), False)
+    return tuple({**own, **theirs}.items())
 
 
-def _rows(values: Array) -> Array:
-    """Average all but the first axis: [B, ...] -> [B]."""
-    return values.reshape(values.shape[0], -1).mean(axis=1)
+def _objective(chosen: Loss, metrics: Any) -> str | None:
+    """Choose the metric to optimise: none where each trial would be measured by a yardstick of its own."""
+    if chosen.fit is not None or not takes_hparams("loss", chosen.function, _MEASURE):
+        return chosen.objective
+    return None if metrics else chosen.objective
 
 
-def _mask_like(weights: Array, x: Array) -> Array:
-    return (weights > 0).reshape(weights.shape + (1,) * (x.ndim - 1))
-
-
-@contextlib.contextmanager
-def _linen_mask(weights: Array | None) -> Iterator[None]:
-    """Let BatchNorm see only the rows in use, where the batch has others."""
-    if weights is None:
-        yield
-        return
-
-    def intercept(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
-        if isinstance(context.module, linen.BatchNorm) and context.method_name == "__call__":
-            kwargs = {"mask": _mask_like(weights, args[0]), **kwargs}
-        return call(*args, **kwargs)
-
-    with linen.intercept_methods(intercept):
-        yield
-
-
-@contextlib.contextmanager
-def _nnx_mask(module: nnx.Module, weights: Array | None) -> Iterator[None]:
-    """As `_linen_mask`. nnx has no interceptors, so the layers of this private copy change class for the call."""
-    if weights is None:
-        yield
-        return
-    used = weights
-
-    class Masked(nnx.BatchNorm):
-        def __call__(self, x: Array, use_running_average: bool | None = None, *, mask: Array | None = None) -> Array:
-            return super().__call__(x, use_running_average, mask=_mask_like(used, x) if mask is None else mask)
-
-    layers = [layer for _, layer in nnx.iter_modules(module) if type(layer) is nnx.BatchNorm]
-    for layer in layers:
-        layer.__class__ = Masked
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.__class__ = nnx.BatchNorm
+def _warn_of_yardsticks(chosen: Loss, metrics: Any, given: Mapping[str, Any]) -> None:
+    moving = chosen.fit is None and takes_hparams("loss", chosen.function, _MEASURE)
+    if moving and not metrics and not {"objective", "objectives"} & given.keys():
+        warnings.warn(
+            "FlaxTask: the loss takes hparams, so its values cannot be compared between trials, yet it is what is "
+            "optimised; give metrics={name: function} and objective=name, or objective='loss' if it is meant",
+            stacklevel=3,
+        )

@@ -11,13 +11,14 @@ import numpy as np
 
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
+from jaxhpt.jaxprs import inputs_read
 from jaxhpt.space import Space
-from jaxhpt.training.contract import value_shapes
-from jaxhpt.training.identity import Pinned
-from jaxhpt.training.usage import inputs_read
+from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.signatures import require_arguments
 from jaxhpt.typing import Array
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
+EPOCHS = "epochs"  # the hyperparameter that counts passes over the data
 LONG_EVENT = 64  # steps after which the host should hear of the search again
 NEAR = 1.5  # by what factor an interval may differ from the one the scheduler would like
 WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
@@ -25,12 +26,13 @@ WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event th
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """Training steps of a trial. Static and hashable.
+    """Training steps of a trial, to be traced.
 
     Attributes:
       space: puts dimensions into the user's pytree.
       fixed: steps of every trial; 0 where they differ.
       column: dimension that counts units of `per_unit` steps; None for none.
+      units: the number of units, where it is a constant of the space.
       per_unit: steps for each unit; 0 for one pass over the data.
       rows: rows of the training data.
       batch_size: rows of a batch.
@@ -41,20 +43,21 @@ class Length:
     space: Space
     fixed: int = 0
     column: int | None = None
+    units: int = 0
     per_unit: int = 1
     rows: int = 0
     batch_size: int = 1
     batch_column: int | None = None
-    function: Pinned | None = None
+    function: Callable | None = None
 
     def __call__(self, values: tuple[Array, ...]) -> Array:
         """Return the steps of one trial: i32[]."""
         if self.fixed:
             return jnp.int32(self.fixed)
         if self.function is not None:
-            return jnp.round(self.function(self.space.assemble(values))).astype(jnp.int32)
-        assert self.column is not None
-        return values[self.column].astype(jnp.int32) * self._unit(values)
+            return jnp.round(jnp.asarray(self.function(hparams_of(self.space, values)))).astype(jnp.int32)
+        units = jnp.int32(self.units) if self.column is None else values[self.column].astype(jnp.int32)
+        return units * self._unit(values)
 
     def _unit(self, values: tuple[Array, ...]) -> Array | int:
         if self.per_unit:
@@ -90,19 +93,26 @@ def length_of(
     """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
 
     Raises:
-      ValueError: below 1, or the name of no dimension.
+      ValueError: below 1, the name of no dimension, or a length beside the one that the constant `epochs` tells.
       TypeError: none of these kinds.
     """
     common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
     common["batch_size"] = max(1, batch_size)
     if steps is None:
-        steps = "epochs" if "epochs" in space.names else max(1, 10 * -(-rows // max(1, batch_size)))
+        named = EPOCHS in space.names or EPOCHS in space.constants
+        steps = EPOCHS if named else max(1, 10 * -(-rows // max(1, batch_size)))
+    elif steps != EPOCHS and EPOCHS in space.constants:
+        told = f"the space tells epochs={space.constants[EPOCHS]!r}; leave one of them out"
+        raise ValueError(f"steps={steps!r}: comes before epochs, but {told}")
+    if isinstance(steps, str) and steps in space.constants:
+        units = require_count(f"space {steps!r}", space.constants[steps])
+        return Length(units=units, per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if isinstance(steps, str):
         return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if callable(steps):
-        return Length(function=Pinned(steps), **common)
-    require_count("steps", steps)
-    return Length(fixed=steps, **common)
+        require_arguments("steps", steps, 1, ("hparams",))
+        return Length(function=steps, **common)
+    return Length(fixed=require_count("steps", steps), **common)
 
 
 def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] = lambda longest: None) -> Plan:
@@ -129,8 +139,7 @@ def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] 
     elif interval == "auto":
         chosen = _interval(common, int(np.median(lengths)), complete)
     else:
-        require_count("interval", interval)
-        chosen = int(interval)
+        chosen = require_count("interval", interval)
     return Plan(int(lengths.max()), chosen, complete and common % chosen == 0)
 
 
@@ -155,7 +164,8 @@ def _near(wanted: int, common: int) -> int:
 def _lengths(length: Length) -> tuple[np.ndarray, bool]:
     """Return the lengths of all settings, or of a sample, and whether it is all."""
     space = length.space
-    read = inputs_read(lambda values: length(values), value_shapes(space))
+    with calling("steps", space):
+        read = inputs_read(length, space.value_shapes)
     deciding = [i for i, used in enumerate(read) if used]
     levels = [space.dimensions[i].levels for i in deciding]
     complete = None not in levels and math.prod(n for n in levels if n) <= MAX_ENUMERATED
@@ -182,8 +192,7 @@ def _column(space: Space, name: str) -> int:
 
 def _per_unit(name: str, steps_per_epoch: Any, rows: int) -> int:
     if steps_per_epoch is not None:
-        require_count("steps_per_epoch", steps_per_epoch)
-        return steps_per_epoch
-    by_data = name.split(".")[-1] == "epochs"
+        return require_count("steps_per_epoch", steps_per_epoch)
+    by_data = name.split(".")[-1] == EPOCHS
     require(not by_data or rows > 0, "steps_per_epoch", None, "a number where steps='epochs' without train_data")
     return 0 if by_data else 1

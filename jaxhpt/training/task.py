@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn
+from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn, TrainState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,7 +18,8 @@ class Task:
       init: (key, hparams) -> state: any pytree of arrays, such as weights and optimiser state.
       step: (state, batch, hparams, key) -> state, or (state, anything): one training step. The second part is for
         loops of your own, and dropped here.
-      evaluate: (state, valid_data, hparams) -> a float scalar, or a dict of them.
+      evaluate: (state, valid_data, hparams) -> a scalar, or a dict of them; or (state, valid_data, hparams, key), where
+        it draws random numbers.
       train_data: arrays [rows, ...] in any pytree; `batch` has the same structure, leaves [B, ...]. None for none.
       valid_data: any pytree of arrays, given whole to `evaluate`.
       batches: (key, tick) -> batch, for data made on the fly; instead of `train_data`.
@@ -34,6 +35,9 @@ class Task:
         {"accuracy": "max", "params": "min"}; they come before `objective` and `direction`.
       constraints: bounds on metrics, name to relation and bound, such as {"params": ("<=", 50_000)}.
       export: (state, hparams) -> what `Result.best_state` is; by default the state itself.
+      weights: state -> the part of it that must stay finite for a trial to count; None for the whole state, which must
+        stay free of NaN.
+      fail_on_nan: whether a trial fails when its weights do; its metrics may look well, as accuracy of NaN does.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxhpt
@@ -62,6 +66,8 @@ class Task:
     objectives: Mapping[str, str] | None = None
     constraints: Mapping[str, tuple[str, float]] | None = None
     export: Callable | None = None
+    weights: Callable[[TrainState], PyTree] | None = None
+    fail_on_nan: bool = True
 
     def __post_init__(self) -> None:
         for name in ("init", "step", "evaluate"):

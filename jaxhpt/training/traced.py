@@ -37,7 +37,7 @@ def dropout(key: Key, x: Array, rate: Number, broadcast_dims: Sequence[int] = ()
       1.0
     """
     shape = tuple(1 if axis in broadcast_dims else size for axis, size in enumerate(x.shape))
-    keep = 1.0 - jnp.asarray(rate, jnp.float32)
+    keep = 1.0 - _f32(rate)
     bits = jax.random.bits(key, shape, jnp.uint16).astype(jnp.int32)
     # the barrier keeps the random numbers from being made again wherever the mask is used
     mask = jax.lax.optimization_barrier(bits < jnp.round(keep * 2**16).astype(jnp.int32))
@@ -89,6 +89,11 @@ class NnxDropout(nnx.Dropout):
         return dropout(key, inputs, self.rate, self.broadcast_dims)
 
 
+def _f32(value: Number) -> Array:
+    """Take a plain or traced number of any dtype as f32[], whatever JAX's rules of promotion are set to."""
+    return jnp.asarray(value).astype(jnp.float32)
+
+
 def linear_schedule(
     init_value: Number, end_value: Number, transition_steps: Number, transition_begin: Number = 0
 ) -> Schedule:
@@ -106,9 +111,9 @@ def linear_schedule(
     """
 
     def schedule(count: Number) -> Array:
-        done = jnp.clip((count - jnp.maximum(transition_begin, 0)) / jnp.maximum(transition_steps, 1), 0.0, 1.0)
-        share = jnp.where(jnp.asarray(transition_steps) > 0, done, 0.0)
-        return init_value + (end_value - init_value) * share
+        start, end, steps = _f32(init_value), _f32(end_value), _f32(transition_steps)
+        done = jnp.clip((_f32(count) - jnp.maximum(_f32(transition_begin), 0.0)) / jnp.maximum(steps, 1.0), 0.0, 1.0)
+        return start + (end - start) * jnp.where(steps > 0, done, 0.0)
 
     return schedule
 
@@ -133,9 +138,9 @@ def cosine_decay_schedule(
     """
 
     def schedule(count: Number) -> Array:
-        share = jnp.clip(count / jnp.maximum(decay_steps, 1), 0.0, 1.0)
+        share = jnp.clip(_f32(count) / jnp.maximum(_f32(decay_steps), 1.0), 0.0, 1.0)
         cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * share))
-        return init_value * ((1.0 - alpha) * cosine**exponent + alpha)
+        return _f32(init_value) * ((1.0 - _f32(alpha)) * cosine ** _f32(exponent) + _f32(alpha))
 
     return schedule
 
@@ -162,13 +167,11 @@ def warmup_cosine_decay_schedule(
       >>> float(warmup_cosine_decay_schedule(0.0, 1.0, 10, 100)(10))
       1.0
     """
-    peak = jnp.asarray(peak_value, jnp.float32)
-    alpha = jnp.where(peak == 0.0, 0.0, end_value / jnp.where(peak == 0.0, 1.0, peak))
-    rise = linear_schedule(init_value, peak_value, warmup_steps)
-    fall = cosine_decay_schedule(peak_value, jnp.asarray(decay_steps) - warmup_steps, alpha, exponent)
-    return lambda count: jnp.where(
-        jnp.asarray(count) < warmup_steps, rise(count), fall(count - jnp.asarray(warmup_steps))
-    )
+    peak, steps = _f32(peak_value), _f32(warmup_steps)
+    alpha = jnp.where(peak == 0.0, 0.0, _f32(end_value) / jnp.where(peak == 0.0, 1.0, peak))
+    rise = linear_schedule(init_value, peak, steps)
+    fall = cosine_decay_schedule(peak, _f32(decay_steps) - steps, alpha, exponent)
+    return lambda count: jnp.where(_f32(count) < steps, rise(count), fall(_f32(count) - steps))
 
 
 def exponential_decay(
@@ -195,11 +198,12 @@ def exponential_decay(
     """
 
     def schedule(count: Number) -> Array:
-        power = jnp.maximum(count - jnp.maximum(transition_begin, 0), 0) / jnp.maximum(transition_steps, 1)
-        power = jnp.floor(power) if staircase else power
-        value = init_value * jnp.power(jnp.asarray(decay_rate, jnp.float32), power)
+        passed = jnp.maximum(_f32(count) - jnp.maximum(_f32(transition_begin), 0.0), 0.0)
+        power = passed / jnp.maximum(_f32(transition_steps), 1.0)
+        value = _f32(init_value) * jnp.power(_f32(decay_rate), jnp.floor(power) if staircase else power)
         if end_value is None:
             return value
-        return jnp.where(jnp.asarray(decay_rate) < 1.0, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
+        bound = _f32(end_value)
+        return jnp.where(_f32(decay_rate) < 1.0, jnp.maximum(value, bound), jnp.minimum(value, bound))
 
     return schedule

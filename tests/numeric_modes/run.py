@@ -24,7 +24,7 @@ def quadratic(h, key):
 
 def asked(algorithm, trials=24, space=SPACE, **options):
     """Ask and tell until the end."""
-    tuner = jaxhpt.Tuner(space, algorithm=algorithm, trials=trials, lanes=4, **options)
+    tuner = jaxhpt.Tuner(space, algorithm=algorithm, trials=trials, lanes=4, **QUIET, **options)
     while several := tuner.ask(4):
         tuner.tell(several, [(one.hparams["x"] - 1) ** 2 for one in several])
     return tuner.result
@@ -68,7 +68,7 @@ def runs():
     first = jaxhpt.minimize(quadratic, SPACE, trials=20, lanes=4, algorithm="auto", **QUIET)
     yield "minimize", first, [first.best.id]
     more = {"algorithm": "quasi_random", "prior": first, "seed": 1, **QUIET}
-    yield "maximize after a minimize", jaxhpt.maximize(quadratic, SPACE, trials=8, lanes=4, **more), []
+    yield "minimize with a prior", jaxhpt.minimize(quadratic, SPACE, trials=8, lanes=4, **more), []
     for name in ("random", "cma_es", "tpe", "bayesian"):
         yield name, asked(name), []
     genetic = asked("genetic", 40)
@@ -94,15 +94,27 @@ def runs_of_other_dtypes():
         "float64": lambda x: x.astype(jnp.float64) * 2,
         "float16": lambda x: x.astype(jnp.float16),
         "bfloat16": lambda x: x.astype(jnp.bfloat16),
-        "a Python number beside it": lambda x: jnp.where(x > 2, 1.0, 2.0),
+        "int64": lambda x: x.astype(jnp.int64),
+        "bool": lambda x: x > 2,
+        "a choice of two Python numbers": lambda x: jnp.where(x > 2, 1.0, 2.0),
     }
     for name, kind in kinds.items():
-        options = {"algorithm": "random", "trials": 4, "lanes": 2, **QUIET}
-        yield f"minimize, {name}", jaxhpt.minimize(lambda h, key, k=kind: k(h["x"]), {"x": SPACE["x"]}, **options), []
-        evaluate = lambda state, data, h, k=kind: {"loss": k(state)}  # noqa: E731
-        step, init = lambda state, batch, h, key: state - h["x"], lambda key, h: jnp.float32(4.0)
-        found = jaxhpt.search(step, {"x": SPACE["x"]}, init=init, evaluate=evaluate, steps=2, **options)
-        yield f"search, {name}", found, []
+        yield f"maximize, {name}", *blackbox(kind)
+        yield f"search, {name}", *scored(kind)
+
+
+FEW = {"algorithm": "random", "trials": 4, "lanes": 2, **QUIET}
+
+
+def blackbox(kind):
+    return jaxhpt.maximize(lambda h, key: kind(h["x"]), {"x": SPACE["x"]}, **FEW), []
+
+
+def scored(kind):
+    return jaxhpt.search(
+        lambda state, batch, h, key: state - h["x"], {"x": SPACE["x"]}, init=lambda key, h: jnp.float32(4.0),
+        evaluate=lambda state, data, h: {"loss": kind(state)}, steps=2, **FEW,
+    ), []  # fmt: skip
 
 
 def shown(result, more):

@@ -14,7 +14,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxhpt
-from jaxhpt import importance, loop, tuner
+from jaxhpt import asking, importance, loop
 from jaxhpt.carry import Program
 from jaxhpt.history import Known
 from jaxhpt.pareto import hypervolume, nondominated
@@ -77,10 +77,12 @@ def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
     yield "event", functools.partial(loop.event, program), (carry, data)
     if not asked:
         return
-    state = jax.eval_shape(functools.partial(tuner._begin, algorithm, problem), key, known)
-    yield "ask", functools.partial(tuner._ask, algorithm, problem, 4), (key, state, jnp.int32(4))
+    state = jax.eval_shape(functools.partial(asking.begin, algorithm, problem), key, known)
+    for designed in (True, False):
+        ask = functools.partial(asking.ask, algorithm, problem, 4, designed=designed)
+        yield "ask", ask, (key, state, jnp.int32(4))
     told = (jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32), jnp.arange(4, dtype=jnp.int32))
-    yield "tell", functools.partial(tuner._tell, algorithm, problem), (key, state, *told, jnp.ones(4, jnp.int8))
+    yield "tell", functools.partial(asking.tell, algorithm, problem), (key, state, *told, jnp.ones(4, jnp.int8))
 
 
 def cases():

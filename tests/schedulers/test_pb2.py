@@ -34,7 +34,7 @@ def test_it_remembers_what_each_setting_gained(search):
     run = search(jaxhpt.PB2(every=EVERY))._run
     carry = begin(run.program, jax.random.key(3))
     for _ in range(STEPS // EVERY):
-        carry, _ = dispatch(run.program, carry, run.data, jnp.int32(1))
+        carry, _ = dispatch(run.program, carry, run.data, run.program.grains_of(1))
     seen = jax.device_get(carry.scheduler)
     compared = STEPS // EVERY - 1  # the last event ends all
     assert int(seen.count) == LANES * (compared - 1)  # nothing is gained before the first comparison

@@ -86,7 +86,7 @@ def seen(carry):
 
 def one_event(program, carry, data):
     carry = carry._replace(scheduler=program.scheduler.init(jax.random.key(0), program.problem))
-    return dispatch(program, jax.tree.map(jnp.copy, carry), data, jnp.int32(1))[0]
+    return dispatch(program, jax.tree.map(jnp.copy, carry), data, program.grains_of(1))[0]
 
 
 def search(linear, exploit, **options):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxhpt
 from jaxhpt import Batch, Float, Int, Space, batch_mean
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.training.batches import Batches, batches_of, check_data
-from jaxhpt.training.identity import Pinned
 
 ROOT = jax.random.key(7)
 
@@ -77,11 +77,17 @@ def test_every_leaf_gives_the_same_rows():
 
 
 def test_a_generator_is_given_the_key_and_the_number_of_its_tick():
-    made = Batches(generate=Pinned(lambda key, tick: (jax.random.normal(key, (3,)), tick)))
-    shuffle = made.seek(made.start(4), ROOT, jnp.int32(5))
-    values, tick = made.at(shuffle, ROOT, jnp.int32(5), None)
-    assert int(tick) == 5
-    np.testing.assert_array_equal(values, jax.random.normal(key_of(ROOT, Stream.BATCH, 5), (3,)))
+    result = jaxhpt.search(
+        lambda state, batch, h, key: {"normal": state["normal"] + h["x"] * 0 + batch[0], "tick": batch[1]},
+        {"x": jaxhpt.Float(0, 1)},
+        init=lambda key, h: {"normal": jnp.zeros(3), "tick": jnp.int32(0)},
+        evaluate=lambda state, data, h: state["normal"].sum(),
+        batches=lambda key, tick: (jax.random.normal(key, (3,)), tick),
+        steps=6, trials=1, seed=7, interval=4, algorithm="random", progress=False,
+    )  # fmt: skip
+    seen = [jax.random.normal(key_of(ROOT, Stream.BATCH, tick), (3,)) for tick in range(6)]
+    np.testing.assert_allclose(result.best_state["normal"], sum(seen), rtol=1e-5)
+    assert int(result.best_state["tick"]) == 5
 
 
 def test_without_data_there_is_no_batch():
@@ -187,7 +193,7 @@ def test_a_generator_or_nothing_needs_no_size():
     def generate(key, tick):
         return tick
 
-    assert batches_of(plain_space(), None, generate, None) == Batches(generate=Pinned(generate))
+    assert batches_of(plain_space(), None, generate, None) == Batches()
     assert batches_of(plain_space(), None, None, None) == Batches()
 
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax import nnx
 
 import jaxhpt
-from jaxhpt.training import flax_task
+from jaxhpt.training import flax_models, flax_trainer
 from jaxhpt.training.batches import Batch
 
 SPACE = {"lr": jaxhpt.Float(1e-2, 0.3, log=True), "dropout": jaxhpt.Float(0.0, 0.5)}
@@ -152,9 +152,9 @@ def test_the_flags_that_modules_ask_for_are_given():
     for name, in_training in (("train", True), ("training", True), ("is_training", True), ("deterministic", False)):
         namespace: dict = {}
         exec(f"def call(self, x, {name}): pass", namespace)
-        assert flax_task._mode(namespace["call"], train=True) == {name: in_training}
-        assert flax_task._mode(namespace["call"], train=False) == {name: not in_training}
-    assert flax_task._mode(nn.Dense.__call__, train=True) == {}
+        assert flax_models.mode(namespace["call"], train=True) == {name: in_training}
+        assert flax_models.mode(namespace["call"], train=False) == {name: not in_training}
+    assert flax_models.mode(nn.Dense.__call__, train=True) == {}
 
 
 def test_regression_with_a_column_of_outputs_does_not_broadcast():
@@ -191,7 +191,7 @@ def test_a_large_validation_set_is_evaluated_in_parts_to_the_same_numbers(task, 
     hparams = {"lr": jnp.float32(0.1), "dropout": jnp.float32(0.3)}
     state = task.init(jax.random.key(0), hparams)
     whole = task.evaluate(state, digits[1], hparams)
-    monkeypatch.setattr(flax_task, "VALID_CHUNK", 100)
+    monkeypatch.setattr(flax_trainer, "VALID_CHUNK", 100)
     parts = task.evaluate(state, digits[1], hparams)
     assert float(parts["loss"]) == pytest.approx(float(whole["loss"]), rel=1e-5)
     assert float(parts["accuracy"]) == pytest.approx(float(whole["accuracy"]))

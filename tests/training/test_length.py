@@ -113,15 +113,6 @@ def test_an_interval_that_is_given_is_taken_and_is_exact_where_it_divides(interv
     assert plan(length({"n": [20, 30]}, "n"), interval) == Plan(30, interval, exact)
 
 
-def test_lengths_are_compared_by_value():
-    def build(factor):
-        return length({"n": Int(1, 8)}, lambda h: h["n"] * factor)
-
-    assert build(2) == build(2)
-    assert hash(build(2)) == hash(build(2))
-    assert build(2) != build(3)
-
-
 @pytest.mark.parametrize(
     ("spec", "arguments", "error", "message"),
     [

@@ -88,15 +88,46 @@ def test_a_column_of_outputs_does_not_broadcast_against_a_row_of_targets(functio
         function(jnp.asarray(LOGITS), row)
 
 
+@pytest.mark.parametrize(("outputs", "targets"), [((4, 6), (4, 2, 3)), ((4, 2, 3, 1), (4, 6)), ((4, 1, 3), (4, 3, 1))])
+def test_outputs_take_the_shape_of_targets_where_the_order_is_clear(outputs, targets):
+    values = jnp.arange(24 if 6 in (*outputs, *targets) else 12, dtype=jnp.float32)
+    np.testing.assert_array_equal(losses.like(values.reshape(outputs), jnp.ones(targets)), values.reshape(targets))
+
+
+@pytest.mark.parametrize(("outputs", "targets"), [((4, 2, 3), (4, 3, 2)), ((2, 3), (3, 2)), ((6,), (2, 3))])
+def test_outputs_of_another_order_are_refused_though_their_number_is_right(outputs, targets):
+    with pytest.raises(ValueError, match="in the same order"):
+        losses.squared_error(jnp.ones(outputs), jnp.ones(targets))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_losses_of_outputs_of_16_bits_are_computed_in_float32(dtype):
+    logits, scalar = jnp.asarray(LOGITS, dtype), jnp.asarray(SCALAR, dtype)
+    for function, outputs, targets in [
+        (losses.cross_entropy, logits, LABELS),
+        (losses.cross_entropy, logits, SOFT),
+        (losses.accuracy, logits, LABELS.astype(np.uint8)),
+        (losses.binary_cross_entropy, scalar, BINARY),
+        (losses.squared_error, scalar, REAL),
+        (losses.absolute_error, scalar, BINARY.astype(np.uint8)),
+        (losses.r2, scalar, REAL),
+    ]:
+        found = function(outputs, jnp.asarray(targets))
+        assert found.dtype == jnp.float32
+        np.testing.assert_allclose(found, function(outputs.astype(jnp.float32), jnp.asarray(targets)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted(losses.LOSSES))
 def test_a_named_loss_has_its_objective_among_its_metrics(name):
-    loss, measures, objective = losses.named_loss(name)
+    loss, measures, objective, fit = losses.named_loss(name)
+    assert fit is not None
     assert objective in measures
     outputs, targets = (LOGITS, LABELS) if name == "cross_entropy" else (SCALAR, BINARY.astype(np.float32))
     assert loss(jnp.asarray(outputs), jnp.asarray(targets)).shape == (B,)
 
 
 def test_a_function_is_a_loss_and_an_unknown_name_is_not():
-    assert losses.named_loss(losses.squared_error) == (losses.squared_error, {"loss": losses.squared_error}, "loss")
+    function = losses.squared_error
+    assert losses.named_loss(function) == (function, {"loss": function}, "loss", None)
     with pytest.raises(ValueError, match=r"loss='msee'.*did you mean 'mse'"):
         losses.named_loss("msee")

@@ -203,3 +203,34 @@ def test_rates_may_be_traced_one_a_lane():
         for lane, rate in enumerate(rates.tolist()):
             np.testing.assert_array_equal(out[lane] == 0, np.asarray(run(rate)) == 0)
             np.testing.assert_allclose(out[lane], run(rate), rtol=2e-7)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
+def test_schedules_are_float32_under_stricter_settings_for_numbers_of_any_kind(name):
+    arguments = next(arguments for other, arguments in CASES if other == name)
+    expected = np.array([values(getattr(traced, name)(**arguments))])
+    kinds = [
+        lambda key, value: jnp.int32(value) if isinstance(value, int) else jnp.float32(value),
+        lambda key, value: jnp.bfloat16(value) if value in (0.0, 1.0, 0.5) else jnp.float32(value),
+        lambda key, value: value,
+    ]
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        for kind in kinds:
+            schedule = getattr(traced, name)(**{key: kind(key, value) for key, value in arguments.items()})
+            found = [jax.jit(schedule)(count) for count in (jnp.asarray(COUNTS), jnp.asarray(COUNTS, jnp.int64))]
+            assert {leaf.dtype for leaf in found} == {jnp.dtype(jnp.float32)}
+            assert schedule(5).dtype == jnp.float32
+            np.testing.assert_allclose(found[0], expected[0], rtol=2e-6, atol=1e-7)
+            np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_dropout_runs_under_stricter_settings_and_keeps_the_dtype(dtype):
+    plain = traced.dropout(jax.random.key(3), X.astype(dtype), 0.25)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        for rate in (0.25, jnp.float32(0.25), jnp.bfloat16(0.25), jnp.float64(0.25)):
+            out = traced.dropout(jax.random.key(3), X.astype(dtype), rate)
+            assert out.dtype == dtype
+            np.testing.assert_array_equal(np.asarray(out, np.float32), np.asarray(plain, np.float32))
+        zeros = traced.dropout(jax.random.key(3), X.astype(dtype), 1)
+        assert not np.asarray(zeros, np.float32).any()

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxhpt.training.usage import inputs_read
+from jaxhpt.jaxprs import inputs_read
 
 A, B, C = (jax.ShapeDtypeStruct((), jnp.float32) for _ in range(3))
 
@@ -76,6 +76,10 @@ READ_THE_FIRST = {
     "switch": switch,
     "remat": jax.checkpoint(lambda a, b: jnp.sin(jnp.sin(a))),
     "grad of remat": lambda a, b: jax.grad(jax.checkpoint(lambda a: jnp.sin(jnp.sin(a)) * 2))(a),
+    "a part of a scan's carry": lambda a, b: jax.lax.scan(lambda c, _: ((c[0] * a, c[1] * b), None), (a, b), length=2)[
+        0
+    ][0],
+    "a part of what a branch returns": lambda a, b: jax.lax.cond(a > 0, lambda: (a, b), lambda: (-a, b + 1))[0],
     "computed and dropped": lambda a, b: (a * 2, jnp.sin(b) + 1)[0],
     "an unused result of jit": lambda a, b: jax.jit(lambda a, b: (a * 2, b * 3))(a, b)[0],
     "a dropped scan": lambda a, b: (a, jax.lax.scan(lambda c, _: (c * b, None), 1.0, length=2))[0],

@@ -1,0 +1,95 @@
+"""A user's function under a trace: what it may take, and errors that name the hyperparameter and his own line."""
+
+import contextlib
+import linecache
+import re
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import jax
+
+from jaxhpt.checks import suggest
+from jaxhpt.dimensions import Choice
+from jaxhpt.space import Space
+from jaxhpt.training.categories import REMEDY, categorical, texts_refused
+from jaxhpt.typing import Array, Hparams
+
+LIBRARIES = ("jax", "jaxlib", "jaxhpt", "flax", "optax", "numpy", "contextlib", "functools")
+_TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def hparams_of(space: Space, values: Sequence[Array]) -> Hparams:
+    """Put D values into the user's pytree; a choice without numbers as an index that knows its values."""
+    pairs = zip(space.dimensions, values, strict=True)
+    return space.assemble(
+        [categorical(v, d.values) if isinstance(d, Choice) and not d.numeric else v for d, v in pairs]
+    )
+
+
+@contextlib.contextmanager
+def calling(name: str, space: Space) -> Iterator[None]:
+    """Explain what goes wrong in a user's function while it is traced, his own line first.
+
+    Args:
+      name: of the function.
+      space: whose values are the first argument of what is traced.
+    """
+    try:
+        with texts_refused():
+            yield
+    except Exception as error:
+        told = _explained(name, space, error)
+        line = _line(error.__traceback__)
+        if told is not None:
+            raise type(told)(f"{line}\n{told}" if line else str(told)) from error
+        if line:
+            error.add_note(f"{name}: {line}")
+        raise
+
+
+def _explained(name: str, space: Space, error: Exception) -> Exception | None:
+    text = str(error).split("\n")[0]
+    if isinstance(error, _TRACED) or (isinstance(error, TypeError) and "concrete values" in text):
+        return TypeError(
+            f"{name}: a traced value{_read(space, str(error))} was used where Python needs a plain one: in `if`, "
+            "`range`, a shape, `float()`, `.item()`, or a numpy, math or scikit-learn function. Use jnp.where, "
+            "jax.lax.cond or jax.lax.switch instead of `if`; jaxhpt.traced has dropout and learning-rate schedules "
+            "that take traced rates and lengths; a function that cannot be traced at all is for jaxhpt.Tuner."
+        )
+    if isinstance(error, TypeError) and "not a valid JAX type" in text:
+        return TypeError(f"{name}: must return arrays, or pytrees of arrays: {text}")
+    if isinstance(error, TypeError) and "attribute name must be string" in text and "Category" in text:
+        return TypeError(f"{name}: a choice reaches a function as a traced index, which names no attribute; {REMEDY}")
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        return _misnamed(name, space, error.args[0])
+    return None
+
+
+def _misnamed(name: str, space: Space, key: str) -> Exception | None:
+    words = {*space.names, *space.constants, *(part for n in space.names for part in n.split("."))}
+    if key in words:
+        return None
+    return ValueError(f"{name}: KeyError {key!r}; if a hyperparameter was meant, {suggest(key, space.names)}")
+
+
+def _read(space: Space, text: str) -> str:
+    """Name the hyperparameters that JAX says a value depends on."""
+    found = sorted({int(place) for place in re.findall(r"args\[0\]\[(\d+)\]", text)})
+    names = ", ".join(repr(space.names[place]) for place in found if place < len(space.names))
+    return f" (hyperparameter {names})" if names else ", such as a hyperparameter,"
+
+
+def _line(traceback: TracebackType | None) -> str:
+    """Find the innermost line that is no library's."""
+    found = ""
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if str(frame.f_globals.get("__name__", "")).split(".")[0] not in LIBRARIES:
+            code = linecache.getline(frame.f_code.co_filename, traceback.tb_lineno).strip()
+            found = f'File "{frame.f_code.co_filename}", line {traceback.tb_lineno}: {code}'
+        traceback = traceback.tb_next
+    return found

@@ -1,0 +1,104 @@
+"""What a function is given for a choice without numbers: an index that can be compared with the choices themselves.
+
+`h["opt"] == "adam"` is a traced bool, and `jax.lax.switch(h["opt"], ...)` works as with any index.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import suggest
+from jaxhpt.typing import Array
+
+REMEDY = "take jax.lax.switch(index, [function, ...]), or jnp.where(index == value, ...)"
+
+
+def categorical(index: Any, values: tuple) -> Any:
+    """Let an index be compared with the values it stands for.
+
+    Args:
+      index: i32[], traced or not.
+      values: of the choice, in order.
+
+    Returns:
+      The index, which `==` and `!=` take a value for, too.
+    """
+    if isinstance(index, jax.core.Tracer):
+        fresh = jnp.add(index, jnp.int32(0))  # a tracer of our own: the one at hand may be in use elsewhere
+        fresh.__class__ = type("Category", (type(fresh),), {"__slots__": (), **_methods(values)})
+        return fresh
+    return type("Category", (np.int32,), _methods(values))(index)
+
+
+def _methods(values: tuple) -> dict[str, Any]:
+    """Make the methods of an index that knows its values."""
+
+    def place(self: Any, other: Any) -> Any:
+        """Return the index of a value; what is a number, or an array of them, as it is."""
+        if isinstance(other, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(other, bool):
+            return other
+        if other not in values:
+            names = suggest(other, values) if {type(v) for v in (*values, other)} == {str} else f"{list(values)}"
+            raise ValueError(f"a hyperparameter is compared with {other!r}, which is none of its choices: {names}")
+        return values.index(other)
+
+    def equal(self: Any, other: Any) -> Any:
+        return super(type(self), self).__eq__(place(self, other))
+
+    def unequal(self: Any, other: Any) -> Any:
+        return super(type(self), self).__ne__(place(self, other))
+
+    def refuse(what: str) -> Callable:
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            raise TypeError(f"a choice of {list(values)} reaches a function as a traced index: it {what}; {REMEDY}")
+
+        return method
+
+    return {
+        "__eq__": equal,
+        "__ne__": unequal,
+        "__hash__": refuse("cannot be the key of a dict, or a member of a set"),
+        "__call__": refuse("cannot be called"),
+    }
+
+
+_guard = threading.RLock()
+_guarded = 0
+_usual: Any = None
+
+
+@contextlib.contextmanager
+def texts_refused() -> Iterator[None]:
+    """Refuse to compare traced values with texts, which Python would silently call unequal.
+
+    An index that went through a `jit`, `scan` or `vmap` of the user's own has lost its choices.
+    """
+    global _guarded, _usual
+    with _guard:
+        if _guarded == 0:
+            _usual = jax.core.Tracer.__eq__
+            jax.core.Tracer.__eq__ = _compared  # type: ignore[method-assign]
+        _guarded += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _guarded -= 1
+            if _guarded == 0:
+                jax.core.Tracer.__eq__ = _usual  # type: ignore[method-assign]
+
+
+def _compared(self: Any, other: Any) -> Array:
+    if isinstance(other, str):
+        raise TypeError(
+            f"a traced value is compared with the text {other!r}: a choice that was handed to a jit, scan or vmap of "
+            "your own is a bare index there; compare outside and hand the bool in, or let the inner function close "
+            "over the hyperparameters"
+        )
+    compared: Array = _usual(self, other)
+    return compared

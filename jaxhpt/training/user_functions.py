@@ -1,0 +1,285 @@
+"""The user's functions: traced once, checked on that trace, and known by what they trace to.
+
+What is compiled holds their jaxprs alone. The arrays that they captured are arguments of the program, so a changed
+array, attribute or global is seen, an equal closure compiles nothing, and nothing of the user's outlives his result.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.checks import leaf_name
+from jaxhpt.jaxprs import Traced, inputs_read, trace
+from jaxhpt.objectives import SCALAR
+from jaxhpt.space import Space
+from jaxhpt.training.batches import Batches
+from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.signatures import require_arguments
+from jaxhpt.training.task import Task
+from jaxhpt.typing import Array, PyTree
+
+TICK = jax.ShapeDtypeStruct((), jnp.int32)
+
+
+class Captured(NamedTuple):
+    """The arrays that the user's functions captured: a tuple for each of `UserFunctions`, copies on the device."""
+
+    init: tuple[Array, ...] = ()
+    step: tuple[Array, ...] = ()
+    evaluate: tuple[Array, ...] = ()
+    generate: tuple[Array, ...] = ()
+    steps: tuple[Array, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class UserFunctions:
+    """What a trial does, as traced functions of decoded dimensions. Static; equal where the programs are equal.
+
+    Attributes:
+      init: (values, key) -> state, its leaves of strong types.
+      step: (values, state, batch, key) -> state.
+      evaluate: (values, state, valid_data, key) -> metrics, name to f32[], and bool[] whether the weights are healthy.
+      generate: (key, tick) -> batch; None where batches are cut from data.
+      steps: values -> i32[], the training steps of a trial.
+      unnamed: whether `evaluate` returns a bare number.
+    """
+
+    init: Traced
+    step: Traced
+    evaluate: Traced
+    generate: Traced | None
+    steps: Traced
+    unnamed: bool = False
+
+    @property
+    def state(self) -> PyTree:
+        """Shapes of one trial's state."""
+        return self.init.shapes
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, sorted."""
+        return tuple(self.evaluate.shapes[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Name what is trained, the same in every process. Host callbacks count by name only."""
+        parts = (self.init, self.step, self.evaluate, self.generate, self.steps)
+        digests = "".join(part.digest if part is not None else "-" for part in parts)
+        return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def key_shape() -> jax.ShapeDtypeStruct:
+    """Return the shape of a key, of whichever implementation is the default now."""
+    shape: jax.ShapeDtypeStruct = jax.eval_shape(lambda: jax.random.key(0))
+    return shape
+
+
+def user_functions(
+    task: Task, space: Space, batches: Batches, length: Callable, train_data: PyTree, valid_data: PyTree
+) -> tuple[UserFunctions, Captured]:
+    """Trace the functions of a task, and check what they take and return.
+
+    Args:
+      task: whose functions.
+      space: of the search.
+      batches: gives each trial its part of a batch.
+      length: values -> i32[], the training steps of a trial.
+      train_data: arrays on the device.
+      valid_data: arrays on the device.
+
+    Raises:
+      TypeError: a state that changes its structure, a shape or a dtype; metrics that are no scalars; a traced value
+        used where Python needs a plain one; other arguments than are given.
+      ValueError: a hyperparameter that no function reads.
+    """
+    values, key = space.value_shapes, key_shape()
+    with calling("init", space):
+        init, from_init = trace(_init(task, space), values, key)
+    generate, from_generate = _generate(task, space)
+    batch = generate.shapes if generate is not None else _cut(batches, train_data)
+    with calling("train_step", space):
+        step, from_step = trace(_step(task, space, batches), values, init.shapes, batch, key)
+    measure = _Evaluate(task, space)
+    with calling("evaluate", space):
+        evaluate, from_evaluate = trace(measure, values, init.shapes, valid_data, key)
+    with calling("steps", space):
+        steps, from_steps = trace(length, values)
+    captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
+    functions = UserFunctions(init, step, evaluate, generate, steps, measure.unnamed)
+    _check_read(functions, captured, space, batch, valid_data)
+    return functions, captured
+
+
+def _init(task: Task, space: Space) -> Callable:
+    require_arguments("init", task.init, 2, ("key", "hparams"))
+    return lambda values, key: _strong(task.init(key, hparams_of(space, values)))
+
+
+def _step(task: Task, space: Space, batches: Batches) -> Callable:
+    require_arguments("train_step", task.step, 4, ("state", "batch", "hparams", "key"))
+
+    def step(values: tuple, state: PyTree, batch: PyTree, key: Array) -> PyTree:
+        out = task.step(state, batches.share(batch, values), hparams_of(space, values), key)
+        if not _same_structure(out, state) and isinstance(out, tuple) and len(out) == 2:
+            out = out[0]
+        _check_state(state, out)
+        return _strong(out)
+
+    return step
+
+
+class _Evaluate:
+    """The evaluation of one trial, which notes whether the metric came without a name."""
+
+    def __init__(self, task: Task, space: Space) -> None:
+        words = ("state", "valid_data", "hparams", "key")
+        self.task, self.space, self.unnamed = task, space, False
+        self.taken = require_arguments("evaluate", task.evaluate, 3, words)
+
+    def __call__(self, values: tuple, state: PyTree, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
+        arguments = (state, data, hparams_of(self.space, values), key)[: self.taken]
+        metrics = self.task.evaluate(*arguments)
+        self.unnamed = not isinstance(metrics, Mapping)
+        return named_metrics(metrics, "evaluate"), _healthy(self.task, state)
+
+
+def _generate(task: Task, space: Space) -> tuple[Traced | None, tuple]:
+    if task.batches is None:
+        return None, ()
+    make = task.batches
+    require_arguments("batches", make, 2, ("key", "tick"))
+    with calling("batches", space):
+        return trace(lambda key, tick: make(key, tick), key_shape(), TICK)
+
+
+def _cut(batches: Batches, train_data: PyTree) -> PyTree:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batches.size, *a.shape[1:]), a.dtype), train_data)
+
+
+def _copies(captured: Captured) -> Captured:
+    """Put the arrays on the device, each once; copied, as the user may change his own in place."""
+    made: dict[int, Array] = {}
+
+    def copy(constant: Any) -> Array:
+        if id(constant) not in made:
+            own = isinstance(constant, jax.Array)
+            made[id(constant)] = constant if own else jnp.array(constant, dtype=constant.dtype)
+        return made[id(constant)]
+
+    return Captured(*(tuple(copy(c) for c in part) for part in captured))
+
+
+def _healthy(task: Task, state: PyTree) -> Array:
+    """Tell whether a state may be scored: weights that are not finite are a failure, whatever a metric says."""
+    if not task.fail_on_nan:
+        return jnp.ones((), bool)
+    bad = jnp.isnan if task.weights is None else (lambda leaf: ~jnp.isfinite(leaf))
+    part = state if task.weights is None else task.weights(state)
+    leaves = [leaf for leaf in jax.tree.leaves(part) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    healthy = jnp.ones((), bool)
+    for leaf in leaves:
+        healthy &= ~jnp.any(bad(leaf))
+    return healthy
+
+
+def _check_read(functions: UserFunctions, captured: Captured, space: Space, batch: PyTree, valid_data: PyTree) -> None:
+    """Refuse a hyperparameter that no function reads."""
+
+    def everything(values: tuple, key: Array, batch: PyTree, valid_data: PyTree) -> Any:
+        state = functions.init(captured.init, values, key)
+        trained = functions.step(captured.step, values, state, batch, key)
+        scored = functions.evaluate(captured.evaluate, values, trained, valid_data, key)
+        return trained, scored, functions.steps(captured.steps, values)
+
+    read = inputs_read(everything, space.value_shapes, key_shape(), batch, valid_data)
+    unread = [name for name, used in zip(space.names, read[: len(space.names)], strict=True) if not used]
+    parents = {space.names[c.parent] for conditions in space.conditions for c in conditions}
+    unread = [name for name in unread if name not in parents]
+    if unread:
+        remedy = "use it in init, train_step or evaluate, or take it out of the space"
+        if "epochs" in unread:
+            remedy = "leave steps=... out, which comes before it, or say steps='epochs'"
+        if "batch_size" in unread:
+            remedy = "average with jaxhpt.batch_mean(values, batch) in train_step, or take it out of the space"
+        raise ValueError(
+            f"space: no function reads {', '.join(map(repr, unread))}, so tuning it has no effect; {remedy}"
+        )
+
+
+def named_metrics(metrics: Any, function: str) -> dict[str, Array]:
+    """Check metrics, a number or a dict of them, and return them by name, sorted: f32[] each.
+
+    Args:
+      metrics: what the function returned.
+      function: its name, for the error.
+
+    Raises:
+      TypeError: nothing, an empty dict, a name that is no text, or what is no real scalar.
+    """
+    if metrics is None:
+        raise TypeError(f"{function} returned None: must return a scalar, or a dict of them; is `return` missing?")
+    named = metrics if isinstance(metrics, Mapping) else {SCALAR: metrics}
+    if not named:
+        raise TypeError(f"{function} returned an empty dict: must return a scalar, or a dict of them")
+    for name in named:
+        if not isinstance(name, str):
+            raise TypeError(f"{function} metric {name!r}: names of metrics must be texts")
+    whats = {name: f"{function} metric {name!r}" if isinstance(metrics, Mapping) else function for name in named}
+    return {name: _scalar(whats[name], named[name]) for name in sorted(named)}
+
+
+def _scalar(what: str, leaf: Any) -> Array:
+    if not isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(f"{what}: must be a scalar, not {type(leaf).__name__}; a dict of metrics must be flat")
+    if np.shape(leaf) != ():
+        raise TypeError(f"{what}: must be a scalar, not of shape {np.shape(leaf)}; take a mean over the rows")
+    array = jnp.asarray(leaf)
+    if not jnp.issubdtype(array.dtype, np.number) and array.dtype != bool:
+        raise TypeError(f"{what}: must be a number, not {array.dtype}")
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{what}: must be real, not {array.dtype}; take jnp.abs or .real")
+    return array.astype(jnp.float32)
+
+
+def _same_structure(a: PyTree, b: PyTree) -> bool:
+    left: Any = jax.tree.structure(a)
+    return bool(left == jax.tree.structure(b))
+
+
+def _strong(tree: PyTree) -> PyTree:
+    """Drop weak types: a Python number in a state would otherwise change the type of the loop's carry."""
+    return jax.tree.map(lambda a: jax.lax.convert_element_type(a, jnp.asarray(a).dtype) if _is_weak(a) else a, tree)
+
+
+def _is_weak(leaf: Any) -> bool:
+    return isinstance(leaf, (bool, int, float, complex)) or bool(getattr(leaf, "weak_type", False))
+
+
+def _check_state(state: PyTree, out: PyTree) -> None:
+    if not _same_structure(out, state):
+        raise TypeError(f"train_step must return a state of the structure that init made; {_difference(state, out)}")
+    pairs = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(out), strict=True)
+    for (path, before), after in pairs:
+        shape, dtype = np.shape(after), jnp.asarray(after).dtype
+        if before.shape != shape or before.dtype != dtype:
+            change = f"from {before.dtype}{list(before.shape)} to {dtype}{list(shape)}"
+            raise TypeError(
+                f"train_step changes the leaf {leaf_name(path)!r} of its state {change}; keep it as init made it"
+            )
+
+
+def _difference(state: PyTree, out: PyTree) -> str:
+    if out is None:
+        return "it returned None: is `return` missing?"
+    before = {leaf_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(state)}
+    after = {leaf_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(out)}
+    missing, new = sorted(before - after), sorted(after - before)
+    if missing or new:
+        return f"missing leaves {missing}, new leaves {new}"
+    return f"init made {jax.tree.structure(state)}, train_step returned {jax.tree.structure(out)}"
