@@ -6,6 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.typing import Array, PyTree
 
@@ -46,6 +47,15 @@ def select(mask: Array, new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
+
+
+def beside(values: Array | np.ndarray, rows: Array) -> Array:
+    """Give values the leading axes that they lack beside rows: f32[D], rows f32[..., D] -> f32[1, ..., D].
+
+    Arrays of unequal rank meet only so under `jax_numpy_rank_promotion="raise"`.
+    """
+    shape = (1,) * (rows.ndim - values.ndim) + values.shape
+    return values.reshape(shape)  # type: ignore[return-value]  # what is numpy stays so
 
 
 def least_places(values: Array) -> Array:

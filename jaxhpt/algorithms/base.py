@@ -87,7 +87,7 @@ def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Arra
     alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
     violation = problem.columns.violation(scores) if problem.columns.constraints else None
     rank = fronts(dominates(objectives, violation) & alive[:, None], alive, num)
-    order = jnp.lexsort((rows, -crowding(objectives, rank), rank))
+    order = jnp.lexsort((rows, -crowding(objectives, rank), rank)).astype(jnp.int32)
     return jnp.where(alive, rows, problem.capacity)[order]
 
 

@@ -121,7 +121,7 @@ class Bayesian(Modelled):
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
         outputs = num_outputs(problem, self._picker(problem).costs)
-        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (outputs, 1))
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
         return BayesianState(key, best, begin(theta), jnp.int32(0))
 
     def ask(
@@ -130,7 +130,7 @@ class Bayesian(Modelled):
         """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
         fresh = designed(index, state.best, self.initial, problem)
-        used = jnp.arange(num) < count
+        used = jnp.arange(num, dtype=jnp.int32) < count
 
         def search() -> tuple[Array, BayesianState]:
             child, _, after = self.choose(key, state, history, problem, num, count)
@@ -163,7 +163,7 @@ class Bayesian(Modelled):
         Minus the logarithm of the constrained expected improvement of the first objective, by the model of the
         latest fit; all 0 while there are too few trials.
         """
-        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))])
+        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))], jnp.int32)
 
         def score(rows: Array) -> Array:
             seen = evidence(history, problem, rows, self._picker(problem).costs)
@@ -217,7 +217,7 @@ class Bayesian(Modelled):
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
             seen = evidence(history, problem, rows, picker.costs, ~stance.afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
-            fresh = ended >= GROWTH * state.fitted
+            fresh = ended.astype(jnp.float32) >= GROWTH * state.fitted.astype(jnp.float32)
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
             fit = refitted(state.fit, fresh, seen, problem, steps)
             known = surrogate(fit.theta, seen, history, problem)
@@ -243,4 +243,4 @@ class Bayesian(Modelled):
 
 def _filled(rows: Array, none: int) -> Array:
     """Repeat the rows there are in the places of those that are none."""
-    return rows[jnp.arange(rows.shape[0]) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]
+    return rows[jnp.arange(rows.shape[0], dtype=jnp.int32) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]

@@ -108,7 +108,9 @@ class Picker:
         # Where all is known well, what was not tried still goes first.
         again = 2.0 * columns.repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
-        return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
+        return Shortlist(
+            unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again[None], covariance, noise, known.aim
+        )
 
     def pick(self, key: Key, found: Shortlist, num: int, count: Array, stance: Stance) -> Array:
         """Pick places of the shortlist: i32[Q]."""
@@ -127,7 +129,7 @@ class Picker:
     def _tastes(self, key: Key, objectives: int, num: int, stance: Stance) -> Taste:
         """Draw what each of `num` picks is after."""
         low, high = self.boldness
-        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, AFIELD, 1.0))
+        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, jnp.float32(AFIELD), 1.0))
         boldness = jnp.where(stance.closing, _between(key, (num,), (CAREFUL * low, high)), usual)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))

@@ -117,7 +117,7 @@ class Refine(Combined):
         rival = history.note[finished, 0]
         own = (finished < problem.capacity) & ~jnp.isnan(rival)
         better = own & (fitness(history, problem, finished) < rival)
-        gain = jnp.sum(jnp.where(own, better - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
+        gain = jnp.sum(jnp.where(own, better.astype(jnp.float32) - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)
         return RefineState((part,), best, sigma)
 

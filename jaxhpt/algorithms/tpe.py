@@ -11,6 +11,7 @@ https://arxiv.org/abs/1807.01774 (2018), for one density over all dimensions.
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
@@ -107,10 +108,10 @@ class TPE(Modelled):
         none, space = problem.capacity, problem.space
         best, count = far_enough(history, problem, state.best)
         top = best[:MOST]
-        good = (jnp.arange(top.shape[0]) < self._num_good(count)) & (top < none)
+        good = (jnp.arange(top.shape[0], dtype=jnp.int32) < self._num_good(count)) & (top < none)
         rows = chosen(history, problem, best, self.limit)
         others = (rows < none) & ~jnp.isin(rows, jnp.where(good, top, none))
-        vague = (VAGUE / jnp.maximum(count, 1)) ** 2
+        vague = (VAGUE / jnp.maximum(count, 1).astype(jnp.float32)) ** 2
         ours = estimate(history.unit[top], good, space, vague)
         theirs = estimate(history.unit[rows], others, space)
         few = settings(space, FEW)
@@ -118,8 +119,8 @@ class TPE(Modelled):
         unit = draw(key, ours, many, space) if few is None else _untried(key, ours, history, few, many, space)
         score = log_density(ours, unit, space) - log_density(theirs, unit, space)
         score = jnp.where(columns.repeated(history, unit), -jnp.inf, score)
-        pick = jnp.argmax(score.reshape(num, self.candidates), axis=1)
-        return unit.reshape(num, self.candidates, -1)[jnp.arange(num), pick]
+        pick = jax.lax.argmax(score.reshape(num, self.candidates), 1, jnp.int32)
+        return unit.reshape(num, self.candidates, -1)[jnp.arange(num, dtype=jnp.int32), pick]
 
     def _num_good(self, count: Array) -> Array:
         trials = count.astype(jnp.float32)

@@ -99,8 +99,8 @@ class Focus(NamedTuple):
 
     def within(self, mutated: Array, x: Array, space: Space) -> Array:
         """Shorten continuous mutations of x f32[Q, D] in proportion to the ranges, and keep others inside them."""
-        shorter = x + (mutated - x) * (self.high - self.low)
-        return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low, self.high))
+        shorter = x + (mutated - x) * (self.high - self.low)[None]
+        return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low[None], self.high[None]))
 
 
 class Parents(NamedTuple):
@@ -204,11 +204,12 @@ def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight
 
     All genes alike, or by `weight` f32[D], of mean 1.
     """
-    mask = chance < (rate if weight is None else rate * weight)
+    mask = chance < (rate if weight is None else rate * weight[None])
     if forced is None:
         return mask
     num = chance.shape[1]
     place = jnp.floor(forced * num)
     if weight is not None:
-        place = jnp.where(forced < 1, jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right"), num)
-    return mask | (jnp.arange(num) == place[:, None])
+        found = jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right").astype(jnp.float32)
+        place = jnp.where(forced < 1, found, num)
+    return mask | (jnp.arange(num, dtype=jnp.float32)[None] == place[:, None])

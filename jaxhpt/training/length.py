@@ -175,7 +175,7 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
         unit = np.full((len(mesh), space.num_dimensions), 0.5, np.float32)
         unit[:, deciding] = mesh
     else:
-        unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024), space.num_dimensions))
+        unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024, dtype=jnp.int32), space.num_dimensions))
     # Not snapped: that would rest what a `When` hides at one value, and its parent is not varied here.
     found = jax.vmap(length)(space.values(jnp.asarray(unit)))
     return np.atleast_1d(np.asarray(found)), complete
