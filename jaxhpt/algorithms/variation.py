@@ -212,4 +212,4 @@ def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight
     place = jnp.floor(forced * num)
     if weight is not None:
         place = jnp.where(forced < 1, jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right"), num)
-    return mask | (jnp.arange(num) == place[:, None])
+    return mask | (jnp.arange(num, dtype=place.dtype)[None] == place[:, None])
