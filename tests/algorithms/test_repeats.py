@@ -124,7 +124,7 @@ def test_a_tuner_asks_for_every_setting_once(name, num):
 
 
 @pytest.mark.parametrize("space", [name for name in SPACES if name != "cube"])
-@pytest.mark.parametrize("name", ["auto", "bayesian", "cma_es", "genetic", "tpe", "screen"])
+@pytest.mark.parametrize("name", ["bayesian", "cma_es", "genetic", "tpe", "screen"])
 def test_so_it_is_in_a_space_of_any_kind_where_trials_run_on_and_fail(name, space):
     algorithm = EVERY.get(name, name)
     past = asked_until_none_is_left(algorithm, space, 3 if SIZES[space] < 100 else 8, untold=4).result.history
@@ -143,11 +143,10 @@ def objective(hparams, key):
     return sum((i + 1.0) * leaf.astype(jnp.float32) for i, leaf in enumerate(jax.tree.leaves(hparams)))
 
 
-@pytest.mark.parametrize("lanes", [1, 8])
 @pytest.mark.parametrize("name", [*EVERY, "auto"])
-def test_a_search_tries_every_setting_once(name, lanes):
+def test_a_search_tries_every_setting_once(name):
     result = jaxhpt.minimize(
-        objective, SPACES["cube"], algorithm=EVERY.get(name, name), trials=27, lanes=lanes, progress=False
+        objective, SPACES["cube"], algorithm=EVERY.get(name, name), trials=27, lanes=8, progress=False
     )
     assert_every_setting_was_tried_once(result.history, "cube", SPACES["cube"])
 
