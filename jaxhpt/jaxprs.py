@@ -22,7 +22,7 @@ from jax.interpreters import partial_eval
 
 from jaxhpt.typing import Array, PyTree
 
-# JAX caches what it traced by the identity of functions: a changed configuration would give the old jaxpr again, from
+# JAX caches what it traced by which object a function is: a changed configuration would give the old jaxpr again, from
 # bodies of loops and functions jitted by the user too. Under a context of a new value nothing is found in these caches.
 _FRESH = jax.make_user_context(0)
 _NUMBERS = itertools.count(1)

@@ -212,8 +212,8 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
     """
     size = num_dimensions(theta)
     s, k, slope, chol = _factors(theta, x, mask, axes, centre)
-    identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
-    half = solve_triangular(chol, identity, lower=True)
+    eye = jnp.eye(mask.shape[0], dtype=jnp.float32)
+    half = solve_triangular(chol, eye, lower=True)
     inverse = half.T @ half
     ones = mask.astype(jnp.float32)
     y = jnp.where(mask, y, 0.0)
