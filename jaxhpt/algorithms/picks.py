@@ -96,7 +96,7 @@ class Picker:
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
         tried = columns.repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
-        first = least_places(jnp.where((uniforms(k[1], score.shape) < APART) & ~tried, score, jnp.inf))
+        first = least_places(jnp.where((uniforms(k[1], score.shape) < APART) & ~tried[None], score, jnp.inf))
         better = candidates.refined(pool[first], at, candidates.view(theta, problem.space), problem.space, MOVES)
         places = max(min(SHORTLIST, APIECE * num), 2 * num)
         kept = _promising(score, tried, min(places, pool.shape[0]))

@@ -168,7 +168,7 @@ def _nearest(
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         i, unit, free = carry
         apart = _apart(unit[order[i]], table, space) + tie
-        place = jnp.argmin(jnp.where(free, apart, jnp.inf)).astype(jnp.int32)
+        place = jax.lax.argmin(jnp.where(free, apart, jnp.inf), 0, jnp.int32)
         return i + 1, unit.at[order[i]].set(table[place]), free.at[place].set(False)
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
