@@ -16,6 +16,7 @@ from jaxhpt.objectives import Columns
 from jaxhpt.result import Result
 from jaxhpt.space import Space
 from jaxhpt.trial import Trial
+from jaxhpt.values import marked
 
 Pair = tuple[Any, float | Mapping[str, float] | None]
 Prior = Any  # a Result, a pandas table, or a sequence of these, of trials and of pairs
@@ -56,6 +57,13 @@ def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
     return Known(jnp.asarray(exact.unit[held], jnp.float32), jnp.asarray(scores[held].astype(np.float32)))
 
 
+def settings_of(first: Any) -> Sequence[Any]:
+    """Check that settings come as a list."""
+    if not isinstance(first, Sequence) or isinstance(first, str):
+        raise TypeError(f"first={first!r}: must be a list of settings, such as [{{'lr': 0.01}}]")
+    return first
+
+
 def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
     """Read settings that are to be tried before all others: f32[F, D] snapped.
 
@@ -68,8 +76,7 @@ def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
       TypeError: no list.
       ValueError: more than `trials`, one twice, or one outside the space; its place in the list is given.
     """
-    if not isinstance(first, Sequence) or isinstance(first, str):
-        raise TypeError(f"first={first!r}: must be a list of settings, such as [{{'lr': 0.01}}]")
+    first = settings_of(first)
     require(len(first) <= trials, "first", first, f"no more settings than the {trials} trials")
     rows: list[np.ndarray] = []
     for place, setting in enumerate(first):
@@ -191,7 +198,7 @@ def _place(space: Space, setting: Any) -> np.ndarray:
     for slot, own, other in zip(space.slots, given, kept, strict=True):
         column = getattr(slot, "column", None)
         if column is None:
-            require(own == other, "constant", own, f"{other!r}, as in the space")
+            require(bool(own == other) or marked(own) == marked(other), "constant", own, f"{other!r}, as in the space")
         elif other is not None:
             dimension, name = space.dimensions[column], space.names[column]
             require(_same(own, other, dimension), name, own, f"one of the values of {dimension}")

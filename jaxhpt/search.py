@@ -15,7 +15,7 @@ from jaxhpt.checks import named, refuse_unknown, require, require_count, require
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import choose
-from jaxhpt.prior import Prior, first_of, known
+from jaxhpt.prior import Prior, first_of, known, settings_of
 from jaxhpt.problem import Problem
 from jaxhpt.report.progress import display
 from jaxhpt.result import Result
@@ -83,7 +83,7 @@ def search(
       prior: what is known before: an earlier `Result` or several, or pairs of a setting and its value. The algorithm
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
       first: settings to try before all that the algorithm proposes, written as in results, such as the ones in use
-        today; they are among the `trials`, and have the first ids after those of `prior`.
+        today; they are among the `trials`, and start before all others.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -110,6 +110,7 @@ def search(
       True
     """
     space, job = Space.of(space), _as_task(train_step, task)
+    first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, timeout = require_seed(seed), _timeout(timeout)
@@ -211,7 +212,7 @@ def _trials(trials: int | None, algorithm: Algorithm, space: Space, first: int) 
     if trials is not None:
         trials = require_count("trials", trials)
     points = algorithm.num_points(space)
-    most = None if points is None else points + first
+    most = None if points is None else points + (0 if space.size == points else first)
     return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)
 
 

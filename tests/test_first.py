@@ -34,6 +34,16 @@ def test_they_come_first_whatever_the_lanes(lanes):
     assert [t.hparams for t in result.trials[:3]] == FIRST
 
 
+def test_what_was_known_is_tried_again_where_it_is_wanted():
+    space, known = {"x": Int(1, 8)}, [({"x": 3}, 3.0)]
+    result = jaxhpt.minimize(
+        lambda h: h["x"] * 1.0, space, algorithm="genetic", trials=4, lanes=2, prior=known, progress=False,
+        first=[{"x": 3}, {"x": 5}],
+    )  # fmt: skip
+    assert [t.hparams["x"] for t in result.trials[:3]] == [3, 3, 5]
+    assert len({t.hparams["x"] for t in result.trials}) == 4
+
+
 def test_a_grid_is_walked_to_its_end_after_them():
     space = {"n": Int(1, 4), "m": Int(1, 3)}
     first = [{"n": 2, "m": 2}]

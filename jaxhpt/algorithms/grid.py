@@ -30,7 +30,7 @@ class Grid(Endless):
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
     the whole space; within a level of refinement it changes with the seed of the search. Settings that differ only
-    in dimensions that do not exist are one point. Of a finite space, points that were tried before the search come
+    in dimensions that do not exist are one point. Points that were tried before, or are the user's own first ones, come
     last.
 
     Args:
@@ -63,7 +63,7 @@ class Grid(Endless):
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
-        if problem.prior and problem.space.size is not None:
+        if problem.prior or history.first.shape[0]:
             state = jax.lax.cond(state.position == 0, lambda: _untried_first(state, history), lambda: state)
         index = state.position + jnp.arange(num, dtype=jnp.int32)
         total = state.points.shape[0]

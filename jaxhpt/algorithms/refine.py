@@ -70,7 +70,7 @@ class Refine(Combined):
     algorithm: Algorithm
     share: float = 0.25
     sigma: float = 0.05
-    _own: ClassVar[int] = 1  # the score that a step is to beat
+    _own: ClassVar[int] = 1  # the row that a step is to beat; not its score, which `Tuner` counts from the best
 
     def __post_init__(self) -> None:
         require_algorithm("algorithm", self.algorithm)
@@ -105,7 +105,7 @@ class Refine(Combined):
             return self._steps(jax.random.fold_in(key, 1), state, history, problem, num, count)
 
         near = jax.lax.cond(wide < count, step, lambda: found.unit)
-        note = jnp.full_like(found.note, jnp.nan).at[:, 0].set(fitness(history, problem, state.best)[0])
+        note = jnp.full_like(found.note, jnp.nan).at[:, 0].set(state.best[0].astype(jnp.float32))
         steps = proposals(near)._replace(note=note)
         both = joined([found, steps], (index >= wide).astype(jnp.int32), index)
         return both, state._replace(parts=parts)
@@ -114,9 +114,10 @@ class Refine(Combined):
         """Tell it; remember the best, and learn how long steps should be."""
         (part,) = self.told(key, state.parts, history, problem, finished)
         best = by_fitness(history, problem, jnp.concatenate([state.best, finished]), 1)
-        rival = history.note[finished, 0]
-        own = (finished < problem.capacity) & ~jnp.isnan(rival)
-        better = own & (fitness(history, problem, finished) < rival)
+        note = history.note[finished, 0]
+        own = (finished < problem.capacity) & ~jnp.isnan(note)
+        rival = jnp.where(own, note, problem.capacity).astype(jnp.int32)
+        better = own & (fitness(history, problem, finished) < fitness(history, problem, rival))
         gain = jnp.sum(jnp.where(own, better.astype(jnp.float32) - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)
         return RefineState((part,), best, sigma)

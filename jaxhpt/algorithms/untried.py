@@ -62,15 +62,16 @@ def propose(
       how a proposal was made holds for one near by; who keeps places in them compares these with the row.
     """
     ask = how or algorithm.ask
+    given = jnp.zeros(num, bool)
     if history.first.shape[0]:
-        found, state = _after_first(ask, key, state, history, problem, num, count, waiting)
+        found, state, given = _after_first(ask, key, state, history, problem, num, count, waiting)
     else:
         found, state = ask(key, state, history, problem, num, count)
     used = jnp.arange(num, dtype=jnp.int32) < count
     found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
     if problem.space.size is None or algorithm.may_repeat(problem):
         return found, state
-    return untried(jax.random.fold_in(key, OWN_KEY), found, history, problem, waiting), state
+    return untried(jax.random.fold_in(key, OWN_KEY), found, history, problem, waiting, given), state
 
 
 def _after_first(
@@ -82,8 +83,12 @@ def _after_first(
     num: int,
     count: Array,
     waiting: Proposals | None,
-) -> tuple[Proposals, Any]:
-    """Propose what the user wants to be tried first, then what the algorithm does, which sees these as running."""
+) -> tuple[Proposals, Any, Array]:
+    """Propose what the user wants to be tried first, then what the algorithm does, which sees these as running.
+
+    Returns:
+      Proposals, the state of the algorithm, and bool[Q] which proposals are the user's.
+    """
     copies = jnp.sum(history.parent >= 0, dtype=jnp.int32)
     queued = jnp.int32(0) if waiting is None else jnp.sum(waiting.valid, dtype=jnp.int32)
     before = history.count - copies - problem.prior + queued
@@ -96,11 +101,16 @@ def _after_first(
     taken = jnp.sum(given, dtype=jnp.int32)
     found, state = ask(key, state, begun, problem, num, count - taken)
     later = jax.tree.map(lambda a: a[jnp.maximum(index - taken, 0)], found)
-    return select(given, Proposals(own, note, jnp.ones(num, bool)), later), state
+    return select(given, Proposals(own, note, jnp.ones(num, bool)), later), state, given
 
 
 def untried(
-    key: Key, found: Proposals, history: History, problem: Problem, waiting: Proposals | None = None
+    key: Key,
+    found: Proposals,
+    history: History,
+    problem: Problem,
+    waiting: Proposals | None = None,
+    given: Array | None = None,
 ) -> Proposals:
     """Move repeated proposals to untried settings near by.
 
@@ -114,12 +124,15 @@ def untried(
       history: all trials, running ones too.
       problem: static.
       waiting: earlier proposals that have not begun; None for none.
+      given: bool[Q] the user's own, which stay as they are; None for none.
     """
     unit, valid, first = found.unit, found.valid, 0
     if waiting is not None:
         first = waiting.valid.shape[0]
         unit, valid = jnp.concatenate([waiting.unit, unit]), jnp.concatenate([waiting.valid, valid])
     own = jnp.arange(valid.shape[0], dtype=jnp.int32) >= first
+    if given is not None:
+        own &= ~jnp.pad(given, (first, 0))
 
     def again(unit: Array) -> Array:
         return columns.repeated(history, unit, valid) & own
