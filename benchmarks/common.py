@@ -91,7 +91,7 @@ def take_turns(repeats, contenders):
 def assemble(task, space, algorithm, trials, lanes, prior=0, scheduler=None, interval="auto"):
     """Return the program and the data of a search, to be dispatched by hand."""
     scheduler = scheduler or RunToEnd()
-    pool, data = _pool(task, Space.of(space), trials, lanes, interval, scheduler)
+    pool, data, _ = _pool(task, Space.of(space), trials, lanes, interval, scheduler)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
     return Program(pool, algorithm, scheduler), data
 

@@ -1,6 +1,7 @@
 """Choice and Bool: dimensions of a few values."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -54,6 +55,9 @@ class Choice(Dimension):
     def numeric(self) -> bool:
         """Whether the values decode to themselves: numbers, or booleans alone."""
         return self.dtype == np.bool_ or is_number(self.values[0])  # numbers are among themselves
+
+    def with_values(self, change: Callable[[Any, int], Any]) -> Dimension:
+        return self if self.numeric else Choice([change(value, place) for place, value in enumerate(self.values)])
 
     @property
     def ordered(self) -> bool:

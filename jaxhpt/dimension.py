@@ -4,6 +4,7 @@ A dimension maps `unit` in [0, 1] to a value and back. A dimension with `levels`
 into as many bins; its snapped unit is the middle of a bin, so that equal values are equal bits.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -43,6 +44,10 @@ class Dimension(Part):
         """Return the bin of `unit`, i32 of the same shape."""
         top = (self.levels or 1) - 1
         return xp.clip(xp.floor(xp.asarray(unit, np.float32) * (top + 1)), 0, top).astype(np.int32)
+
+    def with_values(self, change: Callable[[Any, int], Any]) -> "Dimension":
+        """Return the dimension with other objects in the places of the user's own; see `Space.with_values`."""
+        return self
 
     @property
     def even(self) -> bool:

@@ -92,20 +92,22 @@ def trace(function: Callable, *shapes: Any) -> tuple[Traced, tuple[Any, ...]]:
     return Traced(flat.jaxpr, out, constants, digest, (*trees, *callbacks)), tuple(flat.consts)
 
 
-def inputs_read(function: Callable, *args: Any) -> list[bool]:
-    """Tell, for each leaf of `args`, whether the function's outputs or effects depend on it.
+def inputs_needed(traced: Traced, outputs: Sequence[bool] | None = None) -> list[bool]:
+    """Tell, for each leaf of its inputs, whether some outputs of a traced function, or its effects, depend on it.
 
     Exact through calls, scans and branches; all that a `while` is given counts as read.
 
     Args:
-      function: traceable.
-      *args: arrays or `ShapeDtypeStruct`s.
+      traced: the function.
+      outputs: for each leaf of its outputs, whether it counts; None for all.
     """
-    with _FRESH(next(_NUMBERS)):
-        jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*args)
-        flat = _flattened(jaxpr.jaxpr, jaxpr.consts)
-    _, read = partial_eval.dce_jaxpr(flat.jaxpr, [True] * len(flat.jaxpr.outvars))
-    return list(read)
+    wanted = [True] * len(traced.jaxpr.outvars) if outputs is None else list(outputs)
+    return list(partial_eval.dce_jaxpr(traced.jaxpr, wanted)[1])
+
+
+def inputs_read(function: Callable, *args: Any) -> list[bool]:
+    """Trace a function, and tell as `inputs_needed` which leaves of `args` it reads: arrays or `ShapeDtypeStruct`s."""
+    return inputs_needed(trace(function, *args)[0])
 
 
 def evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:

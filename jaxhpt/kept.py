@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxhpt.carry import Program
 from jaxhpt.driver import Outcome
+from jaxhpt.problem import Problem
 from jaxhpt.training.pool import Data
 
 NO_EXPORT = (
@@ -34,12 +35,14 @@ class Run:
       program: the compiled search.
       data: on device.
       outcome: the last state of the search.
+      structure: of a train state, whose leaves the program holds.
       export: the task's.
     """
 
     program: Program
     data: Data
     outcome: Outcome
+    structure: Any
     export: Any = None
 
     @property
@@ -50,7 +53,11 @@ class Run:
     @property
     def state(self) -> Any:
         """The train state of the best trial; None where it was lost."""
-        return None if self.outcome.carry is None else self.outcome.carry.best.state
+        return None if self.outcome.carry is None else self.built(self.outcome.carry.best.state)
+
+    def built(self, leaves: Any) -> Any:
+        """Put the leaves of a state into the user's structure."""
+        return jax.tree.unflatten(self.structure, leaves)
 
     def kept(self) -> "Kept":
         """Return what pickles: the weights of the best, as numpy arrays, without the user's functions."""
@@ -115,6 +122,33 @@ def _on_host(leaf: Any) -> Any:
 
 def _given_back(leaf: Any) -> Any:
     return jax.random.wrap_key_data(jnp.asarray(leaf.data), impl=leaf.kind) if isinstance(leaf, _KeyData) else leaf
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """What stands in a pickled result for a value that does not pickle, such as a function.
+
+    Attributes:
+      name: how it was shown.
+      place: tells values of one name apart.
+    """
+
+    name: str
+    place: int = 0
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def portable(problem: Problem) -> Problem:
+    """Return a problem that pickles: choices and constants that do not are there by name."""
+    if _pickles(problem):
+        return problem
+    return dataclasses.replace(problem, space=problem.space.with_values(_named))
+
+
+def _named(value: Any, place: int) -> Any:
+    return value if _pickles(value) else Named(getattr(value, "__qualname__", repr(value)), place)
 
 
 def _pickles(value: Any) -> bool:

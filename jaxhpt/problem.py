@@ -40,6 +40,10 @@ class Problem:
     prior: int = 0
     copies: int = 0
 
+    def bare(self) -> "Problem":
+        """Return the problem without the user's own objects, for a program that outlives the search."""
+        return dataclasses.replace(self, space=self.space.bare())
+
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """The metrics to optimise."""

@@ -14,7 +14,7 @@ from jaxhpt.checks import require
 from jaxhpt.driver import Outcome
 from jaxhpt.history import History, Status
 from jaxhpt.importance import importance_of, weights_of
-from jaxhpt.kept import NO_REPLAY, Kept, Run
+from jaxhpt.kept import NO_REPLAY, Kept, Run, portable
 from jaxhpt.lineage import segments_of
 from jaxhpt.loop import train_again
 from jaxhpt.objectives import Objective
@@ -59,10 +59,11 @@ class Result:
     _exact: np.ndarray | None = None
 
     @classmethod
-    def of(cls, program: Program, data: Data, outcome: Outcome, export: Any) -> "Result":
-        """Bring a driven search to the host."""
-        history, run = outcome.summary.history, Run(program, data, outcome, export)
-        return cls(stats_of(program, history, outcome), history, program.problem, int(outcome.summary.row), run)
+    def of(cls, program: Program, data: Data, outcome: Outcome, space: Space, structure: Any, export: Any) -> "Result":
+        """Bring a driven search to the host; its program knows neither the user's space nor his state's structure."""
+        history, run = outcome.summary.history, Run(program, data, outcome, structure, export)
+        problem = dataclasses.replace(program.problem, space=space)
+        return cls(stats_of(program, history, outcome), history, problem, int(outcome.summary.row), run)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -204,7 +205,7 @@ class Result:
         References:
           Breiman, "Random forests", https://doi.org/10.1023/A:1010933404324 (2001). See `surrogates/influence.py`.
         """
-        return importance_of(self.history, self._problem, method, objective)
+        return importance_of(self.history, self._problem.bare(), method, objective)
 
     def replay(self, trial: Trial | int) -> tuple[Any, dict[str, float]]:
         """Train one trial again, alone, from the same key and on the same batches.
@@ -229,8 +230,8 @@ class Result:
         values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
         budget = run.program.pool.functions.steps(run.data.captured.steps, values)
         segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
-        state, metrics = train_again(run.program, run.outcome.key, run.data, segments)
-        return self._exported(state, row), {name: plain(value) for name, value in metrics.items()}
+        leaves, metrics = train_again(run.program, run.outcome.key, run.data, segments)
+        return self._exported(run.built(leaves), row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: Trial | int) -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
@@ -282,7 +283,7 @@ class Result:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**state, "_run": None if self._run is None else self._run.kept()}
+        return {**state, "_problem": portable(self._problem), "_run": None if self._run is None else self._run.kept()}
 
     def __copy__(self) -> "Result":
         return dataclasses.replace(self)

@@ -117,13 +117,13 @@ def search(
     _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
         events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
-    pool, data = _pool(job, space, _trials(trials, searcher, space, len(first)), lanes, interval, trainer)
+    pool, data, structure = _pool(job, space, _trials(trials, searcher, space, len(first)), lanes, interval, trainer)
     before = known(prior, space, pool.problem.columns)._replace(first=first_of(first, space, pool.problem.trials))
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
-    result = Result.of(program, data, outcome, job.export)
+    result = Result.of(program, data, outcome, space, structure, job.export)
     if outcome.error is not None:
         raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
     return result
@@ -216,21 +216,21 @@ def _trials(trials: int | None, algorithm: Algorithm, space: Space, first: int) 
     return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)
 
 
-def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data]:
-    """Check the task against the space, on shapes alone, and put the data on device."""
+def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data, Any]:
+    """Check the task against the space, on shapes alone; put the data on device; return a state's structure, too."""
     batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
     length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
     train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
-    functions, captured = user_functions(job, space, batches, length, train, valid)
+    functions, captured, structure = user_functions(job, space, batches, length, train, valid)
     wanted = (job.objective, job.direction, job.objectives, job.constraints)
     columns = choose(functions.metrics, *wanted, functions.unnamed)
     paced = plan(length, interval, scheduler.pace)
     width = auto_lanes(functions.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
-    problem = Problem(space, columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
+    problem = Problem(space.bare(), columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
     problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
-    return Pool(problem, functions, batches), Data(train, valid, captured)
+    return Pool(problem, functions, batches), Data(train, valid, captured), structure
 
 
 def _on_device(array: Any) -> jax.Array:

@@ -5,6 +5,7 @@ A space is static and hashable by value, so it may be part of a compiled program
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -88,6 +89,25 @@ class Space(Part):
         require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
         conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
         return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
+
+    def bare(self) -> "Space":
+        """Return the same ranges without the user's own objects and constants: all that a compiled program needs."""
+        bare = tuple(d.with_values(lambda value, place: str(place)) for d in self.dimensions)
+        slots = tuple(_Slot(column) for column in range(self.num_dimensions))
+        return Space(self.names, bare, self.conditions, slots, jax.tree.structure(tuple(range(self.num_dimensions))))
+
+    def with_values(self, change: Callable[[Any, int], Any]) -> "Space":
+        """Return the space with other objects in the places of choices without numbers, and of constants.
+
+        Args:
+          change: (value, its place in the choice or among the constants) -> what takes its place.
+        """
+        dimensions = tuple(d.with_values(change) for d in self.dimensions)
+        slots = tuple(
+            dataclasses.replace(slot, value=change(slot.value, place)) if isinstance(slot, _Constant) else slot
+            for place, slot in enumerate(self.slots)
+        )
+        return dataclasses.replace(self, dimensions=dimensions, slots=slots)
 
     @property
     def value_shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:

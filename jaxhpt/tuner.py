@@ -107,6 +107,7 @@ class Tuner:
         before = known_exactly(prior, space, wanted)
         num = before.unit.shape[0]
         self.problem = Problem(space, wanted, trials, lanes, steps=1, interval=1, prior=num)
+        self._bare = self.problem.bare()
         self._root = root_of(seed, num)
         self._scores = np.full((self.problem.capacity, len(wanted.names)), np.inf)
         self._scores[:num] = before.metrics
@@ -119,7 +120,7 @@ class Tuner:
         own = first_of(first, space, trials)
         told = Known(jnp.asarray(before.unit), jnp.asarray(self._told()[:num]), own)
         with self._watch.compiling("begin"):
-            self._state = asking.begin(self._algorithm, self.problem, self._root, told)
+            self._state = asking.begin(self._algorithm, self._bare, self._root, told)
 
     def ask(self, num: int = 1) -> list[Asked]:
         """Return settings to evaluate, at most `num`: fewer, and in the end none, where nothing is left.
@@ -178,11 +179,11 @@ class Tuner:
     def _open(self, num: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Ask the algorithm: rows i32[n] and their settings f32[n, D]."""
         last, algorithm = self._count + count, self._algorithm
-        early = isinstance(algorithm, Designed) and algorithm.in_design(self.problem, last)
+        early = isinstance(algorithm, Designed) and algorithm.in_design(self._bare, last)
         arguments = (self._root, self._state, jnp.int32(count), early)
         self._start()
         with self._watch.compiling(("ask", width(num), early)):
-            self._state, rows, unit = asking.ask(self._algorithm, self.problem, width(num), *arguments)
+            self._state, rows, unit = asking.ask(self._algorithm, self._bare, width(num), *arguments)
             rows, unit = jax.device_get((rows, unit))
         opened = rows < self.problem.capacity
         self._status[rows[opened]] = Status.RUNNING
@@ -217,7 +218,7 @@ class Tuner:
         padded = np.pad(rows, (0, extra), constant_values=self.problem.capacity).astype(np.int32)
         arguments = map(jnp.asarray, (self._told(), padded, np.pad(status, (0, extra))))
         with self._watch.compiling(("tell", len(padded))):
-            self._state = asking.tell(self._algorithm, self.problem, self._root, self._state, *arguments)
+            self._state = asking.tell(self._algorithm, self._bare, self._root, self._state, *arguments)
 
     def _told(self) -> np.ndarray:
         """Return the scores for the device, f32[C, K]."""

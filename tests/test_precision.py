@@ -44,7 +44,7 @@ def of(function, *args):
 
 def assembled(task, algorithm, scheduler, prior=0):
     """Return the program and the data of a search of 32 trials on 4 lanes."""
-    pool, data = _pool(task, jaxhpt.Space.of(SPACE), 32, 4, "auto", scheduler)
+    pool, data, _ = _pool(task, jaxhpt.Space.of(SPACE), 32, 4, "auto", scheduler)
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
     return Program(pool, algorithm, scheduler), data
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
-from jaxhpt.jaxprs import inputs_read, trace
+from jaxhpt.jaxprs import inputs_needed, trace
 from jaxhpt.space import Space
 from jaxhpt.training.calling import calling, hparams_of
 from jaxhpt.training.signatures import require_arguments
@@ -166,7 +166,7 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
     space = length.space
     with calling("steps", space):
         traced, constants = trace(length, space.value_shapes)
-    read = inputs_read(lambda values: traced(constants, values), space.value_shapes)
+    read = inputs_needed(traced)
     deciding = [i for i, used in enumerate(read) if used]
     levels = [space.dimensions[i].levels for i in deciding]
     complete = None not in levels and math.prod(n for n in levels if n) <= MAX_ENUMERATED

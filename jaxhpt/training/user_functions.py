@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import leaf_name
-from jaxhpt.jaxprs import Traced, inputs_read, trace
+from jaxhpt.jaxprs import Traced, inputs_needed, trace
 from jaxhpt.objectives import SCALAR
 from jaxhpt.space import Space
 from jaxhpt.training.batches import Batches
@@ -41,9 +41,9 @@ class UserFunctions:
     """What a trial does, as traced functions of decoded dimensions. Static; equal where the programs are equal.
 
     Attributes:
-      init: (values, key) -> state, its leaves of strong types.
-      step: (values, state, batch, key) -> state.
-      evaluate: (values, state, valid_data, key) -> metrics, name to f32[], and bool[] whether the weights are healthy.
+      init: (values, key) -> the leaves of a state, of strong types; their structure is the user's affair.
+      step: (values, leaves, batch, key) -> leaves.
+      evaluate: (values, leaves, valid_data, key) -> metrics, name to f32[], and bool[] whether the weights are healthy.
       generate: (key, tick) -> batch; None where batches are cut from data.
       steps: values -> i32[], the training steps of a trial.
       unnamed: whether `evaluate` returns a bare number.
@@ -58,7 +58,7 @@ class UserFunctions:
 
     @property
     def state(self) -> PyTree:
-        """Shapes of one trial's state."""
+        """Shapes of the leaves of one trial's state."""
         return self.init.shapes
 
     @property
@@ -82,7 +82,7 @@ def key_shape() -> jax.ShapeDtypeStruct:
 
 def user_functions(
     task: Task, space: Space, batches: Batches, length: Callable, train_data: PyTree, valid_data: PyTree
-) -> tuple[UserFunctions, Captured]:
+) -> tuple[UserFunctions, Captured, Any]:
     """Trace the functions of a task, and check what they take and return.
 
     Args:
@@ -93,43 +93,56 @@ def user_functions(
       train_data: arrays on the device.
       valid_data: arrays on the device.
 
+    Returns:
+      The functions, the arrays they captured, and the structure of a state.
+
     Raises:
       TypeError: a state that changes its structure, a shape or a dtype; metrics that are no scalars; a traced value
         used where Python needs a plain one; other arguments than are given.
       ValueError: a hyperparameter that no function reads.
     """
     values, key = space.value_shapes, key_shape()
+    begin = _Init(task, space)
     with calling("init", space):
-        init, from_init = trace(_init(task, space), values, key)
+        init, from_init = trace(begin, values, key)
+    step_function, measure = _step(task, space, batches, begin.structure), _Evaluate(task, space, begin.structure)
     generate, from_generate = _generate(task, space)
     batch = generate.shapes if generate is not None else _cut(batches, train_data)
     with calling("train_step", space):
-        step, from_step = trace(_step(task, space, batches), values, init.shapes, batch, key)
-    measure = _Evaluate(task, space)
+        step, from_step = trace(step_function, values, init.shapes, batch, key)
     with calling("evaluate", space):
         evaluate, from_evaluate = trace(measure, values, init.shapes, valid_data, key)
     with calling("steps", space):
         steps, from_steps = trace(length, values)
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
     functions = UserFunctions(init, step, evaluate, generate, steps, measure.unnamed)
-    _check_read(functions, captured, space, batch, valid_data)
-    return functions, captured
+    _check_read(functions, space)
+    return functions, captured, begin.structure
 
 
-def _init(task: Task, space: Space) -> Callable:
-    require_arguments("init", task.init, 2, ("key", "hparams"))
-    return lambda values, key: _strong(task.init(key, hparams_of(space, values)))
+class _Init:
+    """The start of one trial, which notes the structure of its state."""
+
+    def __init__(self, task: Task, space: Space) -> None:
+        require_arguments("init", task.init, 2, ("key", "hparams"))
+        self.task, self.space = task, space
+        self.structure: Any = None
+
+    def __call__(self, values: tuple, key: Array) -> tuple[Array, ...]:
+        leaves, self.structure = jax.tree.flatten(_strong(self.task.init(key, hparams_of(self.space, values))))
+        return tuple(leaves)
 
 
-def _step(task: Task, space: Space, batches: Batches) -> Callable:
+def _step(task: Task, space: Space, batches: Batches, structure: Any) -> Callable:
     require_arguments("train_step", task.step, 4, ("state", "batch", "hparams", "key"))
 
-    def step(values: tuple, state: PyTree, batch: PyTree, key: Array) -> PyTree:
+    def step(values: tuple, leaves: tuple, batch: PyTree, key: Array) -> tuple[Array, ...]:
+        state = jax.tree.unflatten(structure, leaves)
         out = task.step(state, batches.share(batch, values), hparams_of(space, values), key)
         if not _same_structure(out, state) and isinstance(out, tuple) and len(out) == 2:
             out = out[0]
         _check_state(state, out)
-        return _strong(out)
+        return tuple(jax.tree.leaves(_strong(out)))
 
     return step
 
@@ -137,12 +150,13 @@ def _step(task: Task, space: Space, batches: Batches) -> Callable:
 class _Evaluate:
     """The evaluation of one trial, which notes whether the metric came without a name."""
 
-    def __init__(self, task: Task, space: Space) -> None:
+    def __init__(self, task: Task, space: Space, structure: Any) -> None:
         words = ("state", "valid_data", "hparams", "key")
-        self.task, self.space, self.unnamed = task, space, False
+        self.task, self.space, self.structure, self.unnamed = task, space, structure, False
         self.taken = require_arguments("evaluate", task.evaluate, 3, words)
 
-    def __call__(self, values: tuple, state: PyTree, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
+    def __call__(self, values: tuple, leaves: tuple, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
+        state = jax.tree.unflatten(self.structure, leaves)
         arguments = (state, data, hparams_of(self.space, values), key)[: self.taken]
         metrics = self.task.evaluate(*arguments)
         self.unnamed = not isinstance(metrics, Mapping)
@@ -188,17 +202,10 @@ def _healthy(task: Task, state: PyTree) -> Array:
     return healthy
 
 
-def _check_read(functions: UserFunctions, captured: Captured, space: Space, batch: PyTree, valid_data: PyTree) -> None:
+def _check_read(functions: UserFunctions, space: Space) -> None:
     """Refuse a hyperparameter that no function reads."""
-
-    def everything(values: tuple, key: Array, batch: PyTree, valid_data: PyTree) -> Any:
-        state = functions.init(captured.init, values, key)
-        trained = functions.step(captured.step, values, state, batch, key)
-        scored = functions.evaluate(captured.evaluate, values, trained, valid_data, key)
-        return trained, scored, functions.steps(captured.steps, values)
-
-    read = inputs_read(everything, space.value_shapes, key_shape(), batch, valid_data)
-    unread = [name for name, used in zip(space.names, read[: len(space.names)], strict=True) if not used]
+    read = _values_read(functions, len(space.names))
+    unread = [name for name, used in zip(space.names, read, strict=True) if not used]
     parents = {space.names[c.parent] for conditions in space.conditions for c in conditions}
     unread = [name for name in unread if name not in parents]
     if unread:
@@ -210,6 +217,23 @@ def _check_read(functions: UserFunctions, captured: Captured, space: Space, batc
         raise ValueError(
             f"space: no function reads {', '.join(map(repr, unread))}, so tuning it has no effect; {remedy}"
         )
+
+
+def _values_read(functions: UserFunctions, num: int) -> list[bool]:
+    """Tell which of `num` values matter: for the metrics, for the length, or for what these depend on in the state.
+
+    A value that is only kept in the state matters to nobody, nor does one that is only looked at for NaN.
+    """
+    leaves = len(functions.state)
+    metrics = [*(True for _ in functions.metrics), False]
+    measured = inputs_needed(functions.evaluate, metrics)
+    alive, before = measured[num : num + leaves], [False] * leaves
+    stepped = [False] * num
+    while alive != before:
+        before, stepped = alive, inputs_needed(functions.step, alive)
+        alive = [a or b for a, b in zip(alive, stepped[num : num + leaves], strict=True)]
+    parts = (measured, stepped, inputs_needed(functions.init, alive), inputs_needed(functions.steps))
+    return [any(column) for column in zip(*(part[:num] for part in parts), strict=True)]
 
 
 def named_metrics(metrics: Any, function: str) -> dict[str, Array]:

@@ -67,7 +67,7 @@ def task(**options):
 
 def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
     """Yield the parts of a search of 32 trials on 4 lanes that are compiled: a name, a function, and its arguments."""
-    pool, data = _pool(task(**options), jaxhpt.Space.of(space), 32, 4, "auto", scheduler)
+    pool, data, _ = _pool(task(**options), jaxhpt.Space.of(space), 32, 4, "auto", scheduler)
     problem = dataclasses.replace(pool.problem, prior=prior)
     program = Program(dataclasses.replace(pool, problem=problem), algorithm, scheduler)
     key, none = jax.random.key(0), jnp.zeros((prior, 2), jnp.float32)
@@ -106,7 +106,7 @@ def cases():
 
 def functions():
     """Yield what is no part of a search: a name, a function, and its arguments."""
-    pool, _ = _pool(task(), jaxhpt.Space.of(MIXED), 32, 4, "auto", jaxhpt.RunToEnd())
+    pool, _, _ = _pool(task(), jaxhpt.Space.of(MIXED), 32, 4, "auto", jaxhpt.RunToEnd())
     program = Program(pool, jaxhpt.Random(), jaxhpt.RunToEnd())
     history = jax.eval_shape(functools.partial(loop.begin, program), jax.random.key(0), None).history
     given = (history, jnp.arange(16, dtype=jnp.int32), jnp.ones(32, bool))
