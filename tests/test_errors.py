@@ -145,6 +145,20 @@ def test_a_numpy_function_or_a_shape_of_a_traced_hyperparameter(linear):
         search(by_numpy)
 
 
+def test_a_width_in_a_shape_is_told_to_mask(linear):
+    wide = dataclasses.replace(linear, init=lambda key, h: {"w": jnp.zeros(4) + jnp.zeros(h["width"]).sum()})
+    with pytest.raises(TypeError, match=r"hyperparameter 'width'.*a shape.*take the widest and mask it"):
+        search(wide, {**SPACE, "width": [1, 2]})
+
+
+def test_a_state_that_is_no_array_is_named(linear):
+    model = dataclasses.replace(linear, init=lambda key, h: {"w": jnp.zeros(4), "activation": jax.nn.relu})
+    message = r"init: must return arrays.* at \['activation'\]; .*equinox.partition"
+    with pytest.raises(TypeError, match=message) as caught:
+        search(model)
+    assert "jaxprs.py" not in str(caught.value)
+
+
 def test_a_python_if_in_a_black_box():
     with pytest.raises(TypeError, match="function: a traced value"):
         jaxhpt.minimize(lambda h, key: 1.0 if h["lr"] > 0.1 else h["lr"], SPACE, progress=False)

@@ -22,7 +22,7 @@ class Task(Settings):
       evaluate: (state, valid_data, hparams) -> a scalar, or a dict of them; or (state, valid_data, hparams, key), where
         it draws random numbers.
       train_data: arrays [rows, ...] in any pytree; `batch` has the same structure, leaves [B, ...]. None for none.
-      valid_data: any pytree of arrays, given whole to `evaluate`.
+      valid_data: arrays [rows, ...] in any pytree, all of as many rows, given whole to `evaluate`.
       batches: (key, tick) -> batch, for data made on the fly; instead of `train_data`.
       batch_size: rows of a batch, B; by default 128, or all there are.
       steps: training steps of a trial: a number, the name of a hyperparameter, or a function of hparams. A
