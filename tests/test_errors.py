@@ -269,6 +269,12 @@ def test_pieces_that_are_missing(linear):
         search(linear, timeout=0)
 
 
+def test_batches_made_on_the_fly_need_a_length(linear):
+    made = dataclasses.replace(linear, train_data=None, batches=lambda key, tick: linear.train_data, steps=None)
+    with pytest.raises(ValueError, match="steps=None: must be a number of steps where `batches` makes the data"):
+        search(made)
+
+
 def test_lengths_that_are_too_short(linear):
     with pytest.raises(ValueError, match="steps=0: must be at least 1 for every setting"):
         search(linear, {**SPACE, "n": Int(0, 5)}, steps="n")
