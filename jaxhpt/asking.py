@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxhpt import history as columns
 from jaxhpt.algorithms import Algorithm
 from jaxhpt.algorithms.base import Designed, informed
+from jaxhpt.algorithms.untried import propose
 from jaxhpt.history import History, Known
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.numerics import full_precision, ranks
@@ -46,13 +47,11 @@ def ask(
     Where all of them are `designed`, the program is a small one, without the algorithm's model; the bits are the same.
     """
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
-    propose = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
-    found, new = propose(key, state.algorithm, history, problem, num, count)
-    unit = problem.space.snap(found.unit)
-    valid = found.valid & (jnp.arange(num, dtype=jnp.int32) < count)
-    rows = jnp.where(valid, history.count + ranks(valid), problem.capacity)
-    history = columns.open_rows(history, rows, unit, found.note, state.clock)
-    return AskState(history, new, state.clock + 1), rows, unit
+    how = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
+    found, new = propose(algorithm, key, state.algorithm, history, problem, num, count, how=how)
+    rows = jnp.where(found.valid, history.count + ranks(found.valid), problem.capacity)
+    history = columns.open_rows(history, rows, found.unit, found.note, state.clock)
+    return AskState(history, new, state.clock + 1), rows, found.unit
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)

@@ -106,7 +106,7 @@ def coarse_to_fine(key: Key, grid: np.ndarray) -> Array:
     for column in grid.T:
         values, place = np.unique(column, return_inverse=True)
         levels = np.maximum(levels, _bisection_levels(len(values))[place])
-    return jnp.asarray(grid)[jnp.lexsort((words(key, (len(grid),)), jnp.asarray(levels)))]
+    return jnp.asarray(grid)[jnp.lexsort((words(key, (len(grid),)), jnp.asarray(levels))).astype(jnp.int32)]
 
 
 def _bisection_levels(count: int) -> np.ndarray:

@@ -79,7 +79,8 @@ class Dimension(Part):
 
 def even_snap(unit: Array, levels: np.ndarray) -> Array:
     """Move f32[..., D] to the middles of `levels` f[D] even bins; into [0, 1] only where there are infinitely many."""
-    inside = jnp.clip(unit, 0.0, 1.0).astype(jnp.float32)
+    unit = jnp.asarray(unit, jnp.float32)
+    inside = jnp.clip(unit, 0.0, 1.0)
     levels = levels.reshape((1,) * (unit.ndim - levels.ndim) + levels.shape) if levels.ndim else levels
     stepped = np.isfinite(levels)
     if not stepped.any():

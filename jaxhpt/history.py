@@ -5,16 +5,13 @@ C for "none": with `mode="drop"` such a write vanishes, where -1 would wrap and 
 """
 
 import enum
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxhpt.numerics import fingerprint, repeats
+from jaxhpt.hashing import contained, empty_table, fingerprint, inserted, repeats
 from jaxhpt.problem import Problem
 from jaxhpt.typing import Array
-
-PROBES = 4  # places of the hash table where a setting may stand
 
 
 class Status(enum.IntEnum):
@@ -34,10 +31,12 @@ class Known(NamedTuple):
     Attributes:
       unit: f32[P, D] snapped settings.
       metrics: f32[P, K] scores, minimised; +inf where failed or not known.
+      first: f32[F, D] settings that are to be tried before all others; None for none.
     """
 
     unit: Array
     metrics: Array
+    first: Array | None = None
 
 
 class Origin(NamedTuple):
@@ -65,8 +64,9 @@ class History(NamedTuple):
       parent: i32[C] row it was copied from; -1 for none.
       note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
       fingerprint: u32[C] hash of `unit`.
-      tried: u32[T] a hash table of the fingerprints, 0 where free; T is a power of two, at least 4 C.
+      tried: u32[T] a hash table of the fingerprints, see `hashing`; T is a power of two, at least 4 C.
       count: i32[] rows opened so far.
+      first: f32[F, D] settings, snapped, that are tried before all others.
     """
 
     unit: Array
@@ -80,6 +80,7 @@ class History(NamedTuple):
     fingerprint: Array
     tried: Array
     count: Array  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    first: Array
 
     @property
     def ok(self) -> Array:
@@ -91,8 +92,8 @@ class History(NamedTuple):
         return self.count + jnp.arange(num, dtype=jnp.int32)
 
 
-def empty(problem: Problem, notes: int = 0) -> History:
-    """Make a history without trials, `notes` columns wide in `note`."""
+def empty(problem: Problem, notes: int = 0, first: Array | None = None) -> History:
+    """Make a history without trials, `notes` columns wide in `note`, before whose trials `first` f32[F, D] come."""
     rows = problem.capacity
     return History(
         unit=jnp.zeros((rows, problem.num_dimensions), jnp.float32),
@@ -104,8 +105,9 @@ def empty(problem: Problem, notes: int = 0) -> History:
         parent=jnp.full(rows, -1, jnp.int32),
         note=jnp.full((rows, notes), jnp.nan, jnp.float32),
         fingerprint=jnp.zeros(rows, jnp.uint32),
-        tried=jnp.zeros(4 << (rows - 1).bit_length(), jnp.uint32),
+        tried=empty_table(rows),
         count=jnp.zeros((), jnp.int32),
+        first=jnp.zeros((0, problem.num_dimensions), jnp.float32) if first is None else first,
     )
 
 
@@ -127,14 +129,14 @@ def open_rows(
             parent=history.parent.at[rows].set(origin.parent, mode="drop"),
             steps=history.steps.at[rows].set(origin.steps, mode="drop"),
         )
-    fresh = rows < history.status.shape[0]
+    fresh, marks = rows < history.status.shape[0], fingerprint(unit)
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),
         status=history.status.at[rows].set(jnp.int8(Status.RUNNING), mode="drop"),
         start=history.start.at[rows].set(tick, mode="drop"),
         note=history.note.at[rows].set(note, mode="drop"),
-        fingerprint=history.fingerprint.at[rows].set(fingerprint(unit), mode="drop"),
-        tried=_try(history.tried, unit, fresh),
+        fingerprint=history.fingerprint.at[rows].set(marks, mode="drop"),
+        tried=inserted(history.tried, marks, fresh)[0],
         count=history.count + jnp.sum(fresh, dtype=jnp.int32),
     )
 
@@ -149,39 +151,29 @@ def remember(history: History, known: Known) -> tuple[History, Array]:
 
 
 def seen(history: History, unit: Array) -> Array:
-    """Tell which settings were tried before: snapped f32[Q, D] -> bool[Q].
+    """Tell which settings were tried before, or run: snapped f32[Q, D] -> bool[Q].
 
-    A few looks into a hash table, however many rows there are. At most one repeat in a hundred is overlooked, and
-    one new setting in millions taken for a repeat.
+    A few looks into a hash table, however many rows there are. No repeat is overlooked. Of new settings, one in
+    2^32 / C is taken for a repeat, because its 32-bit hash is that of another: it is then the last that is proposed,
+    or never.
     """
-    hashes = _marks(unit)
-    found = [history.tried[_slot(history.tried, hashes, probe)] == hashes for probe in range(PROBES)]
-    return functools.reduce(jnp.logical_or, found)
+    return contained(history.tried, fingerprint(unit))
 
 
-def repeated(history: History, unit: Array) -> Array:
-    """Tell which settings were tried before, or stand earlier in the same rows: snapped f32[Q, D] -> bool[Q]."""
-    return seen(history, unit) | repeats(fingerprint(unit))
+def repeated(history: History, unit: Array, wanted: Array | None = None) -> Array:
+    """Tell which settings were tried before, or stand earlier in the same rows.
 
+    Args:
+      history: all trials, running ones too.
+      unit: f32[Q, D] snapped.
+      wanted: bool[Q] which rows count at all; None is all.
 
-def _try(tried: Array, unit: Array, fresh: Array) -> Array:
-    """Enter settings f32[L, D] where bool[L] `fresh`: each at the first free one of a few places."""
-    hashes = _marks(unit)
-    for probe in range(PROBES):
-        slot = _slot(tried, hashes, probe)
-        free = fresh & (tried[slot] == 0)
-        # Of several for one place the largest gets it, on every device; the others go on to their next.
-        tried = tried.at[jnp.where(free, slot, tried.shape[0])].max(hashes, mode="drop")
-        fresh = fresh & (tried[slot] != hashes)
-    return tried
-
-
-def _marks(unit: Array) -> Array:
-    return jnp.maximum(fingerprint(unit), 1)  # 0 stands for a free place
-
-
-def _slot(tried: Array, hashes: Array, probe: int) -> Array:
-    return ((hashes + jnp.uint32(probe)) & jnp.uint32(tried.shape[0] - 1)).astype(jnp.int32)
+    Returns:
+      bool[Q].
+    """
+    marks = fingerprint(unit)
+    again = contained(history.tried, marks)
+    return (again if wanted is None else again & wanted) | repeats(marks, wanted)
 
 
 def report(history: History, rows: Array, scores: Array, steps: Array, place: Array) -> History:

@@ -137,15 +137,16 @@ def _permutation(history: History, problem: Problem, rows: Array, counts: Array,
     def rise(dimension: Array) -> Array:
         return jnp.mean(jax.lax.map(lambda key: shuffled(dimension, key), jnp.asarray(keys)))
 
-    return jax.lax.map(rise, jnp.arange(problem.num_dimensions)) - error(seen.unit)
+    return jax.lax.map(rise, jnp.arange(problem.num_dimensions, dtype=jnp.int32)) - error(seen.unit)
 
 
 def _shuffled(seen: Evidence, there: Array, dimension: Array, key: Array) -> Array:
     """Shuffle one column among the rows that have the dimension, by keys f32[N]: f32[N, D]."""
     order = front(there[:, dimension])
-    last = jnp.where(jnp.arange(key.shape[0]) < jnp.sum(there[:, dimension]), key, 2.0)
+    index, many = jnp.arange(key.shape[0], dtype=jnp.int32), jnp.sum(there[:, dimension], dtype=jnp.int32)
+    last = jnp.where(index < many, key, 2.0)
     value = seen.unit[:, dimension]
-    return seen.unit.at[order, dimension].set(value[order[jnp.argsort(last)]])
+    return seen.unit.at[order, dimension].set(value[order[jnp.argsort(last).astype(jnp.int32)]])
 
 
 METHODS: dict[str, tuple[Callable, int, tuple[Status, ...]]] = {

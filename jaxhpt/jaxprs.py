@@ -22,7 +22,7 @@ from jax.interpreters import partial_eval
 
 from jaxhpt.typing import Array, PyTree
 
-# JAX caches what it traced by the identity of functions: a changed configuration would give the old jaxpr again, from
+# JAX caches what it traced by which object a function is: a changed configuration would give the old jaxpr again, from
 # bodies of loops and functions jitted by the user too. Under a context of a new value nothing is found in these caches.
 _FRESH = jax.make_user_context(0)
 _NUMBERS = itertools.count(1)
@@ -35,6 +35,8 @@ INLINED = {
     "custom_vjp_call": "call_jaxpr",
 }
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.dtype, np.generic, enum.Enum, type)
+ARRAYS = (np.ndarray, np.generic, jax.Array, int, float, complex)
+CONTAINERS = (functools.partial, tuple, list, dict)
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -47,7 +49,7 @@ class Traced:
       shapes: pytree of `ShapeDtypeStruct`, what it returns.
       constants: shapes of the captured arrays.
       digest: hash of the text, of names and structures, and of what could not be taken out of the text.
-      tokens: what has no text: tree structures, and host callbacks, which equal themselves alone.
+      tokens: what has no text: tree structures, host callbacks, which equal themselves alone, and what they hold.
     """
 
     jaxpr: core.Jaxpr
@@ -65,7 +67,9 @@ class Traced:
         return hash(self.digest)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Traced) and (self.digest, self.tokens) == (other.digest, other.tokens)
+        if not isinstance(other, Traced) or self.digest != other.digest or len(self.tokens) != len(other.tokens):
+            return False
+        return all(_alike(a, b) for a, b in zip(self.tokens, other.tokens, strict=True))
 
 
 def trace(function: Callable, *shapes: Any) -> tuple[Traced, tuple[Any, ...]]:
@@ -195,11 +199,11 @@ def _digest(jaxpr: core.Jaxpr, constants: tuple, trees: tuple) -> tuple[str, lis
     for equation in _equations(jaxpr):
         for value in (*equation.invars, *equation.params.values()):
             for piece in _pieces(value):
-                if callable(piece):
+                if isinstance(piece, ARRAYS):
+                    found.update(_bytes(piece))
+                else:
                     found.update(_place(piece).encode())
                     callbacks += [] if _at_home(piece) else [piece]
-                else:
-                    found.update(_bytes(piece))
     return found.hexdigest(), callbacks
 
 
@@ -214,7 +218,7 @@ def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
 
 
 def _pieces(value: Any) -> Iterator[Any]:
-    """Find the arrays and the callables in an operand or a parameter; all else stands in the text."""
+    """Find the arrays, the callables and the user's objects in an operand or a parameter; all else is in the text."""
     if isinstance(value, core.Literal):
         yield value.val
     elif isinstance(value, core.ClosedJaxpr):
@@ -223,6 +227,8 @@ def _pieces(value: Any) -> Iterator[Any]:
         yield value
     elif isinstance(value, (core.Jaxpr, *PLAIN)):
         return
+    elif not (_of_a_library(value) or isinstance(value, CONTAINERS)):
+        yield value
     elif isinstance(value, functools.partial):
         yield from _pieces((value.func, value.args, value.keywords))
     elif isinstance(value, (tuple, list)):
@@ -236,6 +242,20 @@ def _pieces(value: Any) -> Iterator[Any]:
             yield from _pieces(getattr(value, field.name))
     elif callable(value):
         yield value
+
+
+def _of_a_library(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] in ("jax", "jaxlib", "numpy", "builtins")
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Compare tokens; what does not compare is alike to itself alone."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except Exception:  # an object of the user's may raise anything
+        return False
 
 
 def _bytes(value: Any) -> bytes:

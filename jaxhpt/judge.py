@@ -34,7 +34,8 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
         copies = _possible(program, carry, verdict.copies, going & ~stop, (going & ~stop) | failed)
         replaced = replaced.at[copies.target].set(True, mode="drop")
     closed = ended | replaced
-    status = jnp.where(failed, Status.FAILED, jnp.where(lanes.spent, Status.DONE, Status.STOPPED)).astype(jnp.int8)
+    status = jnp.where(lanes.spent, jnp.int8(Status.DONE), jnp.int8(Status.STOPPED))
+    status = jnp.where(failed, jnp.int8(Status.FAILED), status)
     rows = jnp.where(closed, lanes.trial, none)
     history = columns.close(history, rows, status)
     best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.columns.fitness(scores))
@@ -102,7 +103,7 @@ def _keep(best: Best, lanes: Lanes, candidates: Array, done: Array, scores: Arra
     longest = jnp.max(jnp.where(candidates, length, -1))
     rival = candidates & (length == longest)
     least = jnp.min(jnp.where(rival, scores, jnp.inf))
-    lane = jnp.argmin(jnp.where(rival & (scores == least), lanes.trial, jnp.iinfo(jnp.int32).max))
+    lane = jax.lax.argmin(jnp.where(rival & (scores == least), lanes.trial, jnp.iinfo(jnp.int32).max), 0, jnp.int32)
     held = jnp.where(best.done, jnp.iinfo(jnp.int32).max, best.steps)
     better = (longest > held) | ((longest == held) & (scores[lane] < best.score))
 

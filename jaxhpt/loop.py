@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Proposals, informed, no_proposals
+from jaxhpt.algorithms.untried import propose
 from jaxhpt.carry import Best, Program, SearchState, Summary, trials_left
 from jaxhpt.history import History, Known, Status
 from jaxhpt.judge import judge
@@ -116,9 +117,8 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
     key = key_of(carry.key, Stream.ASK, carry.clock)
 
     def ask() -> tuple[Proposals, Any]:
-        found, state = program.algorithm.ask(key, carry.algorithm, history, problem, problem.lanes, count)
-        used = jnp.arange(problem.lanes) < count
-        found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
+        given = (program.algorithm, key, carry.algorithm, history, problem)
+        found, state = propose(*given, problem.lanes, count, carry.queue)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
         order = front(both.valid)[: problem.lanes]
         return jax.tree.map(lambda a: a[order], both), state

@@ -6,10 +6,10 @@ from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.typing import Array, PyTree
 
-PROBES = 3  # places of a hash table where an entry may stand
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -47,6 +47,15 @@ def select(mask: Array, new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
+
+
+def beside(values: Array | np.ndarray, rows: Array) -> Array:
+    """Give values the leading axes that they lack beside rows: f32[D], rows f32[..., D] -> f32[1, ..., D].
+
+    Arrays of unequal rank meet only so under `jax_numpy_rank_promotion="raise"`.
+    """
+    shape = (1,) * (rows.ndim - values.ndim) + values.shape
+    return values.reshape(shape)  # type: ignore[return-value]  # what is numpy stays so
 
 
 def least_places(values: Array) -> Array:
@@ -102,32 +111,6 @@ def front(mask: Array) -> Array:
     return jnp.zeros_like(index).at[places].set(index, unique_indices=True)
 
 
-def fingerprint(rows: Array) -> Array:
-    """Hash rows of float32 to 32 bits, so that equal rows meet and others rarely do.
-
-    FNV-1a over the words of a row, then the finaliser of MurmurHash3.
-
-    Args:
-      rows: f32[N, D].
-
-    Returns:
-      u32[N].
-
-    References:
-      Appleby, "MurmurHash3", https://github.com/aappleby/smhasher (2011).
-      Fowler, Noll and Vo, "FNV hash", http://www.isthe.com/chongo/tech/comp/fnv/ (1991).
-    """
-    rows = jnp.where(rows == 0, 0.0, rows)  # folds -0.0 into 0.0; a compiler drops `rows + 0.0`
-    words = jax.lax.bitcast_convert_type(rows, jnp.uint32)
-    value = jnp.full(rows.shape[0], 2166136261, jnp.uint32)
-    for column in range(rows.shape[1]):
-        value = (value ^ words[:, column]) * jnp.uint32(16777619)
-        value = value ^ (value >> 15)
-    value = (value ^ (value >> 16)) * jnp.uint32(0x85EBCA6B)
-    value = (value ^ (value >> 13)) * jnp.uint32(0xC2B2AE35)
-    return value ^ (value >> 16)
-
-
 def reflect(x: Array) -> Array:
     """Fold what left [0, 1] back at the end it crossed; what is further out than the range is long ends at the other.
 
@@ -154,21 +137,3 @@ def leave_bin(moved: Array, x: Array, low: Array, high: Array) -> Array:
     down, up = low - beyond, high + beyond
     falls = jnp.where(moved < x, down >= 0.0, up > 1.0)
     return jnp.where((moved > down) & (moved < up), jnp.where(falls, down, up), moved)
-
-
-def repeats(values: Array) -> Array:
-    """Tell which entries equal an earlier one, by a small hash table: u32[N] well mixed -> bool[N].
-
-    No sort and no comparison of all pairs: a hundredth of a pair in ten thousand is overlooked.
-    """
-    num = values.shape[0]
-    size = 8 << (num - 1).bit_length()
-    index, left = jnp.arange(num, dtype=jnp.int32), jnp.ones(num, bool)
-    found = jnp.zeros(num, bool)
-    for probe in range(PROBES):
-        slot = ((values + jnp.uint32(probe)) & jnp.uint32(size - 1)).astype(jnp.int32)
-        owner = jnp.full(size, num, jnp.int32).at[jnp.where(left, slot, size)].min(index, mode="drop")[slot]
-        same = left & (values[jnp.minimum(owner, num - 1)] == values)
-        found |= same & (owner < index)
-        left &= ~same
-    return found

@@ -85,7 +85,7 @@ def crowding(scores: Array, rank: Array) -> Array:
     num = scores.shape[0]
     total = jnp.zeros(num, jnp.float32)
     for column in scores.T:
-        order = jnp.lexsort((column, rank))
+        order = jnp.lexsort((column, rank)).astype(jnp.int32)
         value, front = column[order], rank[order]
         new = front[1:] != front[:-1]
         first = jnp.concatenate([jnp.ones(1, bool), new])
@@ -105,7 +105,7 @@ def nondominated(scores: Array, alive: Array) -> Array:
     """
 
     def beaten(row: Array) -> Array:
-        return jnp.any(alive & jnp.all(scores <= row, axis=1) & jnp.any(scores < row, axis=1))
+        return jnp.any(alive & jnp.all(scores <= row[None], axis=1) & jnp.any(scores < row[None], axis=1))
 
     return alive & ~jax.lax.map(beaten, scores, batch_size=256)
 
@@ -128,7 +128,7 @@ def hypervolume(scores: Array, reference: Array, alive: Array | None = None) -> 
       Fonseca, Paquete and Lopez-Ibanez, "An improved dimension-sweep algorithm for the hypervolume indicator",
       https://doi.org/10.1109/CEC.2006.1688440 (2006).
     """
-    inside = jnp.all(scores < reference, axis=1)
+    inside = jnp.all(scores < reference[None], axis=1)
     inside = inside if alive is None else inside & alive
     points = jnp.where(inside[:, None], scores, reference)  # a point on the reference adds nothing
     measures = {1: _length, 2: _area, 3: _volume}
@@ -142,7 +142,7 @@ def _length(points: Array, reference: Array) -> Array:
 
 
 def _area(points: Array, reference: Array) -> Array:
-    return _sweep(points[jnp.argsort(points[:, 0])], reference)
+    return _sweep(points[jnp.argsort(points[:, 0]).astype(jnp.int32)], reference)
 
 
 def _sweep(points: Array, reference: Array) -> Array:
@@ -154,7 +154,7 @@ def _sweep(points: Array, reference: Array) -> Array:
 
 def _volume(points: Array, reference: Array) -> Array:
     """Stack slabs between one height and the next, each the area of the points below it."""
-    points = points[jnp.argsort(points[:, 0])]
+    points = points[jnp.argsort(points[:, 0]).astype(jnp.int32)]
     heights = jnp.sort(points[:, 2])
     thickness = jnp.diff(jnp.concatenate([heights, reference[2:]]))
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,6 +16,7 @@ from jaxhpt.objectives import Columns
 from jaxhpt.result import Result
 from jaxhpt.space import Space
 from jaxhpt.trial import Trial
+from jaxhpt.values import marked
 
 Pair = tuple[Any, float | Mapping[str, float] | None]
 Prior = Any  # a Result, a pandas table, or a sequence of these, of trials and of pairs
@@ -53,6 +55,40 @@ def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
     if not held.all():
         _warn(f"prior: {(~held).sum()} of {len(held)} trials have values beyond float32, and are left out")
     return Known(jnp.asarray(exact.unit[held], jnp.float32), jnp.asarray(scores[held].astype(np.float32)))
+
+
+def settings_of(first: Any) -> Sequence[Any]:
+    """Check that settings come as a list."""
+    if not isinstance(first, Sequence) or isinstance(first, str):
+        raise TypeError(f"first={first!r}: must be a list of settings, such as [{{'lr': 0.01}}]")
+    return first
+
+
+def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
+    """Read settings that are to be tried before all others: f32[F, D] snapped.
+
+    Args:
+      first: settings as in results, or trials.
+      space: of this search.
+      trials: of this search.
+
+    Raises:
+      TypeError: no list.
+      ValueError: more than `trials`, one twice, or one outside the space; its place in the list is given.
+    """
+    first = settings_of(first)
+    require(len(first) <= trials, "first", first, f"no more settings than the {trials} trials")
+    rows: list[np.ndarray] = []
+    for place, setting in enumerate(first):
+        try:
+            row = _place(space, setting.hparams if isinstance(setting, Trial) else setting)
+        except ValueError as error:
+            raise ValueError(f"first[{place}]: {error}") from error
+        require(
+            not any((row == r).all() for r in rows), f"first[{place}]", setting, "another setting than those before"
+        )
+        rows.append(row)
+    return jnp.asarray(np.array(rows, np.float32).reshape(-1, space.num_dimensions))
 
 
 def known_exactly(prior: Prior | None, space: Space, columns: Columns) -> Known:
@@ -162,7 +198,7 @@ def _place(space: Space, setting: Any) -> np.ndarray:
     for slot, own, other in zip(space.slots, given, kept, strict=True):
         column = getattr(slot, "column", None)
         if column is None:
-            require(own == other, "constant", own, f"{other!r}, as in the space")
+            require(bool(own == other) or marked(own) == marked(other), "constant", own, f"{other!r}, as in the space")
         elif other is not None:
             dimension, name = space.dimensions[column], space.names[column]
             require(_same(own, other, dimension), name, own, f"one of the values of {dimension}")

@@ -172,7 +172,7 @@ class Result:
         shares, front = weights_of([o.name for o in self._problem.objectives], weights), self.pareto_front()
         if not front:
             raise RuntimeError("there is no front to choose from: no trial is done and feasible")
-        scores = self._objectives[jnp.array([trial.id for trial in front])]
+        scores = self._objectives[jnp.array([trial.id for trial in front], jnp.int32)]
         return front[int(jnp.argmax(compromise(scores, jnp.asarray(shares)).round(5)))]
 
     def importance(self, method: str = "permutation", objective: str | None = None) -> dict[str, float]:

@@ -15,7 +15,7 @@ from jaxhpt.checks import named, refuse_unknown, require, require_count, require
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import choose
-from jaxhpt.prior import Prior, known
+from jaxhpt.prior import Prior, first_of, known, settings_of
 from jaxhpt.problem import Problem
 from jaxhpt.report.progress import display
 from jaxhpt.result import Result
@@ -57,6 +57,7 @@ def search(
     events_per_dispatch: int | str = "auto",
     timeout: float | None = None,
     prior: Prior | None = None,
+    first: Sequence[Hparams] = (),
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -81,6 +82,8 @@ def search(
       timeout: seconds of searching, compilation not included; what has ended by then is the result.
       prior: what is known before: an earlier `Result` or several, or pairs of a setting and its value. The algorithm
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
+      first: settings to try before all that the algorithm proposes, written as in results, such as the ones in use
+        today; they are among the `trials`, and start before all others.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -107,14 +110,15 @@ def search(
       True
     """
     space, job = Space.of(space), _as_task(train_step, task)
+    first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, timeout = require_seed(seed), _timeout(timeout)
     _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
         events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
-    pool, data = _pool(job, space, _trials(trials, searcher, space), lanes, interval, trainer)
-    before = known(prior, space, pool.problem.columns)
+    pool, data = _pool(job, space, _trials(trials, searcher, space, len(first)), lanes, interval, trainer)
+    before = known(prior, space, pool.problem.columns)._replace(first=first_of(first, space, pool.problem.trials))
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
@@ -204,11 +208,12 @@ def _check_callbacks(callbacks: Any) -> None:
             raise TypeError(f"callbacks: {callback!r} cannot be called; must be {remedy}")
 
 
-def _trials(trials: int | None, algorithm: Algorithm, space: Space) -> int:
+def _trials(trials: int | None, algorithm: Algorithm, space: Space, first: int) -> int:
     if trials is not None:
         trials = require_count("trials", trials)
     points = algorithm.num_points(space)
-    return min(n for n in (trials or points or DEFAULT_TRIALS, points) if n is not None)
+    most = None if points is None else points + (0 if space.size == points else first)
+    return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)
 
 
 def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data]:

@@ -20,7 +20,7 @@ from jaxhpt.checks import named, refuse_unknown, require_count, require_seed
 from jaxhpt.history import Known, Status
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import SCALAR, Columns, choose
-from jaxhpt.prior import Prior, known_exactly
+from jaxhpt.prior import Prior, first_of, known_exactly
 from jaxhpt.problem import Problem
 from jaxhpt.report.progress import Display, display
 from jaxhpt.report.snapshot import Snapshot
@@ -65,6 +65,7 @@ class Tuner:
       trials: settings that will be asked for at most; room is made for so many.
       lanes: settings that are usually in flight at once, where an algorithm adapts to it.
       prior: as in `search`.
+      first: as in `search`.
       seed: of all randomness, from 0 to 2^32 - 1.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
 
@@ -93,6 +94,7 @@ class Tuner:
         trials: int = DEFAULT_TRIALS,
         lanes: int = 1,
         prior: Prior | None = None,
+        first: Sequence[Hparams] = (),
         seed: int = 0,
         progress: bool = True,
         **unknown: Any,
@@ -114,7 +116,8 @@ class Tuner:
         self._lock = threading.RLock()
         self._watch, self._wanted = Stopwatch(), progress
         self._display: Display | None = None
-        told = Known(jnp.asarray(before.unit), jnp.asarray(self._told()[:num]))
+        own = first_of(first, space, trials)
+        told = Known(jnp.asarray(before.unit), jnp.asarray(self._told()[:num]), own)
         with self._watch.compiling("begin"):
             self._state = asking.begin(self._algorithm, self.problem, self._root, told)
 

@@ -14,7 +14,7 @@ Words:
   unit     encoded settings, f32 in [0, 1]
   hparams  decoded settings: the user's own pytree, one scalar a leaf
   scores   what is minimised inside; `metrics` carry the user's own sign
-  row      a trial's place in the history, and its identity
+  row      a trial's place in the history, which is its id
 """
 
 from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from jaxhpt import ALGORITHMS
 ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
 FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = {
-    0: {"typing", "numerics", "checks", "keys", "jaxprs", "version", "decoding", "ranges", "values"},
+    0: {"typing", "numerics", "hashing", "checks", "keys", "jaxprs", "version", "decoding", "ranges", "values"},
     1: {"dimension", "choice", "dimensions", "space", "problem", "history", "objectives", "pareto", "problems", "lanes"}
     | {"constraints", "told"},
     2: {"designs", "surrogates"},

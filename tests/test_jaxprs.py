@@ -164,6 +164,22 @@ def test_what_the_text_does_not_hold_tells_programs_apart(functions):
     assert first == key(functions[0])
 
 
+class Factor:
+    def __init__(self, value):
+        self.value = value
+
+
+def times(factor, y):
+    return y * factor.value
+
+
+def test_what_a_partial_on_the_host_holds_tells_programs_apart():
+    one, two = Factor(1.0), Factor(2.0)
+    first, second = (key(on_the_host(functools.partial(times, factor))) for factor in (one, two))
+    assert first != second
+    assert first == key(on_the_host(functools.partial(times, one)))
+
+
 def test_names_of_inputs_count():
     first, _ = trace(lambda state: state["a"], {"a": X})
     second, _ = trace(lambda state: state["b"], {"b": X})

@@ -1,51 +1,17 @@
-"""Small maths: fingerprints, ranks, repeats, reflection, selection, and zeros of any dtype."""
+"""Small maths: ranks, reflection, selection, and zeros of any dtype."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.numerics import fingerprint, front, least_places, ranks, reflect, repeats, select, zeros
-
-
-def test_equal_rows_have_equal_fingerprints_wherever_they_stand():
-    rows = jax.random.uniform(jax.random.key(0), (50, 3))
-    np.testing.assert_array_equal(fingerprint(rows[::-1])[::-1], fingerprint(rows))
-    np.testing.assert_array_equal(jax.jit(fingerprint)(rows), fingerprint(rows))
+from jaxhpt.numerics import front, least_places, ranks, reflect, select, zeros
 
 
 def test_the_least_places_are_those_of_argmin():
     values = np.random.default_rng(0).integers(0, 20, (50, 64)).astype(np.float32)  # with many ties
     values[3], values[4, :60] = np.inf, np.inf
     np.testing.assert_array_equal(least_places(jnp.asarray(values)), values.argmin(axis=1))
-
-
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
-def test_the_two_zeros_have_one_fingerprint(wrap):
-    first, second = wrap(fingerprint)(jnp.array([[0.0, 1.0], [-0.0, 1.0]]))
-    assert first == second
-
-
-def test_other_columns_or_another_order_of_them_change_the_fingerprint():
-    marks = fingerprint(jnp.array([[0.25, 0.5], [0.5, 0.25], [0.25, 0.25], [0.25, np.nextafter(np.float32(0.5), 1.0)]]))
-    assert len(set(marks.tolist())) == 4
-
-
-@pytest.mark.parametrize("levels", [None, 64])
-def test_fingerprints_meet_as_rarely_as_chance_allows(levels):
-    """Among n distinct rows, n^2 / 2^33 pairs are expected to meet: 4.7 of 200,000."""
-    rows = np.random.default_rng(0).uniform(size=(200_000, 5)).astype(np.float32)
-    if levels is not None:
-        rows = (np.floor(rows * levels) + 0.5).astype(np.float32) / levels
-    rows = np.unique(rows, axis=0)
-    met = len(rows) - len(np.unique(np.asarray(fingerprint(jnp.asarray(rows)))))
-    assert met < len(rows) ** 2 / 2**33 + 5 * np.sqrt(len(rows) ** 2 / 2**33)
-
-
-def test_the_bits_of_fingerprints_are_fair():
-    marks = np.asarray(fingerprint(jax.random.uniform(jax.random.key(1), (20_000, 2))))
-    share = np.unpackbits(marks.view(np.uint8)).reshape(-1, 32).mean(axis=0)
-    np.testing.assert_allclose(share, 0.5, atol=5 * 0.5 / np.sqrt(20_000))
 
 
 def test_ranks_count_the_true_entries_before_each_place():
@@ -82,16 +48,6 @@ def test_what_left_the_range_is_folded_back_at_the_end_it_crossed(wrap):
 def test_what_is_in_the_range_keeps_its_bits():
     x = np.array([0.0, 1e-30, 1e-9, 0.1, 1 / 3, np.nextafter(np.float32(1), np.float32(0)), 1.0], np.float32)
     np.testing.assert_array_equal(reflect(x), x)
-
-
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
-@pytest.mark.parametrize(("num", "kinds"), [(1, 1), (60, 1), (60, 20), (60, 10**6), (572, 200)])
-def test_repeats_are_entries_that_stood_before(wrap, num, kinds):
-    values = np.random.default_rng(0).integers(0, kinds, num).astype(np.uint32) * np.uint32(2**32 // kinds - 1)
-    found = wrap(repeats)(values)
-    assert found.dtype == bool
-    listed = values.tolist()
-    np.testing.assert_array_equal(found, [value in listed[:i] for i, value in enumerate(listed)])
 
 
 def test_select_takes_each_lane_from_one_side_whatever_the_leaf():

@@ -9,7 +9,7 @@ import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxhpt
-from jaxhpt import importance, tuner
+from jaxhpt import asking, importance
 from jaxhpt.algorithms import ALGORITHMS
 from jaxhpt.carry import Program
 from jaxhpt.history import Known
@@ -88,10 +88,10 @@ def test_products_of_what_is_told_before_a_search_are_whole(linear):
 @pytest.mark.parametrize("algorithm", [jaxhpt.Bayesian(), jaxhpt.CMAES(population=4)], ids=["bayesian", "cma_es"])
 def test_products_of_a_tuner_are_whole(linear, algorithm):
     problem, key = assembled(linear, algorithm, RunToEnd())[0].problem, jax.random.key(0)
-    state = jax.eval_shape(functools.partial(tuner._begin, algorithm, problem), key, None)
+    state = jax.eval_shape(functools.partial(asking.begin, algorithm, problem), key, None)
     rows, scores = jnp.arange(4), jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32)
-    asked = of(functools.partial(tuner._ask, algorithm, problem, 4), key, state, jnp.int32(4))
-    told = of(functools.partial(tuner._tell, algorithm, problem), key, state, scores, rows, jnp.ones(4, jnp.int8))
+    asked = of(functools.partial(asking.ask, algorithm, problem, 4, designed=False), key, state, jnp.int32(4))
+    told = of(functools.partial(asking.tell, algorithm, problem), key, state, scores, rows, jnp.ones(4, jnp.int8))
     assert asked + told
     assert set(asked + told) == {WHOLE}
 

@@ -71,6 +71,10 @@ class Auto(Settings):
         """Return how many settings there are in all, where they are few."""
         return _few(space)
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return that of the one that is chosen."""
+        return self.chosen(problem).may_repeat(problem)
+
     def init(self, key: Key, problem: Problem) -> Any:
         """Start the one that is chosen."""
         return self.chosen(problem).init(key, problem)

@@ -26,7 +26,7 @@ class Proposals(NamedTuple):
 
     Attributes:
       unit: f32[Q, D] in [0, 1]; the loop snaps them.
-      note: f32[Q, M] what `tell` will want to know of the row.
+      note: f32[Q, M] what `tell` will want to know of the row; it stays with a proposal that is moved, see `untried`.
       valid: bool[Q]; False where nothing is left to propose.
     """
 
@@ -50,7 +50,7 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
 @full_precision
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
-    history = columns.empty(problem, algorithm.num_notes(problem))
+    history = columns.empty(problem, algorithm.num_notes(problem), None if known is None else known.first)
     state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
     if known is None or problem.prior == 0:
         return history, state
@@ -87,7 +87,7 @@ def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Arra
     alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
     violation = problem.columns.violation(scores) if problem.columns.constraints else None
     rank = fronts(dominates(objectives, violation) & alive[:, None], alive, num)
-    order = jnp.lexsort((rows, -crowding(objectives, rank), rank))
+    order = jnp.lexsort((rows, -crowding(objectives, rank), rank)).astype(jnp.int32)
     return jnp.where(alive, rows, problem.capacity)[order]
 
 
@@ -131,6 +131,13 @@ class Algorithm(Protocol):
         """Return how many proposals there are in all; None where there is no end."""
         ...
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return whether it means to propose what was tried, though settings of a finite space are left.
+
+        Where not, what it proposes again is moved to an untried setting near by; see `untried`.
+        """
+        ...
+
 
 @runtime_checkable
 class Designed(Protocol):
@@ -148,7 +155,7 @@ class Designed(Protocol):
 
 
 class Endless(Settings):
-    """The part that most algorithms share: no notes, proposals without end, nothing learned."""
+    """The part that most algorithms share: no notes, proposals without end, nothing learned, nothing repeated."""
 
     def num_notes(self, problem: Problem) -> int:
         """Return 0: nothing is kept."""
@@ -161,3 +168,7 @@ class Endless(Settings):
     def num_points(self, space: Space) -> int | None:
         """Return None: there is no end."""
         return None
+
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return False: no setting is tried twice while others are left."""
+        return False

@@ -21,6 +21,7 @@ from jaxhpt.algorithms.evidence import design_size, designed, enough, evidence, 
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
 from jaxhpt.algorithms.picks import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
+from jaxhpt.algorithms.settings import settings
 from jaxhpt.algorithms.stance import draw_stance
 from jaxhpt.algorithms.surrogate import believe, refitted, sized, surrogate
 from jaxhpt.checks import require, settle_counts, suggest
@@ -71,7 +72,8 @@ class Bayesian(Modelled):
       boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
         The range is twice as wide, by logarithm, in events that look further afield, and begins at a fifth in those
         that close in on what was found; see `draw_stance`.
-      candidates: places that the model is asked about in each event, half around the best trials.
+      candidates: places that the model is asked about in each event, half around the best trials; all settings of a
+        space that has no more.
       refined: how many of them follow the gradient.
       refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.
       limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
@@ -119,7 +121,7 @@ class Bayesian(Modelled):
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
         outputs = num_outputs(problem, self._picker(problem).costs)
-        theta = jnp.tile(jnp.asarray(start(num_inputs(problem))), (outputs, 1))
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
         return BayesianState(key, best, begin(theta), jnp.int32(0))
 
     def ask(
@@ -128,7 +130,7 @@ class Bayesian(Modelled):
         """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
         fresh = designed(index, state.best, self.initial, problem)
-        used = jnp.arange(num) < count
+        used = jnp.arange(num, dtype=jnp.int32) < count
 
         def search() -> tuple[Array, BayesianState]:
             child, _, after = self.choose(key, state, history, problem, num, count)
@@ -161,7 +163,7 @@ class Bayesian(Modelled):
         Minus the logarithm of the constrained expected improvement of the first objective, by the model of the
         latest fit; all 0 while there are too few trials.
         """
-        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))])
+        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))], jnp.int32)
 
         def score(rows: Array) -> Array:
             seen = evidence(history, problem, rows, self._picker(problem).costs)
@@ -201,7 +203,7 @@ class Bayesian(Modelled):
           num: Q, static.
           count: i32[] how many will be used.
           local: f32[P, D] snapped places to choose from, besides steps around the best trials and as many as both all
-            over the space; None for none.
+            over the space, or all settings of a small one; None for none.
 
         Returns:
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
@@ -215,14 +217,12 @@ class Bayesian(Modelled):
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
             seen = evidence(history, problem, rows, picker.costs, ~stance.afield)
             ended = jnp.sum(seen.known, dtype=jnp.int32)
-            fresh = ended >= GROWTH * state.fitted
+            fresh = ended.astype(jnp.float32) >= GROWTH * state.fitted.astype(jnp.float32)
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
             fit = refitted(state.fit, fresh, seen, problem, steps)
             known = surrogate(fit.theta, seen, history, problem)
             view = candidates.view(fit.theta, problem.space)
-            near = self._around(pool_key, best, view, problem)
-            near = near if local is None else jnp.concatenate([local, near])
-            pool = jnp.concatenate([near, candidates.everywhere(pool_key, view, problem.space, near.shape[0])])
+            pool = self._pool(pool_key, best, view, problem, local)
             found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
             return fit, jnp.where(fresh, ended, state.fitted), found
 
@@ -230,11 +230,17 @@ class Bayesian(Modelled):
         picked = picker.pick(pick_key, found, num, count, stance)
         return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
-    def _around(self, key: Key, best: Array, view: View, problem: Problem) -> Array:
-        """Draw places around the best, f32[P, D]."""
-        return candidates.around(jax.random.fold_in(key, 1), best, view, problem.space, self.candidates // 2)
+    def _pool(self, key: Key, best: Array, view: View, problem: Problem, local: Array | None) -> Array:
+        """Return the local places, others around the best, and as many all over the space; or all that there are."""
+        space = problem.space
+        few = settings(space, self.candidates)
+        if few is not None:
+            return few if local is None else jnp.concatenate([local, few])
+        near = candidates.around(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
+        near = near if local is None else jnp.concatenate([local, near])
+        return jnp.concatenate([near, candidates.everywhere(key, view, space, near.shape[0])])
 
 
 def _filled(rows: Array, none: int) -> Array:
     """Repeat the rows there are in the places of those that are none."""
-    return rows[jnp.arange(rows.shape[0]) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]
+    return rows[jnp.arange(rows.shape[0], dtype=jnp.int32) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]

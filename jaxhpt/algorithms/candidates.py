@@ -4,6 +4,7 @@ All are drawn as the model sees the space: steps follow its length-scales, long 
 steep, and its skews, short in absolute terms where it looks closely at an end of a range.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -61,10 +62,11 @@ def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
     a, b = (best[(chance[:, i] * best.shape[0]).astype(jnp.int32)] for i in (0, 1))
     parents = meet(a, b, space)
     crossed = jnp.where(words(k[3], (num, size)) & 1 == 1, parents.a, parents.b)
-    base = jnp.where(jnp.arange(num)[:, None] < CROSSED * num, crossed, parents.a)
+    base = jnp.where(jnp.arange(num, dtype=jnp.float32)[:, None] < CROSSED * num, crossed, parents.a)
     rate = jnp.maximum(chance[:, 2:3], 1.0 / size)
     mask = pick(chance[:, 4:], rate, chance[:, 3])
-    lengths = stretch(seen.scale) * jnp.exp(np.log(STEPS[0]) + uniforms(k[1], (num, 1)) * np.log(STEPS[1] / STEPS[0]))
+    far = jnp.exp(math.log(STEPS[0]) + uniforms(k[1], (num, 1)) * math.log(STEPS[1] / STEPS[0]))
+    lengths = stretch(seen.scale)[None] * far
     moved = moves(normals(k[2], (num, size)), base, lengths, space, seen.skew)
     return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
 
@@ -127,7 +129,7 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
         better = value < least
         best, least = jnp.where(better[:, None], x, best), jnp.where(better, value, least)
         moved, memory = rule.update(jnp.where(jnp.isfinite(gradient), gradient, 0.0), memory, x)
-        return (jnp.clip(x + moved * unit, 0.0, 1.0), memory, best, least), None
+        return (jnp.clip(x + moved * unit[None], 0.0, 1.0), memory, best, least), None
 
     begin = warp.forward(start, seen.skew)
     first = (begin, rule.init(begin), begin, jnp.full(start.shape[0], jnp.inf, jnp.float32))

@@ -20,6 +20,7 @@ from jaxhpt.algorithms.variation import genes
 from jaxhpt.checks import require, settle_counts, whole
 from jaxhpt.history import History
 from jaxhpt.keys import normals
+from jaxhpt.numerics import beside
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -151,9 +152,9 @@ class CMAES(Endless):
         """Draw from the distribution; see `Algorithm.ask`."""
         size = problem.num_dimensions
         normal = normals(key, (2, num, size) if _stepped(problem.space) else (1, num, size))
-        x = state.mean + state.sigma * (normal[0] * state.scale) @ state.axes.T
+        x = state.mean[None] + state.sigma * (normal[0] * state.scale[None]) @ state.axes.T
         if _stepped(problem.space):
-            x = x + normal[1] * jnp.sqrt(_missing(state, problem.space))
+            x = x + normal[1] * jnp.sqrt(_missing(state, problem.space))[None]
         stamp = jnp.full((num, 1), state.generation, jnp.float32)
         note = jnp.concatenate([x, stamp], axis=1)
         return Proposals(jnp.clip(x, 0.0, 1.0), note, jnp.ones(num, bool)), state
@@ -162,10 +163,12 @@ class CMAES(Endless):
         """Buffer the rows of this run and those of others, and learn from each generation that is whole."""
         stamp = history.note[finished, -1]
         own = jnp.isfinite(stamp)
-        wanted = (finished < problem.capacity) & (~own | (stamp >= state.begun))
+        wanted = (finished < problem.capacity) & (~own | (stamp >= state.begun.astype(jnp.float32)))
         rows = jnp.sort(jnp.where(wanted, finished, problem.capacity))
         size = state.buffer.shape[0]
-        place = jnp.where(rows < problem.capacity, state.filled + jnp.arange(rows.shape[0]), size + rows.shape[0])
+        place = jnp.where(
+            rows < problem.capacity, state.filled + jnp.arange(rows.shape[0], dtype=jnp.int32), size + rows.shape[0]
+        )
         room = jnp.full(rows.shape, problem.capacity, jnp.int32)
         buffer = jnp.concatenate([state.buffer, room]).at[place].set(rows, mode="drop")
         state = state._replace(buffer=buffer, filled=state.filled + jnp.sum(wanted, dtype=jnp.int32))
@@ -183,12 +186,12 @@ class CMAES(Endless):
         """Learn from the first `num` rows of the buffer, and take them out."""
         rows, none = state.buffer[:num], problem.capacity
         value = fitness(history, problem, rows)
-        order = jnp.argsort(value + _penalty(state, history, rows, value), stable=True)
+        order = jnp.argsort(value + _penalty(state, history, problem, rows, value), stable=True).astype(jnp.int32)
         moved = _moved(state, history, problem, rows)[order]
         learned = _update(state, _rates(problem.num_dimensions, num), moved, problem.space)
         some = jnp.isfinite(value[order[0]])
         state = jax.tree.map(lambda a, b: jnp.where(some, a, b), learned, state)
-        index = jnp.arange(state.buffer.shape[0]) + num
+        index = jnp.arange(state.buffer.shape[0], dtype=jnp.int32) + num
         rest = jnp.where(index < state.buffer.shape[0], state.buffer[jnp.minimum(index, index.shape[0] - 1)], none)
         best = jnp.where(some, rows[order[0]], none)
         bests = jnp.concatenate([state.bests[1:], best[None]])
@@ -204,7 +207,7 @@ class CMAES(Endless):
         ended = (flat | small) & (self.restarts > 0)
         fresh = self.init(key, problem)
         fresh = fresh._replace(
-            mean=jax.random.uniform(key, fresh.mean.shape),
+            mean=jax.random.uniform(key, fresh.mean.shape, jnp.float32),
             buffer=state.buffer,
             filled=state.filled,
             level=jnp.minimum(state.level + 1, self.restarts),
@@ -235,6 +238,7 @@ def _rates(size: int, num: int) -> _Rates:
     positive, negative = np.maximum(raw, 0) / raw[raw > 0].sum(), np.minimum(raw, 0) / -raw[raw < 0].sum()
     weights = (positive + against * negative).astype(np.float32)
     length = math.sqrt(size) * (1 - 1 / (4 * size) + 1 / (21 * size**2))
+    mass, step, damping, path, one, rank = map(float, (mass, step, damping, path, one, rank))
     return _Rates(weights, parents, mass, step, damping, path, one, rank, length)
 
 
@@ -253,8 +257,8 @@ def _near(x: Array, state: CMAESState) -> Array:
     The margin is as many deviations wide as it takes to be cut off in all dimensions as often as in a few without it:
     an optimum in a corner is then met exactly.
     """
-    deviations = jax.scipy.special.ndtri(0.5 ** min(1.0, CORNER / x.shape[-1]))
-    margin = jnp.minimum(deviations * jnp.sqrt(_variance(state)), 0.5)
+    deviations = jax.scipy.special.ndtri(jnp.float32(0.5 ** min(1.0, CORNER / x.shape[-1])))
+    margin = beside(jnp.minimum(deviations * jnp.sqrt(_variance(state)), 0.5), x)
     return jnp.clip(x, -margin, 1.0 + margin)
 
 
@@ -266,20 +270,32 @@ def _missing(state: CMAESState, space: Space) -> Array:
 
 def _moved(state: CMAESState, history: History, problem: Problem, rows: Array) -> Array:
     """Return the steps from the mean to rows, f32[N, D]; shortened where the row was not drawn from here."""
-    note, unit = history.note[rows], history.unit[rows]
-    own = jnp.isfinite(note[:, -1])
-    x = jnp.where(own[:, None], note[:, :-1], unit)
-    moved = x - state.mean
-    white = (moved / state.sigma) @ state.axes / state.scale
+    sample, stamp = _samples(history, problem, rows), history.note[rows, -1]
+    own = jnp.isfinite(sample[:, 0])
+    x = jnp.where(own[:, None], sample, history.unit[rows])
+    moved = x - state.mean[None]
+    white = (moved / state.sigma) @ state.axes / state.scale[None]
     length = jnp.sqrt(jnp.sum(white**2, axis=1))
     size = problem.num_dimensions
     limit = math.sqrt(size) + 2 * size / (size + 2)
-    fresh = own & (note[:, -1] == state.generation)
+    fresh = own & (stamp == state.generation.astype(jnp.float32))
     share = jnp.where(fresh, 1.0, jnp.minimum(1.0, limit / jnp.maximum(length, 1e-30)))
     return moved * share[:, None]
 
 
-def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> Array:
+def _samples(history: History, problem: Problem, rows: Array) -> Array:
+    """Return what was drawn for rows before it was snapped, f32[N, D]; NaN where that is not what was tried.
+
+    So it is for rows of others, and in finite spaces for those that were moved because they were repeats.
+    """
+    sample, space = history.note[rows, :-1], problem.space
+    if space.size is None:
+        return sample
+    tried = jnp.all(space.snap(jnp.clip(sample, 0.0, 1.0)) == history.unit[rows], axis=1)
+    return jnp.where(tried[:, None], sample, jnp.nan)
+
+
+def _penalty(state: CMAESState, history: History, problem: Problem, rows: Array, value: Array) -> Array:
     """Return what leaving [0, 1] costs in the ranking, f32[N]: rows were tried at the border that they crossed.
 
     In units of the generation's own spread, so that beyond the border the landscape rises. Less in many dimensions,
@@ -289,7 +305,7 @@ def _penalty(state: CMAESState, history: History, rows: Array, value: Array) -> 
       Hansen et al., "A method for handling uncertainty in evolutionary optimization",
       https://doi.org/10.1109/TEVC.2008.924423 (2009), on boundaries.
     """
-    x = history.note[rows, :-1]
+    x = _samples(history, problem, rows)
     beyond = jnp.where(jnp.isnan(x), 0.0, x - _near(x, state))
     far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state)) / max(1.0, x.shape[1] / CORNER) ** 2
     ordered, num = jnp.sort(value), jnp.sum(jnp.isfinite(value), dtype=jnp.int32)
@@ -303,7 +319,7 @@ def _update(state: CMAESState, rates: _Rates, moved: Array, space: Space) -> CMA
     y = moved / state.sigma
     if _stepped(space):  # as if the deviation that was lent to leave a bin had been the distribution's own
         variance = _variance(state)
-        y = y * jnp.sqrt(variance / (variance + _missing(state, space)))
+        y = y * jnp.sqrt(variance / (variance + _missing(state, space)))[None]
     chosen = rates.weights[: rates.parents]
     mean = _near(state.mean + chosen @ moved[: rates.parents], state)
     step = chosen @ y[: rates.parents]
@@ -314,10 +330,10 @@ def _update(state: CMAESState, rates: _Rates, moved: Array, space: Space) -> CMA
     usual = jnp.sqrt(1.0 - (1.0 - rates.step) ** (2.0 * age)) * (1.4 + 2.0 / (size + 1.0)) * rates.length
     held = (length < usual).astype(jnp.float32)  # h_sigma
     along = (1 - rates.path) * state.path[1] + held * math.sqrt(rates.path * (2 - rates.path) * rates.mass) * step
-    lengths = jnp.sum(((y @ state.axes) / state.scale) ** 2, axis=1)
+    lengths = jnp.sum(((y @ state.axes) / state.scale[None]) ** 2, axis=1)
     each = jnp.where(weights >= 0, weights, weights * size / jnp.maximum(lengths, 1e-12))
     keep = 1 + rates.one * (1 - held) * rates.path * (2 - rates.path) - rates.one - rates.rank * weights.sum()
-    covariance = keep * state.covariance + rates.one * jnp.outer(along, along) + rates.rank * (y.T * each) @ y
+    covariance = keep * state.covariance + rates.one * jnp.outer(along, along) + rates.rank * (y.T * each[None]) @ y
     covariance = (covariance + covariance.T) / 2
     variances, axes = jnp.linalg.eigh(covariance)
     variances = jnp.maximum(variances, SMALLEST_SHARE * variances[-1])

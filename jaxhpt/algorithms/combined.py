@@ -31,6 +31,10 @@ class Combined(Settings):
         """Return None: there is no end."""
         return None
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return whether all of its parts may."""
+        return all(part.may_repeat(problem) for part in self.parts)
+
     def begin(self, key: Key, problem: Problem) -> tuple[Any, ...]:
         """Start every part."""
         return tuple(part.init(jax.random.fold_in(key, i), problem) for i, part in enumerate(self.parts))

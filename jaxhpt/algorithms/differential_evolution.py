@@ -151,7 +151,7 @@ class DifferentialEvolution(Endless):
     def _slots(self, noted: Array, own: Array, foreign: Array, members: Array) -> Array:
         """Return the place each finished row competes for: its target's; the worst ones for rows of others."""
         _, worst = jax.lax.top_k(members, self.population)
-        return jnp.where(own, noted, worst[ranks(foreign) % self.population]).astype(jnp.int32)
+        return jnp.where(own, noted.astype(jnp.int32), worst[ranks(foreign) % self.population])
 
     def _replace(
         self,
@@ -164,7 +164,7 @@ class DifferentialEvolution(Endless):
     ) -> DifferentialEvolutionState:
         """Put the best of the better rows in each place, and what was there in the archive."""
         size, none = self.population, problem.capacity
-        least = jnp.full(size, jnp.inf).at[jnp.where(better, slot, size)].min(value, mode="drop")
+        least = jnp.full(size, jnp.inf, jnp.float32).at[jnp.where(better, slot, size)].min(value, mode="drop")
         wins = better & (value == least[slot])
         winner = jnp.full(size, none, jnp.int32).at[jnp.where(wins, slot, size)].min(rows, mode="drop")
         new, old = winner < none, state.members < none
@@ -206,12 +206,16 @@ class DifferentialEvolution(Endless):
         alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
         target = state.members[slot]
         pool = jnp.concatenate([ordered, state.archive])
-        near = jnp.maximum(jnp.round(self.greediness * alive), jnp.minimum(alive, 2)).astype(jnp.int32)
+        near = jnp.maximum(
+            jnp.round(self.greediness * alive.astype(jnp.float32)).astype(jnp.int32), jnp.minimum(alive, 2)
+        )
         first = _other(uniform[1], alive, ordered, target)
         old = jnp.minimum(state.archived, size)
-        second = jnp.floor(uniform[2] * (alive + old)).astype(jnp.int32)
+        second = jnp.floor(uniform[2] * (alive + old).astype(jnp.float32)).astype(jnp.int32)
         second = jnp.where(second < alive, second, second - alive + size)
-        rows = jnp.stack([target, ordered[jnp.floor(uniform[0] * near).astype(jnp.int32)], first, pool[second]])
+        rows = jnp.stack(
+            [target, ordered[jnp.floor(uniform[0] * near.astype(jnp.float32)).astype(jnp.int32)], first, pool[second]]
+        )
         unit = history.unit[rows]
         memory = state.memory[:, jnp.floor(uniform[3] * MEMORY).astype(jnp.int32)]
         weight = _weight(uniform[4], memory[0])
@@ -223,7 +227,7 @@ class DifferentialEvolution(Endless):
     ) -> Array:
         """Put design points where the target is not there yet, and everywhere while there are fewer than 4 members."""
         unfilled = state.members >= problem.capacity
-        few = jnp.sum(~unfilled) < 4
+        few = jnp.sum(~unfilled, dtype=jnp.int32) < 4
         return laid_out(state.scramble, index, few | unfilled[slot], child, problem.space)
 
 
@@ -233,7 +237,7 @@ def _no_gains() -> Gains:
 
 def _other(uniform: Array, alive: Array, ordered: Array, target: Array) -> Array:
     """Draw a member that is not the target: rows i32[Q]."""
-    index = jnp.floor(uniform * alive).astype(jnp.int32)
+    index = jnp.floor(uniform * alive.astype(jnp.float32)).astype(jnp.int32)
     itself = ordered[index] == target
     return ordered[jnp.where(itself, (index + 1) % jnp.maximum(alive, 1), index)]
 

@@ -85,7 +85,7 @@ def design_size(space: Space) -> int:
 
 def enough(best: Array, problem: Problem) -> Array:
     """Tell whether there are trials enough for a model: bool[]."""
-    return jnp.sum(best < problem.capacity) >= ENOUGH
+    return jnp.sum(best < problem.capacity, dtype=jnp.int32) >= ENOUGH
 
 
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
@@ -110,7 +110,7 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
         recent = history.count - 1 - jnp.arange(size // 4, dtype=jnp.int32)
         others = size - kept.shape[0] - recent.shape[0]
         share = history.count.astype(jnp.float32) / others
-        spread = jnp.minimum((jnp.arange(others) * share).astype(jnp.int32), history.count - 1)
+        spread = jnp.minimum((jnp.arange(others, dtype=jnp.float32) * share).astype(jnp.int32), history.count - 1)
         rows = jnp.sort(jnp.concatenate([kept, recent, spread]))
         again = jnp.concatenate([jnp.zeros(1, bool), rows[1:] == rows[:-1]])
         return jnp.sort(jnp.where(again, none, rows))
@@ -160,7 +160,7 @@ def num_inputs(problem: Problem) -> int:
 def trained(history: History, problem: Problem, rows: Array) -> Array:
     """Return how far rows i32[N] were trained, by the logarithm of their steps: f32[N], 1 for a whole training."""
     share = jnp.log(jnp.maximum(history.steps[rows], 1).astype(jnp.float32)) / max(math.log(problem.steps), 1e-6)
-    return jnp.where(jnp.isin(history.status[rows], jnp.array(WHOLE)), 1.0, jnp.minimum(share, 1.0))
+    return jnp.where(jnp.isin(history.status[rows], jnp.array(WHOLE, jnp.int8)), 1.0, jnp.minimum(share, 1.0))
 
 
 def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, Array]:
@@ -230,7 +230,7 @@ def pareto_front(problem: Problem, seen: Evidence) -> Array:
     corner = 0.5 * (nadir(problem, seen) + worst)
     y, good = seen.y[:2], _unbeaten(problem, seen) & (_broken(problem, seen) <= 0)
     good &= jnp.all(y < corner[:, None], axis=0)
-    order = jnp.argsort(jnp.where(good, y[0], jnp.inf))
+    order = jnp.argsort(jnp.where(good, y[0], jnp.inf)).astype(jnp.int32)
     count = jnp.sum(good, dtype=jnp.int32)
     index = jnp.arange(FRONT + 1, dtype=jnp.int32)
     place = jnp.where(count > FRONT, (index * count) // FRONT, index)

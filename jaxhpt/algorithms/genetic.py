@@ -21,6 +21,7 @@ from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, gene
 from jaxhpt.checks import require, settle_counts, suggest, whole
 from jaxhpt.history import History
 from jaxhpt.keys import words
+from jaxhpt.numerics import front
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -66,7 +67,8 @@ class Genetic(Endless):
       elites: members that outlive their generation, from 0 to `population`; None is all, so that the population is
         the best so far. Fewer forget, which noisy objectives may need.
       adaptive: let every trial inherit, and mutate, a mutation rate of its own.
-      avoid_duplicates: mutate a child again that was tried before; False repeats it, with new seeds.
+      avoid_duplicates: mutate a child again that was tried before, so that no setting of a finite space is repeated
+        while others are left; False repeats it, with new seeds.
 
     Raises:
       ValueError: a value out of its range, an unknown name; at the start of a search, several objectives.
@@ -121,6 +123,10 @@ class Genetic(Endless):
         """Return 1 where each trial keeps its own mutation rate."""
         return int(self.adaptive)
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return whether it does not avoid duplicates."""
+        return not self.avoid_duplicates
+
     def init(self, key: Key, problem: Problem) -> GeneticState:
         """Start without members."""
         require_one_objective(self, problem)
@@ -169,12 +175,13 @@ class Genetic(Endless):
 
     def _by_generation(self, rows: Array, value: Array, problem: Problem) -> Array:
         """Let the elites survive, and of the others the youngest generations."""
-        order = jnp.lexsort((rows, value))
+        order = jnp.lexsort((rows, value)).astype(jnp.int32)
         rows, value = rows[order], value[order]
-        young = jnp.where(jnp.arange(rows.shape[0]) < (self.elites or 0), -problem.capacity, -(rows // self.population))
-        chosen = jnp.lexsort((value, young, ~jnp.isfinite(value)))[: self.population]
+        elite = jnp.arange(rows.shape[0], dtype=jnp.int32) < (self.elites or 0)
+        young = jnp.where(elite, -problem.capacity, -(rows // self.population))
+        chosen = jnp.lexsort((value, young, ~jnp.isfinite(value)))[: self.population].astype(jnp.int32)
         kept = jnp.zeros(rows.shape, bool).at[chosen].set(True)
-        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[jnp.argsort(~kept, stable=True)]
+        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[front(kept)]
 
     @property
     def _mutation(self) -> Mutation:
@@ -183,7 +190,7 @@ class Genetic(Endless):
     def _begun(self, child: Array, state: GeneticState, history: History, problem: Problem) -> Array:
         """Put design points in the places of the first generation, and of all while too few trials succeeded."""
         index = history.next_rows(child.shape[0])
-        few = jnp.sum(state.members < problem.capacity) < max(2, self.population // 4)
+        few = jnp.sum(state.members < problem.capacity, dtype=jnp.int32) < max(2, self.population // 4)
         return laid_out(state.scramble, index, few | (index < self.population), child, problem.space)
 
     def _breed(
@@ -193,7 +200,9 @@ class Genetic(Endless):
         size, space = problem.num_dimensions, problem.space
         drawn = words(key, (num, 2 * size + 4))
         a, b, inherited = self._parents(drawn[0, :2], num, state, history, problem)
-        pair = drawn[jnp.arange(num) // 2]  # two children share their parents and what is drawn to cross them
+        pair = drawn[
+            jnp.arange(num, dtype=jnp.int32) // 2
+        ]  # two children share their parents and what is drawn to cross them
         crossed = halves(pair[:, 2]).high < self.crossover_rate
         parents = meet(a, b, space)
         child = jnp.where(crossed[:, None], self._cross(pair[:, 4 : 4 + size], parents, space), parents.a)
@@ -216,7 +225,7 @@ class Genetic(Endless):
         """
         index = jnp.arange(num, dtype=jnp.uint32)
         alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
-        spread = drawn + (index // 2)[:, None] * PLASTIC
+        spread = drawn[None] + (index // 2)[:, None] * PLASTIC[None]
         uniform = (spread >> 8).astype(jnp.float32) * jnp.float32(2**-24)
         ranks = operators.SELECTIONS[self.selection](uniform, jnp.maximum(alive, 1), self.pressure)
         first, second = ranks[:, 0], ranks[:, 1]

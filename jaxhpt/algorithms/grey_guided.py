@@ -92,6 +92,10 @@ class GreyGuided(Settings):
         """Return that of the algorithm."""
         return self.algorithm.num_points(space)
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return that of the algorithm."""
+        return self.algorithm.may_repeat(problem)
+
     def init(self, key: Key, problem: Problem) -> GreyGuidedState:
         """Start it."""
         return GreyGuidedState(self.algorithm.init(key, problem), jnp.full(ROWS // 2, problem.capacity, jnp.int32))
@@ -115,10 +119,10 @@ class GreyGuided(Settings):
     def focus(self, state: GreyGuidedState, history: History, problem: Problem) -> Focus:
         """Say where mutations should go: everywhere alike while few trials have ended."""
         rows = chosen(history, problem, state.best, ROWS)
-        whole = jnp.isin(history.status[rows], jnp.array(ENDED))
+        whole = jnp.isin(history.status[rows], jnp.array(ENDED, jnp.int8))
         ended = (rows < problem.capacity) & whole
         grade = explained(history.unit[rows], fitness(history, problem, rows), ended, problem.space)
-        grade = jnp.where(jnp.sum(ended) >= FEWEST, grade, 0.0)
+        grade = jnp.where(jnp.sum(ended, dtype=jnp.int32) >= FEWEST, grade, 0.0)
         total = jnp.sum(grade)
         share = jnp.where(total > 0, grade / jnp.maximum(total, 1e-9), 1.0 / grade.shape[0])
         weight = self.least + (1.0 - self.least) * share * grade.shape[0]

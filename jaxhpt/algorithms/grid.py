@@ -3,12 +3,15 @@
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
 from jaxhpt.checks import settle_counts
 from jaxhpt.designs import coarse_to_fine
 from jaxhpt.history import History
+from jaxhpt.numerics import front
 from jaxhpt.problem import Problem
 from jaxhpt.space import Space
 from jaxhpt.typing import Array, Key
@@ -27,7 +30,8 @@ class Grid(Endless):
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
     the whole space; within a level of refinement it changes with the seed of the search. Settings that differ only
-    in dimensions that do not exist are one point.
+    in dimensions that do not exist are one point. Points that were tried before, or are the user's own first ones, come
+    last.
 
     Args:
       points: values of a continuous dimension, >= 1; also the most that are taken of a range of integers.
@@ -59,7 +63,14 @@ class Grid(Endless):
         self, key: Key, state: GridState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
+        if problem.prior or history.first.shape[0]:
+            state = jax.lax.cond(state.position == 0, lambda: _untried_first(state, history), lambda: state)
         index = state.position + jnp.arange(num, dtype=jnp.int32)
         total = state.points.shape[0]
         unit = state.points[jnp.minimum(index, total - 1)]
         return proposals(unit, index < total), state._replace(position=jnp.minimum(state.position + count, total))
+
+
+def _untried_first(state: GridState, history: History) -> GridState:
+    """Put the points that were tried behind the others."""
+    return state._replace(points=state.points[front(~columns.seen(history, state.points))])

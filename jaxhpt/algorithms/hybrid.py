@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
@@ -84,7 +85,7 @@ class Chain(Combined):
         for i in range(len(parts)):
             one, parts = self.ask_part(i, key, parts, history, problem, num, begins[i + 1] - begins[i])
             found.append(one)
-        which = jnp.searchsorted(ends, state.asked + index, side="right")
+        which = jnp.searchsorted(ends, state.asked + index, side="right").astype(jnp.int32)
         both = joined(found, which, jnp.maximum(index - begins[which], 0))
         return both, ChainState(parts, state.asked + count)
 
@@ -170,7 +171,7 @@ class Mix(Combined):
         found, parts, place = [], state.parts, jnp.zeros(num, jnp.int32)
         for i in range(len(parts)):
             mine = which == i
-            wanted = jnp.sum(mine & (jnp.arange(num) < count), dtype=jnp.int32)
+            wanted = jnp.sum(mine & (jnp.arange(num, dtype=jnp.int32) < count), dtype=jnp.int32)
             one, parts = self.ask_part(i, key, parts, history, problem, num, wanted)
             found.append(one)
             place = jnp.where(mine, ranks(mine), place)
@@ -182,11 +183,11 @@ class Mix(Combined):
         """Tell all, and credit those that found something."""
         parts = self.told(key, state.parts, history, problem, finished)
         best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
-        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts))
+        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)[None]
         mine &= (finished < problem.capacity)[:, None]
-        rank = jnp.argmax(finished[:, None] == best, axis=1)
-        there = jnp.any((finished[:, None] == best) & (best < problem.capacity), axis=1)
-        earned = jnp.where(there, 1.0 - rank / TOP, 0.0)
+        rank = jax.lax.argmax(finished[:, None] == best[None], 1, jnp.int32)
+        there = jnp.any((finished[:, None] == best[None]) & (best < problem.capacity)[None], axis=1)
+        earned = jnp.where(there, 1.0 - rank.astype(jnp.float32) / TOP, 0.0)
         many = jnp.sum(mine, axis=0, dtype=jnp.float32)
         fade = jnp.exp(-many / MEMORY)
         credit = state.credit * fade + jnp.sum(jnp.where(mine, earned[:, None], 0.0), axis=0)
@@ -200,7 +201,7 @@ class Mix(Combined):
 
     def _shared_out(self, key: Key, state: MixState, num: int) -> Array:
         """Say whose each proposal is, i32[Q]: as evenly as shares allow, from a random beginning."""
-        place = (uniforms(key, ()) + GOLDEN * jnp.arange(num)) % 1.0
+        place = (uniforms(key, ()) + GOLDEN * jnp.arange(num, dtype=jnp.float32)) % 1.0
         borders = jnp.cumsum(self.shares(state))[:-1]
         return jnp.searchsorted(borders, place, side="right").astype(jnp.int32)
 

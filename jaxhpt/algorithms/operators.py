@@ -7,6 +7,7 @@ draws once for all. Populations are ranked best first, so that a place in them i
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.numerics import beside
 from jaxhpt.typing import Array
 
 
@@ -21,7 +22,7 @@ def truncation(uniform: Array, count: Array, pressure: float) -> Array:
     Returns:
       i32[...] ranks, 0 for the best.
     """
-    better = jnp.maximum(jnp.ceil(count / pressure), 1.0)
+    better = jnp.maximum(jnp.ceil(count.astype(jnp.float32) / pressure), 1.0)
     return jnp.minimum(uniform * better, better - 1).astype(jnp.int32)
 
 
@@ -42,8 +43,8 @@ def tournament(uniform: Array, count: Array, pressure: float) -> Array:
       Blickle and Thiele, "A comparison of selection schemes used in evolutionary algorithms",
       https://doi.org/10.1162/evco.1996.4.4.361 (1996).
     """
-    least = 1.0 - (1.0 - uniform) ** (1.0 / pressure)
-    return jnp.minimum(least * count, count - 1).astype(jnp.int32)
+    least, many = 1.0 - (1.0 - uniform) ** (1.0 / pressure), count.astype(jnp.float32)
+    return jnp.minimum(least * many, many - 1).astype(jnp.int32)
 
 
 SELECTIONS = {"truncation": truncation, "tournament": tournament}
@@ -68,7 +69,7 @@ def one_point_crossover(uniform: Array, a: Array, b: Array) -> Array:
     """
     genes = a.shape[1]
     cut = 1 + jnp.floor(uniform * (genes - 1))
-    return jnp.where(jnp.arange(genes) < cut[:, None], a, b)
+    return jnp.where(jnp.arange(genes, dtype=jnp.float32)[None] < cut[:, None], a, b)
 
 
 def simulated_binary_crossover(uniform: Array, a: Array, b: Array, eta: float) -> Array:
@@ -136,6 +137,7 @@ def resample(uniform: Array, x: Array, levels: Array | np.ndarray) -> Array:
     Returns:
       f32[..., D] the middle of another bin.
     """
+    levels = beside(levels, x)
     level = jnp.clip(jnp.floor(x * levels), 0.0, levels - 1.0)
     other = level + 1.0 + jnp.floor(uniform * (levels - 1.0))
     return (jnp.where(other >= levels, other - levels, other) + 0.5) / levels

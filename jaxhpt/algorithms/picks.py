@@ -78,6 +78,8 @@ class Picker:
     ) -> Shortlist:
         """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to.
 
+        Of a finite space, what was tried does not crowd out what was not.
+
         The `stance` tells how bold the hopes are, here and in `pick`, and whether places beside what is known well
         still count.
         """
@@ -93,19 +95,22 @@ class Picker:
             return self._score(mean, deviation, tastes, known.aim)[:, 0]
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
-        first = least_places(jnp.where(uniforms(k[1], score.shape) < APART, score, jnp.inf))
+        tried = columns.repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
+        first = least_places(jnp.where((uniforms(k[1], score.shape) < APART) & ~tried[None], score, jnp.inf))
         better = candidates.refined(pool[first], at, candidates.view(theta, problem.space), problem.space, MOVES)
         places = max(min(SHORTLIST, APIECE * num), 2 * num)
-        kept = _promising(score, min(places, pool.shape[0]))
+        kept = _promising(score, tried, min(places, pool.shape[0]))
         found = _joined(believe(known, better, problem), _taken(there, kept))
         unit = jnp.concatenate([better, pool[kept]])
         # On a front there is something to find beside every place that is known, at a best trial not for long.
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
         sure = jnp.all(found.variance < known_well, axis=0) & ~stance.closing
         # Where all is known well, what was not tried still goes first.
-        again = columns.repeated(history, unit).astype(jnp.float32) + sure
+        again = 2.0 * columns.repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
         covariance, noise = each(_covariance, known.models, found), each(gp.noise, theta)
-        return Shortlist(unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again, covariance, noise, known.aim)
+        return Shortlist(
+            unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again[None], covariance, noise, known.aim
+        )
 
     def pick(self, key: Key, found: Shortlist, num: int, count: Array, stance: Stance) -> Array:
         """Pick places of the shortlist: i32[Q]."""
@@ -124,7 +129,7 @@ class Picker:
     def _tastes(self, key: Key, objectives: int, num: int, stance: Stance) -> Taste:
         """Draw what each of `num` picks is after."""
         low, high = self.boldness
-        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, AFIELD, 1.0))
+        usual = _between(key, (num,), (low, high), jnp.where(stance.afield, jnp.float32(AFIELD), 1.0))
         boldness = jnp.where(stance.closing, _between(key, (num,), (CAREFUL * low, high)), usual)
         direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
@@ -149,13 +154,22 @@ def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach:
     return jnp.exp(low + uniforms(key, shape) * reach * (high - low))
 
 
-def _promising(score: Array, num: int) -> Array:
-    """Return the places that rank best for the average taste or for any of a few: f32[n, P] -> i32[num]."""
+def _promising(score: Array, tried: Array, num: int) -> Array:
+    """Return the places that rank best for the average taste or for any of a few, those that were tried last.
+
+    Args:
+      score: f32[n, P].
+      tried: bool[P].
+      num: static.
+
+    Returns:
+      i32[num].
+    """
     few = jnp.concatenate([score[:: max(score.shape[0] // 4, 1)], jnp.mean(score, axis=0, keepdims=True)])
     least = -jax.lax.top_k(-few, score.shape[1] // 4 + 1)[0]  # up to the quartile: a whole sort takes longer
     best, spread = least[:, :1], least[:, -1:] - least[:, :1]
-    _, kept = jax.lax.top_k(-jnp.min((few - best) / jnp.maximum(spread, 1e-12), axis=0), num)
-    return kept
+    rank = jnp.min((few - best) / jnp.maximum(spread, 1e-12), axis=0)
+    return jax.lax.top_k(-jnp.where(tried, jnp.inf, rank), num)[1]
 
 
 def _covariance(model: gp.Model, belief: gp.Belief) -> Array:

@@ -8,6 +8,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Endless, Proposals, proposals
 from jaxhpt.algorithms.variation import Focus
@@ -39,11 +40,15 @@ class Random(Endless):
         """Return the empty state."""
         return RandomState()
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return True: its settings are independent."""
+        return True
+
     def ask(
         self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RandomState]:
         """Draw `num` rows; see `Algorithm.ask`."""
-        return proposals(jax.random.uniform(key, (num, problem.num_dimensions))), state
+        return proposals(jax.random.uniform(key, (num, problem.num_dimensions), jnp.float32)), state
 
     def steered(
         self,
@@ -57,4 +62,4 @@ class Random(Endless):
     ) -> tuple[Proposals, RandomState]:
         """Draw within the ranges of a focus; see `Steerable`."""
         found, state = self.ask(key, state, history, problem, num, count)
-        return found._replace(unit=focus.low + found.unit * (focus.high - focus.low)), state
+        return found._replace(unit=focus.low[None] + found.unit * (focus.high - focus.low)[None]), state

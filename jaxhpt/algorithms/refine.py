@@ -70,7 +70,7 @@ class Refine(Combined):
     algorithm: Algorithm
     share: float = 0.25
     sigma: float = 0.05
-    _own: ClassVar[int] = 1  # the score that a step is to beat
+    _own: ClassVar[int] = 1  # the row that a step is to beat; not its score, which `Tuner` counts from the best
 
     def __post_init__(self) -> None:
         require_algorithm("algorithm", self.algorithm)
@@ -88,6 +88,10 @@ class Refine(Combined):
         (part,) = self.begin(key, problem)
         return RefineState((part,), jnp.full(1, problem.capacity, jnp.int32), jnp.float32(self.sigma))
 
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return False: small steps soon lead where others led before."""
+        return False
+
     def ask(
         self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RefineState]:
@@ -101,7 +105,7 @@ class Refine(Combined):
             return self._steps(jax.random.fold_in(key, 1), state, history, problem, num, count)
 
         near = jax.lax.cond(wide < count, step, lambda: found.unit)
-        note = jnp.full_like(found.note, jnp.nan).at[:, 0].set(fitness(history, problem, state.best)[0])
+        note = jnp.full_like(found.note, jnp.nan).at[:, 0].set(state.best[0].astype(jnp.float32))
         steps = proposals(near)._replace(note=note)
         both = joined([found, steps], (index >= wide).astype(jnp.int32), index)
         return both, state._replace(parts=parts)
@@ -110,10 +114,11 @@ class Refine(Combined):
         """Tell it; remember the best, and learn how long steps should be."""
         (part,) = self.told(key, state.parts, history, problem, finished)
         best = by_fitness(history, problem, jnp.concatenate([state.best, finished]), 1)
-        rival = history.note[finished, 0]
-        own = (finished < problem.capacity) & ~jnp.isnan(rival)
-        better = own & (fitness(history, problem, finished) < rival)
-        gain = jnp.sum(jnp.where(own, better - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
+        note = history.note[finished, 0]
+        own = (finished < problem.capacity) & ~jnp.isnan(note)
+        rival = jnp.where(own, note, problem.capacity).astype(jnp.int32)
+        better = own & (fitness(history, problem, finished) < fitness(history, problem, rival))
+        gain = jnp.sum(jnp.where(own, better.astype(jnp.float32) - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)
         return RefineState((part,), best, sigma)
 

@@ -85,7 +85,9 @@ class Screen(Combined):
         breed, pick = jax.random.split(key)
         many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
         breeds = ~designed(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
-        children, parts = self.ask_part(0, breed, state.parts, history, problem, many, jnp.where(breeds, many, 0))
+        children, parts = self.ask_part(
+            0, breed, state.parts, history, problem, many, jnp.where(breeds, jnp.int32(many), 0)
+        )
         local, model = problem.space.snap(children.unit), parts[1]
 
         def choose() -> tuple[Proposals, BayesianState]:

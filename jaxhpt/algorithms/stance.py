@@ -53,4 +53,4 @@ def draw_stance(key: Key, history: History, problem: Problem) -> Stance:
 
 def closes(history: History, problem: Problem) -> Array:
     """Tell whether so few trials are left that they go to what was found: bool[]; see `draw_stance`."""
-    return problem.left(history.count) <= CLOSING * problem.trials
+    return problem.left(history.count).astype(jnp.float32) <= CLOSING * problem.trials

@@ -55,7 +55,7 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
     def at(size: int) -> Any:
         return use(chosen(history, problem, best, size))
 
-    which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes)), len(sizes) - 1)
+    which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes, jnp.int32), dtype=jnp.int32), len(sizes) - 1)
     return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
 
 
@@ -74,7 +74,7 @@ def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps:
     index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
     x, known, middle = seen.x[rows], seen.known[rows], centre(seen)
-    far = jnp.stack([jnp.int32(steps), jnp.where(fresh, FRESH_STEPS, 0)])
+    far = jnp.stack([jnp.int32(steps), jnp.where(fresh, jnp.int32(FRESH_STEPS), 0)])
 
     new = begin(start(num_inputs(problem)))
 
@@ -87,7 +87,7 @@ def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps:
 
 def centre(seen: Evidence) -> Array:
     """Return the features of the best row, near which precision matters: f32[F]."""
-    return seen.x[jnp.argmin(jnp.where(seen.known, seen.y[0], jnp.inf))]
+    return seen.x[jax.lax.argmin(jnp.where(seen.known, seen.y[0], jnp.inf), 0, jnp.int32)]
 
 
 def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) -> Surrogate:

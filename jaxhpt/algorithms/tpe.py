@@ -11,6 +11,7 @@ https://arxiv.org/abs/1807.01774 (2018), for one density over all dimensions.
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt import history as columns
@@ -18,15 +19,19 @@ from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.evidence import chosen, designed, far_enough
 from jaxhpt.algorithms.layout import laid_out
 from jaxhpt.algorithms.modelled import Modelled
+from jaxhpt.algorithms.settings import settings
 from jaxhpt.checks import require, settle_counts
 from jaxhpt.history import History
+from jaxhpt.keys import uniforms
 from jaxhpt.problem import Problem
-from jaxhpt.surrogates.density import draw, estimate, log_density
+from jaxhpt.space import Space
+from jaxhpt.surrogates.density import Density, draw, estimate, log_density
 from jaxhpt.typing import Array, Key
 
 SHARE = 0.15  # of all trials, at most, are good while there are few
 GROWTH = 0.3  # later, so many times their root
 MOST = 64
+FEW = 1024  # settings of a space of which only the untried are drawn from
 VAGUE = 25.0  # trials until which the good ones may lie together by chance
 
 
@@ -103,19 +108,33 @@ class TPE(Modelled):
         none, space = problem.capacity, problem.space
         best, count = far_enough(history, problem, state.best)
         top = best[:MOST]
-        good = (jnp.arange(top.shape[0]) < self._num_good(count)) & (top < none)
+        good = (jnp.arange(top.shape[0], dtype=jnp.int32) < self._num_good(count)) & (top < none)
         rows = chosen(history, problem, best, self.limit)
         others = (rows < none) & ~jnp.isin(rows, jnp.where(good, top, none))
-        vague = (VAGUE / jnp.maximum(count, 1)) ** 2
+        vague = (VAGUE / jnp.maximum(count, 1).astype(jnp.float32)) ** 2
         ours = estimate(history.unit[top], good, space, vague)
         theirs = estimate(history.unit[rows], others, space)
-        unit = draw(key, ours, num * self.candidates, space)
+        few = settings(space, FEW)
+        many = num * self.candidates
+        unit = draw(key, ours, many, space) if few is None else _untried(key, ours, history, few, many, space)
         score = log_density(ours, unit, space) - log_density(theirs, unit, space)
         score = jnp.where(columns.repeated(history, unit), -jnp.inf, score)
-        pick = jnp.argmax(score.reshape(num, self.candidates), axis=1)
-        return unit.reshape(num, self.candidates, -1)[jnp.arange(num), pick]
+        pick = jax.lax.argmax(score.reshape(num, self.candidates), 1, jnp.int32)
+        return unit.reshape(num, self.candidates, -1)[jnp.arange(num, dtype=jnp.int32), pick]
 
     def _num_good(self, count: Array) -> Array:
         trials = count.astype(jnp.float32)
         num = jnp.maximum(jnp.minimum(SHARE * trials, float(self.good)), GROWTH * jnp.sqrt(trials))
         return jnp.maximum(jnp.ceil(num), 2.0).astype(jnp.int32)
+
+
+def _untried(key: Key, density: Density, history: History, table: Array, num: int, space: Space) -> Array:
+    """Draw from a density among those settings of a table f32[S, D] that are untried: f32[num, D].
+
+    Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
+    """
+    chance = jnp.where(columns.seen(history, table), -jnp.inf, log_density(density, table, space))
+    largest = jnp.max(chance)
+    sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
+    place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")
+    return table[jnp.minimum(place, table.shape[0] - 1)]

@@ -5,6 +5,7 @@ The operators themselves are in `operators.py`; here they are put together gene 
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -98,8 +99,8 @@ class Focus(NamedTuple):
 
     def within(self, mutated: Array, x: Array, space: Space) -> Array:
         """Shorten continuous mutations of x f32[Q, D] in proportion to the ranges, and keep others inside them."""
-        shorter = x + (mutated - x) * (self.high - self.low)
-        return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low, self.high))
+        shorter = x + (mutated - x) * (self.high - self.low)[None]
+        return jnp.where(np.isinf(genes(space).levels), shorter, jnp.clip(mutated, self.low[None], self.high[None]))
 
 
 class Parents(NamedTuple):
@@ -153,22 +154,38 @@ def distinct(key: Key, child: Array, history: History, problem: Problem, count: 
       mutation: of one or more genes of a repeated child.
 
     Returns:
-      f32[Q, D] snapped. Still repeated where 4 tries found nothing new, as in a space that is exhausted.
+      f32[Q, D] snapped. Still repeated where 4 tries found nothing new; see `untried` for what becomes of those.
     """
-    used = jnp.arange(child.shape[0]) < count
+    used = jnp.arange(child.shape[0], dtype=jnp.int32) < count
+    return renewed(key, child, lambda child: used & columns.repeated(history, child), problem.space, mutation, TRIES)
 
-    def repeated(child: Array) -> Array:
-        return used & columns.repeated(history, child)
+
+def renewed(
+    key: Key, child: Array, repeated: Callable[[Array], Array], space: Space, mutation: Mutation, tries: int
+) -> Array:
+    """Mutate children again, and again from where that led, as long as they are repeated and there are tries left.
+
+    Args:
+      key: consumed.
+      child: f32[Q, D] snapped.
+      repeated: f32[Q, D] -> bool[Q] which are.
+      space: static.
+      mutation: of one or more genes of a repeated child.
+      tries: static; at most.
+
+    Returns:
+      f32[Q, D] snapped.
+    """
 
     def mutate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        child, again, tries = carry
-        drawn = words(jax.random.fold_in(key, tries), (child.shape[0], child.shape[1] + 1))
-        other = _mutate_some(drawn, child, problem.space, mutation)
+        child, again, tried = carry
+        drawn = words(jax.random.fold_in(key, tried), (child.shape[0], child.shape[1] + 1))
+        other = _mutate_some(drawn, child, space, mutation)
         child = jnp.where(again[:, None], other, child)
-        return child, repeated(child), tries + 1
+        return child, repeated(child), tried + 1
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
-        return jnp.any(carry[1]) & (carry[2] < TRIES)
+        return jnp.any(carry[1]) & (carry[2] < tries)
 
     child, _, _ = jax.lax.while_loop(going, mutate, (child, repeated(child), jnp.zeros((), jnp.int32)))
     return child
@@ -187,11 +204,12 @@ def pick(chance: Array, rate: Array | float, forced: Array | None = None, weight
 
     All genes alike, or by `weight` f32[D], of mean 1.
     """
-    mask = chance < (rate if weight is None else rate * weight)
+    mask = chance < (rate if weight is None else rate * weight[None])
     if forced is None:
         return mask
     num = chance.shape[1]
     place = jnp.floor(forced * num)
     if weight is not None:
-        place = jnp.where(forced < 1, jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right"), num)
-    return mask | (jnp.arange(num) == place[:, None])
+        found = jnp.searchsorted(jnp.cumsum(weight)[:-1], forced * num, side="right").astype(jnp.float32)
+        place = jnp.where(forced < 1, found, num)
+    return mask | (jnp.arange(num, dtype=jnp.float32)[None] == place[:, None])

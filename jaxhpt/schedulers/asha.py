@@ -8,6 +8,7 @@ https://arxiv.org/abs/2003.10865 (2020).
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from jaxhpt.checks import require, settle_counts
@@ -91,6 +92,6 @@ class ASHA(Watching):
             return jnp.zeros_like(lanes.trial)
         bracket = jnp.arange(lanes.trial.shape[0], dtype=jnp.int32) % brackets
         passed = passed_now(lanes, problem, jnp.array(levels, jnp.int32))
-        level = jnp.argmax(passed, axis=1).astype(jnp.int32)
+        level = jax.lax.argmax(passed, 1, jnp.int32)
         judged = jnp.any(passed, axis=1) & (level >= bracket)
         return jnp.where(judged, bracket * size + level, none)

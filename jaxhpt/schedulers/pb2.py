@@ -144,12 +144,12 @@ class PB2(PBT):
         def inputs(unit: Array, when: Array) -> Array:
             return with_column(embed(unit, space), when)
 
-        known = jnp.arange(MEMORY) < state.count
+        known = jnp.arange(MEMORY, dtype=jnp.int32) < state.count
         x, y = inputs(state.unit, state.when), standardised(state.gain, known)
         centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
         theta = fit(begin(state.theta[None]), steps, x, y, known, axes, centre).theta
         model = gp.condition(theta, x, y, known, known, axes, centre)
-        near = perturbed(k[0], unit[jnp.arange(POOL // 2) % num], space, self.step, self.resample)
+        near = perturbed(k[0], unit[jnp.arange(POOL // 2, dtype=jnp.int32) % num], space, self.step, self.resample)
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
         belief = gp.believe(model, inputs(pool, now), axes)
         covariance = gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root

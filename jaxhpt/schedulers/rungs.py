@@ -73,7 +73,7 @@ def better_than(rungs: Rungs, which: Array, score: Array) -> Array:
 def _merge(best: Array, score: Array, order: Array) -> tuple[Array, Array]:
     """Put scores f32[L] in their places among f32[N] rising ones: the places i32[L], and the best N, rising."""
     size = best.shape[0]
-    sequence = jnp.lexsort((order, score))
+    sequence = jnp.lexsort((order, score)).astype(jnp.int32)
     rising = score[sequence]
     behind = jnp.searchsorted(best, rising, side="right").astype(jnp.int32)
     place = jnp.where(jnp.isfinite(rising), behind + jnp.arange(rising.shape[0], dtype=jnp.int32), size)

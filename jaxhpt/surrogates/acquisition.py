@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.keys import normals
+from jaxhpt.numerics import beside
 from jaxhpt.typing import Array, Key
 
 BROKEN = 100.0  # what a broken constraint costs, in deviations of the objective
@@ -79,11 +80,11 @@ def log_hypervolume_improvement(mean: Array, deviation: Array, front: Array) -> 
     right = front[0]  # of the strips; the first has no left
     above = jnp.roll(front[1], 1)
     mean, deviation = mean[..., None], deviation[..., None]
-    wide = log_expected_improvement(mean[0], deviation[0], right)
+    wide = log_expected_improvement(mean[0], deviation[0], beside(right, mean[0]))
     # A strip of no width, and its neighbours within rounding, gain nothing.
     less = jnp.minimum(wide[..., :-1] - wide[..., 1:], -1e-6)
     wide = jnp.concatenate([wide[..., :1], wide[..., 1:] + jnp.log(-jnp.expm1(less))], axis=-1)
-    high = log_expected_improvement(mean[1], deviation[1], above)
+    high = log_expected_improvement(mean[1], deviation[1], beside(above, mean[1]))
     some = jnp.diff(right, prepend=-jnp.inf) > 0
     return jax.scipy.special.logsumexp(jnp.where(some, wide + high, -jnp.inf), axis=-1)
 
@@ -120,7 +121,7 @@ def lower_bound(mean: Array, deviation: Array, taste: Taste, nadir: Array) -> Ar
       f32[n, P].
     """
     num = nadir.shape[0]
-    bound = mean - taste.boldness[:, None] * deviation  # [J, n, P]
+    bound = mean - taste.boldness[None, :, None] * deviation  # [J, n, P]
     value = scalarised(bound[:num], taste.weight.T[:, :, None], nadir)
     return value + BROKEN * jnp.sum(jnp.maximum(bound[num:], 0.0), axis=0)
 
@@ -156,7 +157,7 @@ def sampled(key: Key, mean: Array, covariance: Array, num: int) -> Array:
     outputs, size = mean.shape
     scale = jnp.max(jnp.diagonal(covariance, axis1=1, axis2=2), axis=1)[:, None, None]
     # In float32 the covariance of crowded places is definite only with so much more on the diagonal.
-    root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size)) * jnp.sqrt(scale)
+    root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size, dtype=jnp.float32)[None]) * jnp.sqrt(scale)
     return mean[:, None] + jnp.einsum("jst,jqt->jqs", root, normals(key, (outputs, num, size)))
 
 
@@ -181,7 +182,7 @@ def pick_one_by_one(score, mean: Array, covariance: Array, noise: Array, num: in
     def pick(i: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         picked, variance, rows, taken = carry
         value = score(i, mean, jnp.sqrt(jnp.maximum(variance, 1e-10)))
-        j = jnp.argmin(jnp.where(taken, jnp.inf, value)).astype(jnp.int32)
+        j = jax.lax.argmin(jnp.where(taken, jnp.inf, value), 0, jnp.int32)
         column = covariance[:, j] - jnp.einsum("jq,jqs->js", rows[:, :, j], rows)
         row = column / jnp.sqrt(jnp.maximum(column[:, j], 1e-10) + noise)[:, None]
         return picked.at[i].set(j), variance - row**2, rows.at[:, i].set(row), taken.at[j].set(True)

@@ -62,10 +62,10 @@ def estimate(unit: Array, mask: Array, space: Space, vague: Array | float = 0.0)
     onehot, active = features(space).onehot, space.active(unit) & mask[:, None]
     there = jnp.sum(active, axis=0, dtype=jnp.float32)
     middle = jnp.sum(jnp.where(active, unit, 0.0), axis=0) / jnp.maximum(there, 1.0)
-    squares = jnp.sum(jnp.where(active, (unit - middle) ** 2, 0.0), axis=0)
+    squares = jnp.sum(jnp.where(active, (unit - middle[None]) ** 2, 0.0), axis=0)
     spread = jnp.sqrt((squares + vague / 12.0) / jnp.maximum(there + vague, 1.0))
     width = _widths(spread, unit, active, mask, space)
-    volume = jnp.log(width * (ndtr((1.0 - unit) / width) - ndtr(-unit / width))) + _LOG_ROOT_TAU
+    volume = jnp.log(width[None] * (ndtr((1.0 - unit) / width[None]) - ndtr(-unit / width[None]))) + _LOG_ROOT_TAU
     if onehot.any():
         volume = jnp.where(onehot, -jnp.log1p(width / _levels(space) - width), volume)
     return Density(unit, mask, width, active, middle, volume)
@@ -87,7 +87,7 @@ def log_density(density: Density, unit: Array, space: Space) -> Array:
     there = space.active(unit).astype(jnp.float32)
     mine = density.active.astype(jnp.float32)
     anywhere = np.where(onehot, np.log(np.where(onehot, _levels(space), 1.0)), 0.0).astype(np.float32)
-    lost = mine * density.volume + (1.0 - mine) * anywhere
+    lost = mine * density.volume + (1.0 - mine) * anywhere[None]
     kernels = -lost @ there.T - 0.5 * _apart(density, mine, unit, there, space)
     kernels = jnp.where(density.mask[:, None], kernels, -jnp.inf)
     both = jnp.logaddexp(logsumexp(kernels, axis=0), -there @ anywhere)
@@ -109,12 +109,12 @@ def _scaled(unit: Array, density: Density, space: Space) -> tuple[Array, np.ndar
     for i, dimension in enumerate(space.dimensions):
         width = density.width[i]
         if onehot[i]:
-            hot = dimension.level(unit[:, i])[:, None] == jnp.arange(int(levels[i]))
-            columns.append(hot * jnp.sqrt(jnp.log1p(levels[i] * (1.0 - width) / width)))
+            hot = dimension.level(unit[:, i])[:, None] == jnp.arange(int(levels[i]), dtype=jnp.int32)[None]
+            columns.append(hot.astype(jnp.float32) * jnp.sqrt(jnp.log1p(levels[i] * (1.0 - width) / width)))
         else:
             columns.append((unit[:, i : i + 1] - density.middle[i]) / width)
         owner += [i] * columns[-1].shape[1]
-    return jnp.concatenate(columns, axis=1), np.array(owner)
+    return jnp.concatenate(columns, axis=1), np.array(owner, np.int32)
 
 
 def draw(key: Key, density: Density, num: int, space: Space) -> Array:
@@ -122,13 +122,13 @@ def draw(key: Key, density: Density, num: int, space: Space) -> Array:
     shape, size = (num, space.num_dimensions), density.unit.shape[0]
     k = jax.random.split(key, 3)
     sums = jnp.cumsum(density.mask.astype(jnp.float32))
-    kernel = jnp.searchsorted(sums, uniforms(k[0], (num,)) * (sums[-1] + 1.0), side="right")
+    kernel = jnp.searchsorted(sums, uniforms(k[0], (num,)) * (sums[-1] + 1.0), side="right").astype(jnp.int32)
     anywhere, base = uniforms(k[1], shape), density.unit[jnp.minimum(kernel, size - 1)]
-    low, high = (ndtr((end - base) / density.width) for end in (0.0, 1.0))
-    near = jnp.clip(base + density.width * ndtri(low + anywhere * (high - low)), 0.0, 1.0)
+    low, high = (ndtr((end - base) / density.width[None]) for end in (0.0, 1.0))
+    near = jnp.clip(base + density.width[None] * ndtri(low + anywhere * (high - low)), 0.0, 1.0)
     onehot = features(space).onehot
     if onehot.any():
-        again = uniforms(k[2], shape) < density.width
+        again = uniforms(k[2], shape) < density.width[None]
         near = jnp.where(onehot, jnp.where(again, anywhere, base), near)
     of_kernel = density.active[jnp.minimum(kernel, size - 1)] & (kernel < size)[:, None]
     return space.snap(jnp.where(of_kernel, near, anywhere))

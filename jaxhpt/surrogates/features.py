@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.numerics import beside
 from jaxhpt.space import Space
 from jaxhpt.surrogates.gp import Axes
 from jaxhpt.typing import Array
@@ -60,7 +61,8 @@ def embed(unit: Array, space: Space) -> Array:
     for i, dimension in enumerate(space.dimensions):
         if about.onehot[i]:
             levels = dimension.levels or 1
-            hot = dimension.level(unit[..., i])[..., None] == jnp.arange(levels)
+            level = dimension.level(unit[..., i])[..., None]
+            hot = level == beside(jnp.arange(levels, dtype=jnp.int32), level)
             columns.append(hot.astype(jnp.float32) * jnp.float32(0.5**0.5))
         else:
             columns.append(unit[..., i : i + 1])

@@ -39,7 +39,7 @@ def start(dimensions: int) -> np.ndarray:
 
 def begin(theta: Array | np.ndarray) -> Fit:
     """Begin fits at theta f32[..., 2 D + 2], with no idea how far to go."""
-    return Fit(jnp.asarray(theta), jnp.full_like(theta, STEP))
+    return Fit(jnp.asarray(theta, jnp.float32), jnp.full(theta.shape, STEP, jnp.float32))
 
 
 def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes, centre: Array) -> Fit:
@@ -60,7 +60,7 @@ def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes
     """
     size = gp.num_dimensions(first.theta)
     low, high = gp.bounds(axes, centre, size)
-    first = first._replace(theta=jnp.clip(first.theta, low, high))
+    first = first._replace(theta=jnp.clip(first.theta, low[None], high[None]))
     rule = optax.rprop(STEP, max_step_size=LARGEST_STEP)
 
     def step(_: Array, carry: tuple) -> tuple:

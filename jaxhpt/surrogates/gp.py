@@ -36,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
+from jaxhpt.numerics import beside
 from jaxhpt.surrogates import warp
 from jaxhpt.typing import Array
 
@@ -159,7 +160,8 @@ def _matern(r: Array, fall: Array) -> tuple[Array, Array]:
 def scaled(x: Array, theta: Array, axes: Axes, centre: Array) -> Array:
     """Return centred warped features over their length-scales: [P, F] -> [P, F]."""
     skew = skews(theta, axes)
-    return (warp.forward(x, skew) - warp.forward(centre, skew)) * jnp.exp(-theta[axes.owner])
+    middle = beside(warp.forward(centre, skew), x)
+    return (warp.forward(x, skew) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
 
 
 def noise(theta: Array) -> Array:
@@ -210,22 +212,26 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
     """
     size = num_dimensions(theta)
     s, k, slope, chol = _factors(theta, x, mask, axes, centre)
-    identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
-    half = solve_triangular(chol, identity, lower=True)
+    eye = jnp.eye(mask.shape[0], dtype=jnp.float32)
+    half = solve_triangular(chol, eye, lower=True)
     inverse = half.T @ half
-    ones = jnp.where(mask, 1.0, 0.0)
+    ones = mask.astype(jnp.float32)
     y = jnp.where(mask, y, 0.0)
     weights = inverse @ ones
     mean = _mean(jnp.sum(weights * y), jnp.sum(weights))
     residual = jnp.where(mask, y - mean, 0.0)
     alpha = inverse @ residual
-    fit = 0.5 * residual @ alpha + jnp.sum(jnp.log(jnp.diagonal(chol))) + 0.5 * jnp.log(2 * jnp.pi) * jnp.sum(ones)
+    fit = (
+        0.5 * residual @ alpha
+        + jnp.sum(jnp.log(jnp.diagonal(chol)))
+        + 0.5 * jnp.log(jnp.float32(2 * math.pi)) * jnp.sum(ones)
+    )
     before, pull = prior(theta)
     loss = fit + 0.5 * mean**2 + before
     outer = jnp.outer(alpha, alpha) - inverse
     a = outer * slope
     by_place = jnp.sum(a, axis=1)[:, None] * s - a @ s
-    by_feature = jnp.sum(by_place * jnp.stack([s, -_by_skew(theta, x, axes, centre)]), axis=1)
+    by_feature = jnp.sum(by_place[None] * jnp.stack([s, -_by_skew(theta, x, axes, centre)]), axis=1)
     by_scale, by_skew = jnp.zeros((2, size), jnp.float32).at[:, axes.owner].add(by_feature)
     by_signal = 0.5 * jnp.sum(outer * k)
     by_noise = 0.5 * jnp.exp(theta[-1]) * jnp.sum(jnp.diagonal(outer) * ones)
@@ -235,8 +241,8 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
 def _by_skew(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
     """Return the derivative of `scaled` by the skew of each feature: [N, F] -> [N, F]."""
     skew = skews(theta, axes)
-    change = jnp.where(axes.warped, warp.by_skew(x, skew) - warp.by_skew(centre, skew), 0.0)
-    return change * jnp.exp(-theta[axes.owner])
+    change = warp.by_skew(x, skew) - beside(warp.by_skew(centre, skew), x)
+    return jnp.where(axes.warped, change, 0.0) * beside(jnp.exp(-theta[axes.owner]), x)
 
 
 def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, axes: Axes, centre: Array) -> Model:
@@ -255,9 +261,9 @@ def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, axes:
       centre: f32[F].
     """
     s, _, _, chol = _factors(theta, x, mask, axes, centre)
-    both = jnp.stack([jnp.where(known, y, 0.0), jnp.where(known, 1.0, 0.0)], axis=1)
+    both = jnp.stack([jnp.where(known, y, 0.0), known.astype(jnp.float32)], axis=1)
     # Rows come in order, so what is solved for the known ones does not depend on those after them.
-    solved = solve_triangular(chol, both, lower=True) * known[:, None]
+    solved = solve_triangular(chol, both, lower=True) * known[:, None].astype(jnp.float32)
     mean = _mean(jnp.sum(solved[:, 0] * solved[:, 1]), jnp.sum(solved[:, 1] ** 2))
     return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
 

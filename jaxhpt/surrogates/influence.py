@@ -103,7 +103,7 @@ def explained(unit: Array, score: Array, mask: Array, space: Space) -> Array:
     """
     y, there = standardised(score, mask), space.active(unit) & mask[:, None]
     curves = [_graded(_sorted(unit, there, y, space, columns)) for columns in _kinds(space)]
-    order = np.argsort(np.concatenate(_kinds(space)))
+    order = np.argsort(np.concatenate(_kinds(space))).astype(np.int32)
     gain, varied, chance, rows = (jnp.concatenate(part)[order] for part in zip(*curves, strict=True))
     deviation = jnp.sqrt(2.0 * chance * (1.0 - chance) / (rows + 1.0))
     beyond = jnp.maximum(gain - (chance + CAUTION * deviation) * varied, 0.0) / (1.0 - chance)
@@ -114,14 +114,14 @@ def explained(unit: Array, score: Array, mask: Array, space: Space) -> Array:
 def _kinds(space: Space) -> list[np.ndarray]:
     """Return the ordered dimensions, and the unordered ones, each if there are any."""
     onehot = features(space).onehot
-    return [columns for kind in (False, True) if (columns := np.flatnonzero(onehot == kind)).size]
+    return [columns for kind in (False, True) if (columns := np.flatnonzero(onehot == kind).astype(np.int32)).size]
 
 
 def _kernel(rows: Array) -> Array:
     """Return how much the bins of ordered dimensions count for each other: f32[d] rows -> f32[d, B, B]."""
     width = jnp.maximum(WIDTH * jnp.maximum(rows, 1.0) ** -0.2, 0.5 / BINS)
     middle = (np.arange(BINS, dtype=np.float32) + 0.5) / BINS
-    return jnp.exp(-0.5 * ((middle[:, None] - middle) / width[:, None, None]) ** 2)
+    return jnp.exp(-0.5 * ((middle[:, None] - middle[None])[None] / width[:, None, None]) ** 2)
 
 
 def _sorted(unit: Array, there: Array, y: Array, space: Space, columns: np.ndarray) -> _Curves:
@@ -129,14 +129,14 @@ def _sorted(unit: Array, there: Array, y: Array, space: Space, columns: np.ndarr
     kind = features(space).onehot[columns[0]]
     size = space.levels[columns].astype(np.float32) if kind else np.full(len(columns), BINS, np.float32)
     bins = int(size.max())
-    place = jnp.where(there[:, columns], jnp.clip(jnp.floor(unit[:, columns] * size), 0, size - 1), -1)
-    member = (place[:, :, None] == np.arange(bins, dtype=np.float32)).astype(jnp.float32)
+    place = jnp.where(there[:, columns], jnp.clip(jnp.floor(unit[:, columns] * size[None]), 0, size[None] - 1), -1)
+    member = (place[:, :, None] == np.arange(bins, dtype=np.float32)[None, None]).astype(jnp.float32)
     sums = jnp.stack([jnp.ones_like(y), y, y**2]) @ member.reshape(y.shape[0], -1)
     count, total, square = sums.reshape(3, len(columns), bins)
     rows = jnp.sum(count, axis=1, keepdims=True)
     mean = jnp.sum(total, axis=1, keepdims=True) / jnp.maximum(rows, 1.0)
     varied = jnp.maximum(jnp.sum(square, axis=1) - rows[:, 0] * mean[:, 0] ** 2, 0.0)
-    near = jnp.eye(bins)[None] if kind else _kernel(rows[:, 0])
+    near = jnp.eye(bins, dtype=jnp.float32)[None] if kind else _kernel(rows[:, 0])
     return _Curves(count, total - mean * count, varied, near)
 
 

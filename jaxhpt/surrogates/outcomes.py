@@ -33,6 +33,7 @@ def standardised(score: Array, known: Array, bent: Array | bool = True) -> Array
 
 
 def _scaled(value: Array, known: Array, count: Array) -> Array:
+    count = count.astype(jnp.float32)
     mean = jnp.sum(jnp.where(known, value, 0.0)) / count
     away = jnp.where(known, value - mean, 0.0)
     largest = jnp.max(jnp.abs(away))
@@ -43,7 +44,7 @@ def _scaled(value: Array, known: Array, count: Array) -> Array:
 def effort(steps: Array, known: Array) -> Array:
     """Prepare what trials cost: i32[N] steps -> f32[N] logarithms, of mean 0 over bool[N] `known`; 0 elsewhere."""
     value = jnp.log(jnp.maximum(steps, 1).astype(jnp.float32))
-    mean = jnp.sum(jnp.where(known, value, 0.0)) / jnp.maximum(jnp.sum(known, dtype=jnp.int32), 1)
+    mean = jnp.sum(jnp.where(known, value, 0.0)) / jnp.maximum(jnp.sum(known, dtype=jnp.float32), 1.0)
     return jnp.where(known, value - mean, 0.0)
 
 

@@ -18,9 +18,10 @@ Liu and Lin, "Grey systems: theory and applications", https://doi.org/10.1007/97
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
-from jaxhpt.numerics import front
+from jaxhpt.numerics import beside, front
 from jaxhpt.typing import Array
 
 RHO = 0.5  # the usual distinguishing coefficient
@@ -42,7 +43,7 @@ def larger_is_better(x: Array, weight: Array) -> Array:
       Deng (1989). Limit: one outlier presses all other values together.
     """
     low, high = _ends(x, weight)
-    return _over(jnp.where(_present(weight), x - low, 0.0), high - low)
+    return _over(jnp.where(_present(weight), x - low[None], 0.0), high - low)
 
 
 def smaller_is_better(x: Array, weight: Array) -> Array:
@@ -66,7 +67,7 @@ def nominal_is_best(x: Array, nominal: Array, weight: Array) -> Array:
     References:
       Deng (1989). Limit: the image is as wrong as the nominal value.
     """
-    away = jnp.where(_present(weight), jnp.abs(x - nominal), 0.0)
+    away = jnp.where(_present(weight), jnp.abs(x - nominal[None]), 0.0)
     return jnp.where(_present(weight), 1.0 - _over(away, jnp.max(away, axis=0)), 0.0)
 
 
@@ -83,7 +84,7 @@ def initial_image(x: Array, weight: Array) -> Array:
     References:
       Liu and Lin (2010). Limit: for sequences of one sign, far from 0.
     """
-    return _over(jnp.where(_present(weight), x, 0.0), x[jnp.argmax(weight > 0)])
+    return _over(jnp.where(_present(weight), x, 0.0), x[_first(_counts(weight))])
 
 
 def mean_image(x: Array, weight: Array) -> Array:
@@ -158,7 +159,7 @@ def undirected(grade: Grade, x: Array, y: Array, weight: Array) -> Array:
       In place of the separate negative grades in Liu and Lin (2010). Limit: the better of two is higher by chance.
     """
     low, high = _ends(x, weight)
-    both = grade(jnp.concatenate([x, low + high - x], axis=1), y, weight)
+    both = grade(jnp.concatenate([x, (low + high)[None] - x], axis=1), y, weight)
     return jnp.maximum(both[: x.shape[1]], both[x.shape[1] :])
 
 
@@ -230,7 +231,7 @@ def slope_grade(x: Array, y: Array, weight: Array) -> Array:
       (2004). Limits: for series of one sign, not for random settings; it follows noise more than areas do.
     """
     order = front(_present(weight)[:, 0])
-    inner = weight[order][1:] > 0
+    inner = _counts(weight[order][1:])
     a, b = (jnp.diff(mean_image(v, weight)[order], axis=0) for v in (y[:, None], x))
     return _mean((1.0 + jnp.abs(a)) / (1.0 + jnp.abs(a) + jnp.abs(a - b)), inner)
 
@@ -261,8 +262,12 @@ def compromise(scores: Array, weight: Array) -> Array:
     return grade(ideal.T, jnp.ones(scores.shape[1], jnp.float32), weight)
 
 
+def _counts(weight: Array) -> Array:
+    return weight.astype(jnp.float32) > 0
+
+
 def _present(weight: Array) -> Array:
-    return (weight > 0)[:, None]
+    return _counts(weight)[:, None]
 
 
 def _ends(x: Array, weight: Array) -> tuple[Array, Array]:
@@ -281,16 +286,21 @@ def _mean(x: Array, weight: Array) -> Array:
 
 def _over(a: Array, b: Array) -> Array:
     """Divide; 0 where the divisor is."""
+    b = beside(b, a)
     return jnp.where(b == 0, 0.0, a / jnp.where(b == 0, 1.0, b))
 
 
 def _area(x: Array, weight: Array, level: bool = False) -> Array:
     """Return the area below each sequence, or below its rise since its beginning, by trapezia: f32[D]."""
     there = _present(weight)
-    start, end = x[jnp.argmax(weight > 0)], x[x.shape[0] - 1 - jnp.argmax(weight[::-1] > 0)]
+    start, end = x[_first(_counts(weight))], x[x.shape[0] - 1 - _first(_counts(weight)[::-1])]
     base = jnp.zeros_like(start) if level else start
-    area = jnp.sum(jnp.where(there, x - base, 0.0), axis=0) - 0.5 * (start - base) - 0.5 * (end - base)
+    area = jnp.sum(jnp.where(there, x - base[None], 0.0), axis=0) - 0.5 * (start - base) - 0.5 * (end - base)
     return jnp.where(jnp.any(there), area, 0.0)
+
+
+def _first(mask: Array) -> Array:
+    return jax.lax.argmax(mask, 0, jnp.int32)
 
 
 def _alike(a: Array, b: Array) -> Array:

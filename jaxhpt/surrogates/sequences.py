@@ -75,6 +75,6 @@ def tail(x: Array, count: Array, window: int) -> tuple[Array, Array]:
       https://doi.org/10.1016/j.energy.2006.11.014 (2007).
     """
     length = jnp.minimum(count, window)
-    place = (count - length)[..., None] + places(jnp.zeros((*count.shape, window)))
+    place = (count - length)[..., None] + places(jnp.zeros((*count.shape, window), jnp.float32))
     taken = jnp.take_along_axis(x, jnp.clip(place, 0, x.shape[-1] - 1), axis=-1)
     return jnp.where(known(taken, length), taken, 0.0), length

@@ -20,6 +20,7 @@ Jedynak, "Approximation of the inverse Langevin function revisited", https://doi
 
 import jax.numpy as jnp
 
+from jaxhpt.numerics import beside
 from jaxhpt.typing import Array
 
 MOST = 10.0  # skew: a factor of 22,000 from end to end
@@ -28,6 +29,7 @@ STRAIGHT = 3e-3  # skew below which the first terms of its series are more preci
 
 def forward(unit: Array, skew: Array | float) -> Array:
     """Return the places that a model sees: f32[..., F] in [0, 1], skew f32[F] -> f32[..., F] in [0, 1]."""
+    skew = _beside(skew, unit)
     straight, k = _size(skew)
     u = _turned(unit, skew)
     return _turned(jnp.where(straight, u + 0.5 * jnp.abs(skew) * u * (1.0 - u), jnp.log1p(jnp.expm1(k) * u) / k), skew)
@@ -35,6 +37,7 @@ def forward(unit: Array, skew: Array | float) -> Array:
 
 def backward(seen: Array, skew: Array | float) -> Array:
     """Return where in the range a model's places are, the inverse of `forward`: f32[..., F] -> f32[..., F]."""
+    skew = _beside(skew, seen)
     straight, k = _size(skew)
     z = _turned(seen, skew)
     u = jnp.where(straight, z - 0.5 * jnp.abs(skew) * z * (1.0 - z), jnp.expm1(k * z) / jnp.expm1(k))
@@ -43,6 +46,7 @@ def backward(seen: Array, skew: Array | float) -> Array:
 
 def by_skew(unit: Array, skew: Array) -> Array:
     """Return the derivative of `forward` by the skew: f32[..., F], f32[F] -> f32[..., F]."""
+    skew = _beside(skew, unit)
     straight, k = _size(skew)
     u = _turned(unit, skew)
     rest = jnp.exp(k) * u / (1.0 + jnp.expm1(k) * u)
@@ -55,12 +59,16 @@ def reach(best: Array) -> Array:
     return jnp.clip(2.0 * y * (3.0 - y**2) / jnp.maximum(1.0 - y**2, 1e-6), -MOST, MOST)
 
 
-def _turned(place: Array, skew: Array | float) -> Array:
+def _beside(skew: Array | float, place: Array) -> Array:
+    return beside(jnp.asarray(skew, jnp.float32), place)
+
+
+def _turned(place: Array, skew: Array) -> Array:
     """Count places from the end that is seen closely, where float32 is precise; and back."""
     return jnp.where(jnp.less(skew, 0.0), 1.0 - place, place)
 
 
-def _size(skew: Array | float) -> tuple[Array, Array]:
+def _size(skew: Array) -> tuple[Array, Array]:
     """Tell which skews are too small to divide by, and return the sizes of the others; 1 for those."""
     straight = jnp.abs(skew) < STRAIGHT
     return straight, jnp.where(straight, 1.0, jnp.abs(skew))

@@ -109,10 +109,10 @@ class Batches:
 
     def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array) -> Shuffle:
         def order(e: Array) -> Array:
-            return jax.random.permutation(key_of(root, Stream.EPOCH, e), self.rows)
+            return jax.random.permutation(key_of(root, Stream.EPOCH, e), jnp.arange(self.rows, dtype=jnp.int32))
 
         epochs = epoch + jnp.arange(shuffle.orders.shape[0], dtype=jnp.int32)
-        return Shuffle(epoch, jax.vmap(order)(epochs).astype(jnp.int32))
+        return Shuffle(epoch, jax.vmap(order)(epochs))
 
     def at(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree) -> PyTree:
         """Return the batch of a tick: leaves [B, ...], or None where there is no data.
@@ -130,7 +130,7 @@ class Batches:
         if self.column is None:
             return batch
         own = values[self.column]
-        used = jnp.arange(self.size) < own
+        used = jnp.arange(self.size, dtype=jnp.int32) < own
         return Batch(batch, jnp.where(used, 1.0 / own.astype(jnp.float32), 0.0))
 
 

@@ -24,7 +24,7 @@ def blackbox_task(function: Callable[[Hparams, Key], Metrics], space: Space) -> 
         raise TypeError(
             f"function={function!r}: must be a function (hparams, key) -> a float scalar, or a dict of them"
         )
-    taken = require_arguments("function", function, 1, words)
+    taken = require_arguments("function", function, 1, words, most=2)
 
     def call(values: tuple[Array, ...], key: Key) -> dict[str, Array]:
         return named_metrics(function(*(hparams_of(space, values), key)[:taken]), "function")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import suggest
+from jaxhpt.checks import plain, suggest
 from jaxhpt.choice import Choice
 from jaxhpt.typing import Array
 
@@ -42,7 +42,8 @@ def _methods(choice: Choice) -> dict[str, Any]:
 
     def place(self: Any, other: Any) -> Any:
         """Return the index of a value; what is a number, or an array of them, as it is."""
-        if isinstance(other, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(other, bool):
+        other = plain(other)
+        if isinstance(other, (int, float, np.ndarray, jax.Array)) and not isinstance(other, bool):
             return other
         found = choice.find(other)
         if found is None:
@@ -72,7 +73,7 @@ def _methods(choice: Choice) -> dict[str, Any]:
 
 _guard = threading.RLock()
 _guarded = 0
-_usual: Any = None
+_usual: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
@@ -81,11 +82,12 @@ def texts_refused() -> Iterator[None]:
 
     An index that went through a `jit`, `scan` or `vmap` of the user's own has lost its choices.
     """
-    global _guarded, _usual
+    global _guarded
     with _guard:
         if _guarded == 0:
-            _usual = jax.core.Tracer.__eq__
-            jax.core.Tracer.__eq__ = _compared  # type: ignore[method-assign]
+            for name in ("__eq__", "__ne__"):
+                _usual[name] = getattr(jax.core.Tracer, name)
+                setattr(jax.core.Tracer, name, _refusing(_usual[name]))
         _guarded += 1
     try:
         yield
@@ -93,15 +95,19 @@ def texts_refused() -> Iterator[None]:
         with _guard:
             _guarded -= 1
             if _guarded == 0:
-                jax.core.Tracer.__eq__ = _usual  # type: ignore[method-assign]
+                for name, usual in _usual.items():
+                    setattr(jax.core.Tracer, name, usual)
 
 
-def _compared(self: Any, other: Any) -> Array:
-    if isinstance(other, str):
-        raise TypeError(
-            f"a traced value is compared with the text {other!r}: a choice that was handed to a jit, scan or vmap of "
-            "your own is a bare index there; compare outside and hand the bool in, or let the inner function close "
-            "over the hyperparameters"
-        )
-    compared: Array = _usual(self, other)
+def _refusing(usual: Callable) -> Callable:
+    def compared(self: Any, other: Any) -> Array:
+        if isinstance(other, str):
+            raise TypeError(
+                f"a traced value is compared with the text {other!r}: a choice that was handed to a jit, scan or vmap "
+                "of your own is a bare index there; compare outside and hand the bool in, or let the inner function "
+                "close over the hyperparameters"
+            )
+        found: Array = usual(self, other)
+        return found
+
     return compared

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxhpt.checks import require, require_count, suggest
 from jaxhpt.designs import sobol
-from jaxhpt.jaxprs import inputs_read
+from jaxhpt.jaxprs import inputs_read, trace
 from jaxhpt.space import Space
 from jaxhpt.training.calling import calling, hparams_of
 from jaxhpt.training.signatures import require_arguments
@@ -177,7 +177,8 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
     """Return the lengths of all settings, or of a sample, and whether it is all."""
     space = length.space
     with calling("steps", space):
-        read = inputs_read(length, space.value_shapes)
+        traced, constants = trace(length, space.value_shapes)
+    read = inputs_read(lambda values: traced(constants, values), space.value_shapes)
     deciding = [i for i, used in enumerate(read) if used]
     levels = [space.dimensions[i].levels for i in deciding]
     complete = None not in levels and math.prod(n for n in levels if n) <= MAX_ENUMERATED
@@ -187,9 +188,9 @@ def _lengths(length: Length) -> tuple[np.ndarray, bool]:
         unit = np.full((len(mesh), space.num_dimensions), 0.5, np.float32)
         unit[:, deciding] = mesh
     else:
-        unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024), space.num_dimensions))
+        unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024, dtype=jnp.int32), space.num_dimensions))
     # Not snapped: that would rest what a `When` hides at one value, and its parent is not varied here.
-    found = jax.vmap(length)(space.values(jnp.asarray(unit)))
+    found = jax.vmap(lambda values: traced(constants, values))(space.values(jnp.asarray(unit)))
     return np.atleast_1d(np.asarray(found)), complete
 
 

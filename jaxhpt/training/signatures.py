@@ -77,8 +77,10 @@ def with_hparams(argument: str, function: Callable, usual: tuple[str, ...]) -> C
     return function
 
 
-def require_arguments(name: str, function: Callable, least: int, words: Sequence[str]) -> int:
-    """Return how many of the arguments `words` a function takes, at least `least`; those where it cannot be told.
+def require_arguments(name: str, function: Callable, least: int, words: Sequence[str], most: int | None = None) -> int:
+    """Return how many of the arguments `words` a function asks for, at least `least`.
+
+    It asks for one beyond these by having no default for it, or by its name; `*args` asks for `most`, or `least`.
 
     Raises:
       TypeError: it takes fewer, or needs more.
@@ -86,10 +88,13 @@ def require_arguments(name: str, function: Callable, least: int, words: Sequence
     parameters = parameters_of(function)
     if parameters is None:
         return least
-    anything = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    taken = len(words) if anything else min(len(words), sum(p.kind in _PLACED for p in parameters))
+    placed = [p for p in parameters if p.kind in _PLACED]
+    starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    if taken < least or keywords or len(required(parameters)) > len(words):
+    if (len(placed) < least and not starred) or keywords or len(required(parameters)) > len(words):
         shown = ", ".join(words[:least]) + "".join(f"[, {word}]" for word in words[least:])
         raise TypeError(f"{name}={function!r}: must take ({shown}), but takes ({', '.join(map(str, parameters))})")
-    return taken
+    if starred and len(placed) <= least:
+        return most or least
+    asked = [p.default is p.empty or p.name == word for p, word in zip(placed[least:], words[least:], strict=False)]
+    return least + (asked.index(False) if False in asked else len(asked))

@@ -1,5 +1,6 @@
 """Refine: small steps from the best at last, and the rule of one fifth against plain Python."""
 
+import dataclasses
 import functools
 
 import jax
@@ -57,7 +58,7 @@ def assert_steps(past, first, num, space):
     for event in range(first, num, LANES):
         best = np.argmin(score[:event])
         rows = slice(event, min(event + LANES, num))
-        np.testing.assert_array_equal(past.note[rows, 0], score[best])
+        np.testing.assert_array_equal(past.note[rows, 0], best)
         changed = unit[rows] != unit[best]
         assert np.all(np.any(changed, axis=1))
         assert not np.all(changed)
@@ -113,22 +114,29 @@ def problem(space=BOX, objectives=("loss",)):
 
 @functools.cache
 def teller():
-    refine, made = Refine(Random(), sigma=0.1), problem()
+    refine, made = Refine(Random(), sigma=0.1), twice()
     return refine, jax.jit(lambda state, past, rows: refine.tell(jax.random.key(0), state, past, made, rows))
+
+
+def twice():
+    """Return a problem of which the latter half of the rows is for what was to be beaten."""
+    return dataclasses.replace(problem(), trials=2 * TRIALS)
 
 
 def told(scores, rivals, batches):
     """Tell batches of rows that scored f32[N] where f32[N] was to be beaten, NaN for no step; return all states."""
     refine, tell = teller()
-    empty, num = history.empty(problem(), 1), len(scores)
+    empty, num, rivals = history.empty(twice(), 1), len(scores), np.asarray(rivals, np.float32)
+    beaten = np.where(np.isnan(rivals), np.nan, TRIALS + np.arange(num)).astype(np.float32)
+    metrics = empty.metrics.at[:num, 0].set(jnp.asarray(scores, jnp.float32))
     past = empty._replace(
-        metrics=empty.metrics.at[:num, 0].set(jnp.asarray(scores, jnp.float32)),
-        note=empty.note.at[:num, 0].set(jnp.asarray(rivals, jnp.float32)),
+        metrics=metrics.at[TRIALS : TRIALS + num, 0].set(rivals),
+        note=empty.note.at[:num, 0].set(beaten),
         count=jnp.int32(num),
     )
-    states = [refine.init(jax.random.key(0), problem())]
+    states = [refine.init(jax.random.key(0), twice())]
     for rows in batches:
-        lanes = [*rows, *[TRIALS] * (LANES - len(rows))]
+        lanes = [*rows, *[2 * TRIALS] * (LANES - len(rows))]
         states.append(tell(states[-1], past, jnp.asarray(lanes, jnp.int32)))
     return states
 
@@ -145,7 +153,7 @@ def test_sigma_follows_the_rule_of_one_fifth_as_in_plain_python(seed):
         sigma = np.clip(sigma * np.exp(np.clip(gain, -1, 1)), LEAST, LARGEST)
         np.testing.assert_allclose(state.sigma, sigma, rtol=1e-5)
         known += [r for r in rows if np.isfinite(scores[r])]
-        assert state.best.tolist() == [min(known, key=lambda r: scores[r], default=TRIALS)]
+        assert state.best.tolist() == [min(known, key=lambda r: scores[r], default=2 * TRIALS)]
     assert len({float(state.sigma) for state in states}) > 3
 
 
@@ -177,3 +185,15 @@ def test_one_success_in_five_changes_nothing():
 def test_a_value_out_of_range_is_refused_by_its_name(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+def test_steps_that_succeed_grow_under_a_tuner_too():
+    """Whose scores are counted from the best at each tell: a note of an older score would always be beaten by none."""
+    tuner = jaxhpt.Tuner(
+        {"x": Float(0, 1)}, algorithm=Refine(Random(), share=0.9, sigma=0.01), trials=40, progress=False
+    )
+    sigmas = []
+    for value in range(40, 0, -1):  # each better than all before
+        tuner.tell(tuner.ask(1), [float(value)])
+        sigmas.append(float(tuner._state.algorithm.sigma))
+    assert sigmas[-1] > 4 * sigmas[0]

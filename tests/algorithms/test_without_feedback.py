@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxhpt import Choice, Float, Grid, Int, QuasiRandom, Random, Space, When, history
+from jaxhpt import history as columns
 from jaxhpt.objectives import choose
 from jaxhpt.problem import Problem
 
@@ -106,7 +107,7 @@ def test_a_grid_takes_a_choice_whole_and_begins_with_the_ends():
     space = Space.of({"c": list(range(9)), "x": Float(0, 1)})
     assert Grid(points=2).num_points(space) == 18
     made = Problem(space, choose(("loss",), None, None), trials=4, lanes=4, steps=1, interval=1)
-    found, _ = Grid(points=5).ask(KEY, Grid(points=5).init(KEY, made), None, made, 4, jnp.int32(4))
+    found, _ = Grid(points=5).ask(KEY, Grid(points=5).init(KEY, made), columns.empty(made), made, 4, jnp.int32(4))
     assert {tuple(row) for row in space.label_rows(found.unit)} == {(0, 0.0), (0, 1.0), (8, 0.0), (8, 1.0)}
 
 

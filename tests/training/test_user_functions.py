@@ -216,6 +216,37 @@ def test_evaluate_may_draw_random_numbers_and_says_the_same_again():
     assert result.replay(2)[1]["score"] == pytest.approx(result.trials[2].value, abs=1e-5)
 
 
+def test_arguments_with_defaults_keep_them_and_a_key_is_known_by_its_name():
+    run = lambda f: jaxhpt.minimize(f, SPACE, **{**SETTINGS, "trials": 4}).best  # noqa: E731
+    assert run(lambda h, verbose=False: h["x"] * (1.0 if verbose is False else 100.0)).value < 5
+    assert run(lambda h, key=None: h["x"] * (100.0 if key is None else 1.0)).value < 5
+    assert run(lambda *args: args[0]["x"] + 0 * jax.random.normal(args[1])).value < 5
+
+    def search(evaluate):
+        return jaxhpt.search(
+            lambda s, batch, h, key: s, SPACE, init=lambda key, h: h["x"], evaluate=evaluate, direction="min", steps=1,
+            **{**SETTINGS, "trials": 4},
+        ).best  # fmt: skip
+
+    assert search(lambda s, d, h, scale=1.0: s * scale).value < 5
+    assert search(lambda *args: args[0] * len(args)).value < 15
+
+
+def test_a_length_that_reads_a_changed_config_is_read_anew():
+    config = argparse.Namespace(factor=3)
+    steps = jax.jit(lambda h: h["n"] * config.factor)
+
+    def search():
+        return jaxhpt.search(
+            lambda s, batch, h, key: s + 1, {"n": jaxhpt.Int(1, 4)}, init=lambda key, h: jnp.float32(0), steps=steps,
+            evaluate=lambda s, d, h: s, direction="min", **{**SETTINGS, "trials": 4},
+        )  # fmt: skip
+
+    assert all(t.value == t.steps == 3 * t.hparams["n"] for t in search().trials)
+    config.factor = 1
+    assert all(t.value == t.steps == t.hparams["n"] for t in search().trials)
+
+
 def test_a_black_box_may_do_without_a_key():
     result = jaxhpt.minimize(lambda h: (h["x"] - 1) ** 2, SPACE, **SETTINGS)
     assert result.best.hparams["x"] == pytest.approx(1.0, abs=0.1)
@@ -282,7 +313,7 @@ def choose(function):
 
 def test_a_choice_is_compared_with_its_texts():
     result = choose(
-        lambda h: jnp.where(h["opt"] == "adam", 1.0, 0.0) + jnp.where(h["opt"] != "sgd", 2.0, 0.0) + 0 * h["x"]
+        lambda h: jnp.where(h["opt"] == "adam", 1.0, 0.0) + jnp.where(h["opt"] != np.str_("sgd"), 2.0, 0.0) + 0 * h["x"]
     )
     assert {(t.hparams["opt"], t.value) for t in result.trials} == {("sgd", 0.0), ("adam", 3.0), (None, 2.0)}
 
@@ -314,6 +345,7 @@ def test_an_export_compares_choices_too():
         (lambda h: h["opt"](h["x"]), "cannot be called; take jax.lax.switch"),
         (lambda h: jnp.where(h["opt"] == "adma", 1.0, h["x"]), "compared with 'adma', which is none of its choices"),
         (lambda h: jax.jit(lambda g: jnp.where(g["opt"] == "adam", 1.0, 0.0))(h), "the text 'adam': .*bare index"),
+        (lambda h: jax.jit(lambda g: jnp.where(g["opt"] != "adam", 1.0, 0.0))(h), "the text 'adam': .*bare index"),
     ],
 )  # fmt: skip
 def test_a_choice_that_is_used_as_a_text_gets_an_error_that_shows_the_way(function, message):

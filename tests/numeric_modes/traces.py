@@ -1,0 +1,180 @@
+"""Trace every algorithm and scheduler, compile nothing, and tell what a numeric mode breaks.
+
+A trace fails where a loop or a branch ends in other dtypes than it began with, and under strict promotion where arrays
+of unequal dtype or rank meet. Besides, what is wider than 32 bits is told, with the line that made it.
+"""
+
+import dataclasses
+import functools
+import traceback
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+import jaxhpt
+from jaxhpt import asking, importance, loop
+from jaxhpt.carry import Program
+from jaxhpt.history import Known
+from jaxhpt.pareto import hypervolume, nondominated
+from jaxhpt.search import _pool
+from jaxhpt.surrogates import relational
+
+MIXED = {
+    "x": jaxhpt.Float(1e-3, 1.0, log=True),
+    "step": jaxhpt.Float(0.0, 1.0, step=0.25),
+    "n": jaxhpt.Int(4, 40, log=True),
+    "flag": jaxhpt.Bool(),
+    "c": ["a", "b", "c"],
+    "w": jaxhpt.When("c", "a", {"v": jaxhpt.Choice([1, 2, 3]), "u": jaxhpt.Float(0, 1)}),
+}
+PLAIN = {"x": jaxhpt.Float(0, 1), "y": jaxhpt.Float(0, 1)}
+FINITE = {"a": [1, 2], "b": jaxhpt.Int(0, 2), "c": ["a", "b", "c"]}
+ALGORITHMS = {
+    **{name: kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"},  # which is one of the others
+    "genetic, textbook": jaxhpt.Genetic(selection="truncation", crossover="uniform", avoid_duplicates=False),
+    "genetic, adaptive": jaxhpt.Genetic(crossover="one_point", mutation="gaussian", adaptive=True, elites=2),
+    "thompson": jaxhpt.Bayesian(acquisition="thompson"),
+    "log_ei_per_step": jaxhpt.Bayesian(acquisition="log_ei_per_step"),
+    "screen": jaxhpt.Screen(jaxhpt.Genetic()),
+    "refine": jaxhpt.Refine(jaxhpt.GreyGuided(jaxhpt.Random()), share=0.5),
+    "chain": jaxhpt.Chain(
+        jaxhpt.Random(), jaxhpt.Mix(jaxhpt.GreyGuided(jaxhpt.Genetic()), jaxhpt.DifferentialEvolution()), trials=4
+    ),
+}
+SEVERAL = {"objectives": {"loss": "min", "size": "max"}}
+BOUNDED = {"objective": "loss", "constraints": {"size": ("<=", 1.0)}}
+# JAX counts places in 64 bits by itself, when it sorts or takes; what is done with numbers shows in other operations.
+NUMBERING = {"iota", "sort", "add", "select_n", "broadcast_in_dim", "slice"}
+# Of two Python numbers one is chosen: what it meets next decides the dtype.
+CHOOSING = {"select_n", "broadcast_in_dim", "convert_element_type"}
+
+
+def score(hparams):
+    return sum(jnp.asarray(value).astype(jnp.float32) for value in jax.tree.leaves(hparams))
+
+
+def task(**options):
+    return jaxhpt.Task(
+        lambda key, h: {"w": jax.random.normal(key, (4,), jnp.float32)},
+        lambda state, batch, h, key: {"w": state["w"] - jnp.mean(batch, axis=0)},
+        lambda state, data, h: {"loss": jnp.sum(state["w"] ** 2) + score(h), "size": jnp.max(jnp.abs(state["w"]))},
+        train_data=np.zeros((50, 4), np.float32), valid_data=np.zeros((8, 4), np.float32), batch_size=16,
+        **{"objective": "loss", "steps": 24, **options},
+    )  # fmt: skip
+
+
+def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
+    """Yield the parts of a search of 32 trials on 4 lanes that are compiled: a name, a function, and its arguments."""
+    pool, data = _pool(task(**options), jaxhpt.Space.of(space), 32, 4, "auto", scheduler)
+    problem = dataclasses.replace(pool.problem, prior=prior)
+    program = Program(dataclasses.replace(pool, problem=problem), algorithm, scheduler)
+    key, none = jax.random.key(0), jnp.zeros((prior, 2), jnp.float32)
+    known = Known(jnp.zeros((prior, problem.num_dimensions), jnp.float32), none) if prior else None
+    yield "begin", functools.partial(loop.begin, program), (key, known)
+    carry = jax.eval_shape(functools.partial(loop.begin, program), key, known)
+    yield "event", functools.partial(loop.event, program), (carry, data)
+    if not asked:
+        return
+    state = jax.eval_shape(functools.partial(asking.begin, algorithm, problem), key, known)
+    for designed in (True, False):
+        ask = functools.partial(asking.ask, algorithm, problem, 4, designed=designed)
+        yield "ask", ask, (key, state, jnp.int32(4))
+    told = (jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32), jnp.arange(4, dtype=jnp.int32))
+    yield "tell", functools.partial(asking.tell, algorithm, problem), (key, state, *told, jnp.ones(4, jnp.int8))
+
+
+def cases():
+    """Yield a name and the arguments of `parts` for all that is traced."""
+    whole = jaxhpt.RunToEnd()
+    for name, algorithm in ALGORITHMS.items():
+        yield f"{name}, mixed", (algorithm, whole, MIXED), {"prior": 8}
+        if name in ("bayesian", "cma_es", "genetic", "grid", "tpe", "differential_evolution"):
+            yield f"{name}, plain", (algorithm, whole, PLAIN), {"asked": False, **BOUNDED}
+            yield f"{name}, finite", (algorithm, whole, FINITE), {"asked": False}
+    for name in ("nsga2", "bayesian", "tpe"):
+        yield f"{name}, two objectives", (ALGORITHMS[name], whole, PLAIN), {"objective": None, **SEVERAL}
+    ehvi = jaxhpt.Bayesian(acquisition="log_ehvi")
+    yield "log_ehvi", (ehvi, whole, MIXED), {"objective": None, "asked": False, **SEVERAL}
+    schedulers = {name: kind() for name, kind in jaxhpt.SCHEDULERS.items() if name != "run_to_end"}
+    for name, scheduler in {**schedulers, "tournament": jaxhpt.PBT(exploit="tournament")}.items():
+        yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"asked": False, "steps": "n"}
+    yield "bayesian under asha", (jaxhpt.Bayesian(), jaxhpt.ASHA(), MIXED), {"asked": False}
+    yield "tpe under hyperband", (jaxhpt.TPE(), jaxhpt.Hyperband(), MIXED), {"asked": False}
+
+
+def functions():
+    """Yield what is no part of a search: a name, a function, and its arguments."""
+    pool, _ = _pool(task(), jaxhpt.Space.of(MIXED), 32, 4, "auto", jaxhpt.RunToEnd())
+    program = Program(pool, jaxhpt.Random(), jaxhpt.RunToEnd())
+    history = jax.eval_shape(functools.partial(loop.begin, program), jax.random.key(0), None).history
+    given = (history, jnp.arange(16, dtype=jnp.int32), jnp.ones(32, bool))
+    for measure in (importance._grey, importance._permutation):
+        yield f"importance{measure.__name__}", importance._work(measure, pool.problem, 32, 0), ((), given)
+    f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    for num in (1, 2, 3):
+        yield f"hypervolume of {num}", hypervolume, (f32((16, num)), f32((num,)))
+    yield "nondominated", nondominated, (f32((16, 2)), jnp.ones(16, bool))
+    yield "compromise", relational.compromise, (f32((16, 2)), f32((2,)))
+    x, y, weight = f32((16, 3)), f32((16,)), jnp.ones(16, bool)
+    for kind in ("grade", "absolute_grade", "relative_grade", "similitude_grade", "closeness_grade", "slope_grade"):
+        undirected = functools.partial(relational.undirected, getattr(relational, kind))
+        yield kind, undirected, (x, y, weight)
+    yield "nominal_is_best", relational.nominal_is_best, (x, f32((3,)), weight)
+    for name, function in vars(jaxhpt.problems).items():
+        if isinstance(function, jaxhpt.problems.TestFunction):
+            yield f"problem {name}", function.function, (f32((function.dimensions or 4,)),)
+
+
+def equations(jaxpr, outer="?"):
+    """Yield each equation, of all programs inside, too, and the line of the library that made it."""
+    for equation in jaxpr.eqns:
+        frames = equation.source_info.traceback.frames if equation.source_info.traceback else []
+        lines = [f"{f.file_name.split('/jaxhpt/')[1]}:{f.line_num}" for f in frames if "/jaxhpt/" in f.file_name]
+        line = lines[0] if lines else outer
+        yield equation, line
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: isinstance(v, Jaxpr)):
+            inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+            if isinstance(inner, Jaxpr):
+                yield from equations(inner, line)
+
+
+def is_wide(variable, operation):
+    """Tell whether a value is wider than 32 bits, and not so only between two of JAX's own steps."""
+    dtype = str(getattr(variable.aval, "dtype", ""))
+    if dtype == "float64":
+        return not (variable.aval.weak_type and operation in CHOOSING)
+    return dtype in ("int64", "uint64", "complex128") and operation not in NUMBERING
+
+
+def faults_of(function, args):
+    """Return what is wrong with a function: a list of messages."""
+    try:
+        traced = jax.make_jaxpr(function)(*args).jaxpr
+    except Exception as error:
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if "/jaxhpt/" in f.filename]
+        where = f"{lines[-1].filename.split('/jaxhpt/')[1]}:{lines[-1].lineno}" if lines else "?"
+        return [f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+    found = {}
+    for equation, line in equations(traced):
+        operation = equation.primitive.name
+        if "jaxpr" in equation.params or "branches" in equation.params or operation in ("while", "custom_jvp_call"):
+            continue
+        for variable in equation.outvars:
+            if is_wide(variable, operation):
+                found[f"{line}: {variable.aval.dtype} comes from {operation}"] = None
+    return list(found)
+
+
+def faults():
+    """Return all that is wrong: message -> the first place it was met in."""
+    found = {}
+    for name, args, options in cases():
+        for part, function, given in parts(*args, **options):
+            for message in faults_of(function, given):
+                found.setdefault(message, f"{name}: {part}")
+    for name, function, given in functions():
+        for message in faults_of(function, given):
+            found.setdefault(message, name)
+    return found
