@@ -37,7 +37,7 @@ class SearchError(RuntimeError):
     """A search broke off; the error that broke it is the cause.
 
     Attributes:
-      result: a `Result` of all trials that had ended.
+      result: a `Result` of all trials that had ended; those that were still training are "running" in its `trials`.
     """
 
     def __init__(self, message: str, result: Result) -> None:
@@ -220,7 +220,8 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     """Check the task against the space, on shapes alone; put the data on device; return a state's structure, too."""
     batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
-    length = length_of(space, job.steps, job.steps_per_epoch, batches.rows, batches.size, batches.column)
+    sizes = (batches.rows, batches.size, batches.column)
+    length = length_of(space, job.steps, job.steps_per_epoch, *sizes, on_the_fly=job.batches is not None)
     train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
     functions, captured, structure = user_functions(job, space, batches, length, train, valid)
     wanted = (job.objective, job.direction, job.objectives, job.constraints)

@@ -145,6 +145,20 @@ def test_a_numpy_function_or_a_shape_of_a_traced_hyperparameter(linear):
         search(by_numpy)
 
 
+def test_a_width_in_a_shape_is_told_to_mask(linear):
+    wide = dataclasses.replace(linear, init=lambda key, h: {"w": jnp.zeros(4) + jnp.zeros(h["width"]).sum()})
+    with pytest.raises(TypeError, match=r"hyperparameter 'width'.*a shape.*take the widest and mask it"):
+        search(wide, {**SPACE, "width": [1, 2]})
+
+
+def test_a_state_that_is_no_array_is_named(linear):
+    model = dataclasses.replace(linear, init=lambda key, h: {"w": jnp.zeros(4), "activation": jax.nn.relu})
+    message = r"init: must return arrays.* at \['activation'\]; .*equinox.partition"
+    with pytest.raises(TypeError, match=message) as caught:
+        search(model)
+    assert "jaxprs.py" not in str(caught.value)
+
+
 def test_a_python_if_in_a_black_box():
     with pytest.raises(TypeError, match="function: a traced value"):
         jaxhpt.minimize(lambda h, key: 1.0 if h["lr"] > 0.1 else h["lr"], SPACE, progress=False)
@@ -253,6 +267,12 @@ def test_pieces_that_are_missing(linear):
         search(linear, init=3)
     with pytest.raises(ValueError, match="timeout=0: must be above 0"):
         search(linear, timeout=0)
+
+
+def test_batches_made_on_the_fly_need_a_length(linear):
+    made = dataclasses.replace(linear, train_data=None, batches=lambda key, tick: linear.train_data, steps=None)
+    with pytest.raises(ValueError, match="steps=None: must be a number of steps where `batches` makes the data"):
+        search(made)
 
 
 def test_lengths_that_are_too_short(linear):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxhpt.checks import leaf_name, require, require_count
 from jaxhpt.keys import Stream, key_of
 from jaxhpt.space import Space
+from jaxhpt.training.targets import check_kind
 from jaxhpt.typing import Array, Key, PyTree
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
@@ -137,7 +138,8 @@ def check_data(name: str, data: PyTree) -> int:
     """Check arrays that share a leading axis, and return its length; 0 for None.
 
     Raises:
-      ValueError: no array, a scalar, unequal lengths, or NaN; the leaf is named.
+      TypeError: an array of strings or objects; the leaf is named.
+      ValueError: no array, a scalar, unequal lengths, NaN, or numbers that 32 bits cannot hold; the leaf is named.
     """
     if data is None:
         return 0
@@ -147,6 +149,8 @@ def check_data(name: str, data: PyTree) -> int:
     for path, leaf in leaves:
         require(np.ndim(leaf) > 0, f"{name} leaf {leaf_name(path)}", leaf, "an array with a leading axis of rows")
         lengths[leaf_name(path)] = len(leaf)
+        if not isinstance(leaf, jax.Array):
+            check_kind(f"{name} leaf {leaf_name(path)}", np.asarray(leaf))
         _refuse_nan(name, path, leaf)
     rows = next(iter(lengths.values()))
     if len(set(lengths.values())) > 1:
@@ -170,7 +174,8 @@ def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batc
     does a constant of that name.
 
     Raises:
-      ValueError: data as `check_data` refuses it, a batch size below 1 or above the rows.
+      TypeError, ValueError: data as `check_data` refuses it.
+      ValueError: a batch size below 1 or above the rows.
     """
     rows = check_data("train_data", train_data)
     if generate is not None or rows == 0:

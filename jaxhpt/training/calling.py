@@ -55,11 +55,17 @@ def _explained(name: str, space: Space, error: Exception) -> Exception | None:
         return TypeError(
             f"{name}: a traced value{_read(space, str(error))} was used where Python needs a plain one: in `if`, "
             "`range`, a shape, `float()`, `.item()`, or a numpy, math or scikit-learn function. Use jnp.where, "
-            "jax.lax.cond or jax.lax.switch instead of `if`; jaxhpt.traced has dropout and learning-rate schedules "
-            "that take traced rates and lengths; a function that cannot be traced at all is for jaxhpt.Tuner."
+            "jax.lax.cond or jax.lax.switch instead of `if`; for a width in a shape, take the widest and mask it; "
+            "jaxhpt.traced has dropout and learning-rate schedules that take traced rates and lengths; a function that "
+            "cannot be traced at all is for jaxhpt.Tuner."
         )
     if isinstance(error, TypeError) and "not a valid JAX type" in text:
-        return TypeError(f"{name}: must return arrays, or pytrees of arrays: {text}")
+        found = re.search(r"returned a value of type (.*?)(?: at output component (.*?))?, which", text)
+        what = f"{found[1]}{f' at {found[2]}' if found[2] else ''}" if found else text
+        return TypeError(
+            f"{name}: must return arrays, or pytrees of arrays, but there is a {what}; what is no array, such as a "
+            "function in an Equinox module, stays outside (equinox.partition)"
+        )
     if isinstance(error, TypeError) and "attribute name must be string" in text and "Category" in text:
         return TypeError(f"{name}: a choice reaches a function as a traced index, which names no attribute; {REMEDY}")
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):

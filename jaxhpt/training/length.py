@@ -89,17 +89,29 @@ def length_of(
     rows: int,
     batch_size: int,
     batch_column: int | None,
+    on_the_fly: bool = False,
 ) -> Length:
     """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
 
+    Args:
+      space: whose `epochs` comes first where `steps` is None.
+      steps: as in `Task`.
+      steps_per_epoch: as in `Task`.
+      rows: of the training data, 0 for none.
+      batch_size: rows of the largest batch, 0 for none.
+      batch_column: of the dimension `batch_size`, or None.
+      on_the_fly: whether a function makes the batches, so that no data tell how long to train.
+
     Raises:
-      ValueError: below 1, the name of no dimension, or a length beside the one that the constant `epochs` tells.
+      ValueError: nothing that tells a length, below 1, the name of no dimension, or a length beside the one that the
+        constant `epochs` tells.
       TypeError: none of these kinds.
     """
     common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
     common["batch_size"] = max(1, batch_size)
     if steps is None:
         named = EPOCHS in space.names or EPOCHS in space.constants
+        require(named or not on_the_fly, "steps", None, "a number of steps where `batches` makes the data")
         steps = EPOCHS if named else max(1, 10 * -(-rows // max(1, batch_size)))
     elif steps != EPOCHS and EPOCHS in space.constants:
         told = f"the space tells epochs={space.constants[EPOCHS]!r}; leave one of them out"

@@ -100,13 +100,19 @@ def _array(name: str, leaf: Any) -> Any:
         raise TypeError(f"{name}: a masked array; masks are not looked at: drop or fill the rows first")
     if not isinstance(leaf, jax.Array):
         array = np.asarray(leaf)
-        _check_kind(name, array)
+        check_kind(name, array)
     if array.ndim == 0 or array.shape[0] == 0:
         raise ValueError(f"{name}: an array of shape {array.shape}; must have a leading axis of rows, at least 1")
     return array
 
 
-def _check_kind(name: str, array: np.ndarray) -> None:
+def check_kind(name: str, array: np.ndarray) -> None:
+    """Refuse strings and objects, and numbers that JAX would turn into others.
+
+    Raises:
+      TypeError: an array of anything but numbers and booleans.
+      ValueError: numbers that 32 bits cannot hold.
+    """
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
         words = array.dtype.kind in "US" or (array.dtype == object and isinstance(next(array.flat, None), str))
         what = "strings" if words else "objects" if array.dtype == object else f"{array.dtype}"

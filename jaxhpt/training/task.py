@@ -22,12 +22,13 @@ class Task(Settings):
       evaluate: (state, valid_data, hparams) -> a scalar, or a dict of them; or (state, valid_data, hparams, key), where
         it draws random numbers.
       train_data: arrays [rows, ...] in any pytree; `batch` has the same structure, leaves [B, ...]. None for none.
-      valid_data: any pytree of arrays, given whole to `evaluate`.
-      batches: (key, tick) -> batch, for data made on the fly; instead of `train_data`.
+      valid_data: arrays [rows, ...] in any pytree, all of as many rows, given whole to `evaluate`.
+      batches: (key, tick) -> batch, for data made on the fly; instead of `train_data`, and with `steps`. All trials get
+        the same batch: what depends on hparams, such as an augmentation, belongs into `step`.
       batch_size: rows of a batch, B; by default 128, or all there are.
       steps: training steps of a trial: a number, the name of a hyperparameter, or a function of hparams. A
         hyperparameter called "epochs" counts passes over the data. By default "epochs" where the space has
-        it, else 10 passes over the data, else 1.
+        it, else 10 passes over the data; 1 without data.
       steps_per_epoch: steps for each unit of a named hyperparameter; by default one pass over the data for
         "epochs", 1 for any other name.
       objective: the metric to optimise; may be left out where `evaluate` returns one.

@@ -165,6 +165,21 @@ def test_faulty_data_is_refused_and_the_leaf_is_named(data, message):
         check_data("valid_data", data)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (np.array(["a", "b", "c", "d"]), TypeError, "strings; must be numbers; for classes take np.unique"),
+        (np.array([1, "b", None, {}], object), TypeError, "objects; must be numbers"),
+        (np.arange(4).astype("datetime64[D]"), TypeError, "datetime64.*; must be numbers"),
+        (np.array([1, 2, 3, 2**31]), ValueError, "int64 values .*more than int32 holds"),
+        (np.array([1, 2, 3, 1e300]), ValueError, "float64 values .*more than float32 holds"),
+    ],
+)
+def test_arrays_that_jax_does_not_hold_are_refused_and_the_leaf_is_named(values, kind, message):
+    with pytest.raises(kind, match=f"valid_data leaf 1: .*{message}"):
+        check_data("valid_data", (X, values))
+
+
 def plain_space(**dimensions):
     return Space.of({"lr": Float(0, 1), **dimensions})
 
