@@ -104,7 +104,7 @@ class Space(Part):
         """
         dimensions = tuple(d.with_values(change) for d in self.dimensions)
         slots = tuple(
-            dataclasses.replace(slot, value=change(slot.value, place)) if isinstance(slot, _Constant) else slot
+            _constant(slot.name, change(slot.value, place)) if isinstance(slot, _Constant) else slot
             for place, slot in enumerate(self.slots)
         )
         return dataclasses.replace(self, dimensions=dimensions, slots=slots)

@@ -109,3 +109,14 @@ def test_that_of_a_tuner_keeps_its_numbers():
         assert other.trials[0].value == 1e300
         with pytest.raises(RuntimeError, match="outside jaxhpt"):
             _ = other.best_state
+
+
+def test_a_space_of_functions_is_there_by_name_in_a_pickle():
+    space = {"act": jaxhpt.Choice([jnp.sin, lambda x: x]), "of": jnp.cos, "x": jaxhpt.Float(0, 1)}
+    result = jaxhpt.minimize(lambda h: h["x"] + h["act"], space, algorithm="random", trials=16, progress=False)
+    again = pickle.loads(pickle.dumps(result))
+    assert [t.value for t in again.trials] == [t.value for t in result.trials]
+    names = {str(t.hparams["act"]) for t in again.trials}
+    assert len(names) == 2
+    assert any("lambda" in name for name in names)
+    assert again.to_pandas().shape == result.to_pandas().shape

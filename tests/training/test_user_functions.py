@@ -14,6 +14,7 @@ import optax
 import pytest
 from flax import linen as nn
 from flax import nnx
+from flax.training.train_state import TrainState
 
 import jaxhpt
 from jaxhpt import Choice, Float
@@ -185,6 +186,74 @@ def test_fifty_folds_do_not_grow():
         search(fold)
     gc.collect()
     assert resident() - before < 40
+
+
+def test_a_state_that_carries_functions_compiles_once_and_is_let_go(compilations):
+    alive = []
+
+    def search():
+        optimizer = optax.sgd(0.1)
+        alive.append(weakref.ref(optimizer.update))
+
+        def init(key, h):
+            return TrainState.create(apply_fn=lambda w, x: w * x, params={"w": h["x"]}, tx=optimizer)
+
+        def step(state, batch, h, key):
+            return state.apply_gradients(grads={"w": 2 * state.params["w"]})
+
+        result = jaxhpt.search(
+            step, SPACE, init=init, evaluate=lambda s, d, h: s.params["w"] ** 2, direction="min", steps=2,
+            **{**SETTINGS, "trials": 4},
+        )  # fmt: skip
+        assert isinstance(result.best_state, TrainState)
+        assert float(result.best_state.params["w"]) == pytest.approx(0.64 * result.best.hparams["x"], rel=1e-5)
+
+    search()
+    with compilations() as seen:
+        search()
+    assert len(seen) <= 2  # of the lines above, which reckon with the state
+    gc.collect()
+    assert [ref() for ref in alive] == [None, None]
+
+
+def test_choices_and_constants_of_a_space_are_let_go():
+    class Held:
+        def __call__(self, x):
+            return x
+
+    def search():
+        held, constant = Held(), Held()
+        space = {"act": Choice([held, jnp.sin]), "c": constant, "x": Float(0, 1)}
+        jaxhpt.minimize(lambda h: h["x"] + h["act"], space, **{**SETTINGS, "algorithm": "genetic", "trials": 8})
+        return weakref.ref(held), weakref.ref(constant)
+
+    refs = search()
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+def test_other_constants_and_choices_of_as_many_values_compile_nothing_new(compilations):
+    def search(names, constant):
+        space = {"opt": names, "c": constant, "x": Float(0, 1)}
+        result = jaxhpt.minimize(lambda h: h["x"] + h["opt"], space, **{**SETTINGS, "trials": 8})
+        return {t.hparams["opt"] for t in result.trials}, result.best.hparams["c"]
+
+    assert search(["sgd", "adam"], "one") == ({"sgd", "adam"}, "one")
+    with compilations() as seen:
+        assert search(["lion", "lamb"], "two") == ({"lion", "lamb"}, "two")
+    assert seen == []
+
+
+def test_a_value_that_is_only_kept_in_the_state_is_found_unread():
+    def search(update):
+        return jaxhpt.search(
+            update, {"x": Float(0, 1), "y": Float(0, 1)}, init=lambda key, h: {"w": h["x"], "y": h["y"]},
+            evaluate=lambda s, d, h: s["w"], direction="min", steps=2, **{**SETTINGS, "trials": 2},
+        )  # fmt: skip
+
+    with pytest.raises(ValueError, match="no function reads 'y'"):
+        search(lambda s, batch, h, key: s)
+    assert search(lambda s, batch, h, key: {"w": s["w"] + s["y"], "y": s["y"]}).best.status == "done"
 
 
 FINGERPRINT = """
