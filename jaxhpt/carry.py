@@ -110,6 +110,7 @@ class Summary(NamedTuple):
       finished: bool[] whether the search has ended.
       history: a copy, which stays when the carry is lost in a crash.
       trained: i32[] steps that trials trained that have not ended.
+      under_way: f32[] the same as shares of their budgets, in trials.
     """
 
     count: Array  # type: ignore[assignment]  # hides tuple.count
@@ -122,6 +123,7 @@ class Summary(NamedTuple):
     finished: Array
     history: History
     trained: Array
+    under_way: Array
 
 
 def trials_left(program: Program, carry: SearchState) -> Array:

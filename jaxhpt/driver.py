@@ -163,6 +163,7 @@ class _Run:
             best_trial=int(summary.row) if found else None,
             seconds=time.perf_counter() - self.begun,
             events=int(summary.events),
+            under_way=float(summary.under_way),
         )
 
     def outcome(self, key: jax.Array, ended: str, error: Exception | None) -> Outcome:

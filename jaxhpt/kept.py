@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import warnings
 from typing import Any
 
 import jax
@@ -11,7 +12,10 @@ import numpy as np
 from jaxhpt.carry import Program
 from jaxhpt.driver import Outcome
 from jaxhpt.problem import Problem
+from jaxhpt.space import Space
 from jaxhpt.training.pool import Data
+from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import unchanged
 
 NO_EXPORT = (
     "the result was pickled or copied, without the functions of its task, and its best_state needs the task's export: "
@@ -36,14 +40,31 @@ class Run:
       data: on device.
       outcome: the last state of the search.
       structure: of a train state, whose leaves the program holds.
-      export: the task's.
+      task: what was trained.
+      space: what was searched.
     """
 
     program: Program
     data: Data
     outcome: Outcome
     structure: Any
-    export: Any = None
+    task: Task
+    space: Space
+
+    @property
+    def export(self) -> Any:
+        """The task's export."""
+        return self.task.export
+
+    def warn_of_changes(self) -> None:
+        """Warn where an export would be made by functions that are not those of the search any more."""
+        given = (self.program.pool.functions, self.task, self.space, self.structure, self.data.valid)
+        if not unchanged(*given):
+            warnings.warn(
+                "the functions of the task, or what they read, have changed since the search; the trained state is put "
+                "into a model as they make it now: take best_state before a config is changed",
+                stacklevel=4,
+            )
 
     @property
     def crashed(self) -> bool:

@@ -173,8 +173,11 @@ def _summary(program: Program, carry: SearchState) -> Summary:
     score = jnp.where(found, scores[0], jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
     history = jax.tree.map(jnp.copy, carry.history)
-    trained = jnp.sum(jnp.where(carry.lanes.live, carry.lanes.steps, 0), dtype=jnp.int32)
-    return Summary(count, live, carry.busy, failed, carry.clock, score, row, carry.finished, history, trained)
+    steps = jnp.where(carry.lanes.live, carry.lanes.steps, 0)
+    under_way = jnp.sum(steps.astype(jnp.float32) / jnp.maximum(carry.lanes.budget, 1).astype(jnp.float32))
+    trained = jnp.sum(steps, dtype=jnp.int32)
+    facts = (count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
+    return Summary(*facts, history, trained, under_way)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -27,6 +27,7 @@ from jaxhpt.table import frame, table
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
+from jaxhpt.training.task import Task
 from jaxhpt.trial import Stretch, Trial, plain, read_rows
 
 SHOWN = 5  # trials in the table of `repr`
@@ -59,9 +60,9 @@ class Result:
     _exact: np.ndarray | None = None
 
     @classmethod
-    def of(cls, program: Program, data: Data, outcome: Outcome, space: Space, structure: Any, export: Any) -> "Result":
+    def of(cls, program: Program, data: Data, outcome: Outcome, space: Space, structure: Any, task: Task) -> "Result":
         """Bring a driven search to the host; its program knows neither the user's space nor his state's structure."""
-        history, run = outcome.summary.history, Run(program, data, outcome, structure, export)
+        history, run = outcome.summary.history, Run(program, data, outcome, structure, task, space)
         problem = dataclasses.replace(program.problem, space=space)
         return cls(stats_of(program, history, outcome), history, problem, int(outcome.summary.row), run)
 
@@ -340,9 +341,12 @@ class Result:
         return int(row)
 
     def _exported(self, state: Any, row: int) -> Any:
-        export = self._trained().export
+        run = self._trained()
+        export = run.export
         if export is None:
             return state
+        if isinstance(run, Run):
+            run.warn_of_changes()
         values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
         with texts_refused():
             return export(state, hparams_of(self._problem.space, values))

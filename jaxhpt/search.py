@@ -123,7 +123,7 @@ def search(
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
-    result = Result.of(program, data, outcome, space, structure, job.export)
+    result = Result.of(program, data, outcome, space, structure, job)
     if outcome.error is not None:
         raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
     return result

@@ -35,6 +35,8 @@ def test_callbacks_and_the_display_hear_of_a_long_event():
     run(steps=1_000_000_000, interval=1_000_000_000, trials=4, callbacks=[lambda s: heard.append(s) or len(heard) == 3])
     assert [s.events for s in heard] == [0, 0, 0]
     assert [s.started for s in heard] == [4, 4, 4]
+    assert 0 < heard[0].under_way < heard[2].under_way < 4
+    assert heard[2].eta > 0
 
 
 @pytest.mark.parametrize("grains", [1, 3, 5])

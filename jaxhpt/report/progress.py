@@ -102,7 +102,7 @@ class _Live:
             self._task,
             description="searching",
             total=snapshot.trials,
-            completed=snapshot.finished,
+            completed=snapshot.finished + snapshot.under_way,
             snapshot=snapshot,
         )
 

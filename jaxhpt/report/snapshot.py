@@ -19,6 +19,7 @@ class Snapshot:
       best_trial: its trial id; None before the first.
       seconds: wall time since the first event, compilation not included.
       events: events so far.
+      under_way: what the lanes have trained of trials that have not ended, in trials.
     """
 
     trials: int
@@ -32,6 +33,7 @@ class Snapshot:
     best_trial: int | None
     seconds: float
     events: int
+    under_way: float = 0.0
 
     @property
     def trials_per_second(self) -> float:
@@ -40,6 +42,6 @@ class Snapshot:
 
     @property
     def eta(self) -> float | None:
-        """Seconds to go at this pace; None before the first trials end."""
-        pace = self.trials_per_second
-        return (self.trials - self.finished) / pace if pace > 0 else None
+        """Seconds to go at the pace of training so far; None before there is any."""
+        done = self.finished + self.under_way
+        return self.seconds * max(self.trials - done, 0.0) / done if done > 0 and self.seconds > 0 else None

@@ -120,6 +120,14 @@ def user_functions(
     return functions, captured, begin.structure
 
 
+def unchanged(functions: UserFunctions, task: Task, space: Space, structure: Any, valid_data: PyTree) -> bool:
+    """Tell whether the evaluation of a task, its model with it, is still what was traced before the search."""
+    with calling("evaluate", space):
+        measure = _Evaluate(task, space, structure)
+        now, _ = trace(measure, space.value_shapes, functions.state, valid_data, key_shape())
+    return now == functions.evaluate
+
+
 class _Init:
     """The start of one trial, which notes the structure of its state."""
 

@@ -167,6 +167,27 @@ def test_nothing_of_a_search_outlives_its_result():
     assert [ref() for ref in alive] == [None] * 3
 
 
+def test_a_model_that_is_put_together_after_a_config_changed_is_warned_of():
+    config = argparse.Namespace(activation=nnx.relu)
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.layer, self.activation = nnx.Linear(4, 2, rngs=rngs), config.activation
+
+        def __call__(self, x):
+            return self.activation(self.layer(x))
+
+    x, y = np.ones((8, 4), np.float32), np.zeros(8, np.int32)
+    task = jaxhpt.FlaxTask(
+        lambda h, rngs: Net(rngs), lambda h: optax.sgd(h["x"]), train_data=(x, y), valid_data=(x, y), steps=1
+    )
+    first, second = (jaxhpt.search(task, SPACE, **{**SETTINGS, "trials": 2}) for _ in range(2))
+    assert isinstance(first.best_state, Net)
+    config.activation = nnx.tanh
+    with pytest.warns(UserWarning, match="have changed since the search"):
+        assert isinstance(second.best_state, Net)
+
+
 def test_fifty_folds_do_not_grow():
     def resident():
         with open("/proc/self/statm") as file:
