@@ -9,6 +9,7 @@ import dataclasses
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from jaxhpt.carry import MOST_GRAINS, Program, SearchState, Summary
 from jaxhpt.history import Known
 from jaxhpt.loop import begin, dispatch
-from jaxhpt.report.progress import Display
+from jaxhpt.report.progress import Display, display
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.training.pool import Data
 
@@ -66,7 +67,7 @@ class Outcome:
     seconds: float
     first_seconds: float | None
     ended: str
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def drive(
@@ -74,7 +75,7 @@ def drive(
 ) -> Outcome:
     """Run a search to its end, from what was known before."""
     called = time.perf_counter()
-    shown.compiling()
+    shown = _begun(shown)
     try:
         carry, summary = dispatch(program, begin(program, key, known), data, program.grains_of(0))
         jax.block_until_ready(carry)
@@ -84,6 +85,16 @@ def drive(
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
+
+
+def _begun(shown: Display) -> Display:
+    """Begin a display; do without where it fails, as with a closed terminal: nothing is lost by that."""
+    try:
+        shown.compiling()
+    except Exception as error:
+        warnings.warn(f"progress: cannot be shown: {type(error).__name__}: {error}", stacklevel=4)
+        return display(False)
+    return shown
 
 
 class _Run:
@@ -105,7 +116,7 @@ class _Run:
         self.called, self.begun = called, time.perf_counter()
         self.first: float | None = None
 
-    def to_the_end(self) -> tuple[str, Exception | None]:
+    def to_the_end(self) -> tuple[str, BaseException | None]:
         """Dispatch until there is a reason to end; return it, and what was raised, if anything."""
         grains = 1 if self.limits.events == "auto" else self._grains(self.limits.events)
         with _interrupts() as interrupted:
@@ -119,7 +130,7 @@ class _Run:
                         return verdict, None
                     if self.limits.events == "auto":
                         grains = _retime(grains, took)
-            except Exception as error:
+            except BaseException as error:  # what was raised is raised again, with what had ended
                 return "error", error
 
     def _grains(self, events: int | str) -> int:
@@ -166,7 +177,7 @@ class _Run:
             under_way=float(summary.under_way),
         )
 
-    def outcome(self, key: jax.Array, ended: str, error: Exception | None) -> Outcome:
+    def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:
         """Bring what there is to the host."""
         return Outcome(
             carry=self.carry,

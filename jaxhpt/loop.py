@@ -165,7 +165,7 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
 
 
 def _summary(program: Program, carry: SearchState) -> Summary:
-    failed = jnp.sum(carry.history.status == Status.FAILED, dtype=jnp.int32)
+    failed = jnp.sum(carry.history.status == jnp.int8(Status.FAILED), dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
     row = carry.best.row
     scores = carry.history.metrics[jnp.minimum(row, program.problem.capacity - 1)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.carry import Program
-from jaxhpt.checks import named, refuse_unknown, require, require_count, require_seed
+from jaxhpt.checks import named, number, refuse_unknown, require, require_count, require_seed
 from jaxhpt.driver import Callback, Limits, drive
 from jaxhpt.keys import root_of
 from jaxhpt.objectives import choose
@@ -114,6 +114,8 @@ def search(
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, timeout = require_seed(seed), _timeout(timeout)
+    if not isinstance(progress, (bool, np.bool_)):
+        raise TypeError(f"progress={progress!r}: must be True or False")
     _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
         events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
@@ -124,6 +126,9 @@ def search(
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
     result = Result.of(program, data, outcome, space, structure, job)
+    if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
+        outcome.error.result = result  # type: ignore[attr-defined]
+        raise outcome.error
     if outcome.error is not None:
         raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
     return result
@@ -193,10 +198,9 @@ def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
 def _timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, np.integer, np.floating)):
-        raise TypeError(f"timeout={timeout!r}: must be a number of seconds above 0, or None")
-    require(bool(timeout > 0), "timeout", timeout, "above 0, or None")
-    return float(timeout)
+    seconds = number("timeout", timeout)
+    require(seconds > 0, "timeout", timeout, "above 0, or None")
+    return float(seconds)
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -25,6 +25,7 @@ from jaxhpt.problem import Problem
 from jaxhpt.report.progress import Display, display
 from jaxhpt.report.snapshot import Snapshot
 from jaxhpt.result import Result
+from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.space import Space
 from jaxhpt.stats import Stats, Stopwatch
 from jaxhpt.told import in_float32, nearest
@@ -101,6 +102,8 @@ class Tuner:
     ) -> None:
         refuse_unknown("Tuner", unknown, ARGUMENTS)
         trials, lanes, seed = require_count("trials", trials), require_count("lanes", lanes), require_seed(seed)
+        if isinstance(algorithm, Scheduler) or (isinstance(algorithm, str) and algorithm in SCHEDULERS):
+            raise ValueError(f"algorithm={algorithm!r}: is a scheduler, and a Tuner has none: it trains nothing itself")
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
         wanted = _columns(objective, direction, objectives, constraints, metrics)
         space = Space.of(space)

@@ -1,5 +1,6 @@
 """The host's side: it looks up in the middle of an event, and nothing that goes wrong loses a finished trial."""
 
+import os
 import sys
 
 import jax
@@ -100,3 +101,22 @@ def test_a_crash_in_the_users_function_loses_no_finished_trial():
     done = [t for t in result.trials if t.status == "done"]
     assert len(done) == 8
     assert result.best.value == min(t.value for t in done)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_is_meant_to_end_the_process_carries_the_result(kind):
+    def callback(snapshot):
+        if snapshot.finished >= 8:
+            raise kind
+
+    with pytest.raises(kind) as caught:
+        run(callbacks=[callback], events_per_dispatch=1)
+    assert caught.value.result.stats.trials == 8
+
+
+def test_a_terminal_that_is_closed_costs_the_display_only(monkeypatch):
+    stream = open(os.devnull, "w")  # noqa: SIM115
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.warns(UserWarning, match="progress: cannot be shown"):
+        assert run(progress=True).stats.trials == 16

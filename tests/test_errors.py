@@ -270,7 +270,7 @@ def test_pieces_that_are_missing(linear):
 
 
 def test_batches_made_on_the_fly_need_a_length(linear):
-    made = dataclasses.replace(linear, train_data=None, batches=lambda key, tick: linear.train_data, steps=None)
+    made = dataclasses.replace(linear, train_data=None, batch_size=None, batches=lambda key, tick: 0, steps=None)
     with pytest.raises(ValueError, match="steps=None: must be a number of steps where `batches` makes the data"):
         search(made)
 

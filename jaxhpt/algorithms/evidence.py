@@ -176,7 +176,7 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
     """
     if not partial(problem):
         return best, history.count
-    steps = jnp.where(history.status == Status.PRIOR, problem.steps, history.steps)
+    steps = jnp.where(history.status == jnp.int8(Status.PRIOR), problem.steps, history.steps)
     steps = jnp.where(history.ok, steps, 0)
     wanted = min(problem.num_dimensions + 1, problem.capacity)
     least = jax.lax.top_k(steps, wanted)[0][-1]

@@ -170,22 +170,34 @@ def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
 def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None) -> Batches:
     """Decide how minibatches come about, and check it.
 
-    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument, and so
-    does a constant of that name.
+    A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument. A
+    constant of that name takes its place.
 
     Raises:
       TypeError, ValueError: data as `check_data` refuses it.
-      ValueError: a batch size below 1 or above the rows.
+      ValueError: a batch size below 1 or above the rows, two that differ, or one where no batches are cut.
     """
     rows = check_data("train_data", train_data)
     if generate is not None or rows == 0:
+        _refuse_uncut(space, generate, batch_size)
         return Batches()
+    told = space.constants.get(BATCH_SIZE, batch_size)
+    if batch_size not in (None, told):
+        raise ValueError(f"batch_size={batch_size!r}: but the space tells batch_size={told!r}; leave one of them out")
     column = space.names.index(BATCH_SIZE) if BATCH_SIZE in space.names else None
-    batch_size = space.constants.get(BATCH_SIZE, batch_size)
-    size = min(DEFAULT_SIZE, rows) if batch_size is None else batch_size
+    size = min(DEFAULT_SIZE, rows) if told is None else told
     size = require_count("batch_size", size if column is None else _largest(space, column, rows))
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
     return Batches(rows, size, column)
+
+
+def _refuse_uncut(space: Space, generate: Callable | None, batch_size: int | None) -> None:
+    """Refuse a batch size that would not be used: nothing is cut from data that are made on the fly, or not there."""
+    if batch_size is not None:
+        raise ValueError(f"batch_size={batch_size!r}: there is no train_data to cut batches from; leave it out")
+    if generate is not None and BATCH_SIZE in space.constants:
+        told = space.constants[BATCH_SIZE]
+        raise ValueError(f"space 'batch_size'={told!r}: batches=... makes the batches; leave it out, or rename it")
 
 
 def _largest(space: Space, column: int, rows: int) -> int:

@@ -20,6 +20,7 @@ _TRACED = (
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
+_PLAIN_WANTED = re.compile(r"concrete values|must be static integers|a real number is required, not \w*Tracer")
 
 
 def hparams_of(space: Space, values: Sequence[Array]) -> Hparams:
@@ -49,9 +50,17 @@ def calling(name: str, space: Space) -> Iterator[None]:
         raise
 
 
+def no_array(name: str, what: str) -> TypeError:
+    """Make the error for a leaf that is no array."""
+    return TypeError(
+        f"{name}: must return arrays, or pytrees of arrays, but there is a {what}; what is no array, such as a "
+        "function in an Equinox module, stays outside (equinox.partition)"
+    )
+
+
 def _explained(name: str, space: Space, error: Exception) -> Exception | None:
     text = str(error).split("\n")[0]
-    if isinstance(error, _TRACED) or (isinstance(error, TypeError) and "concrete values" in text):
+    if isinstance(error, _TRACED) or (isinstance(error, (TypeError, IndexError)) and _PLAIN_WANTED.search(text)):
         return TypeError(
             f"{name}: a traced value{_read(space, str(error))} was used where Python needs a plain one: in `if`, "
             "`range`, a shape, `float()`, `.item()`, or a numpy, math or scikit-learn function. Use jnp.where, "
@@ -62,12 +71,13 @@ def _explained(name: str, space: Space, error: Exception) -> Exception | None:
     if isinstance(error, TypeError) and "not a valid JAX type" in text:
         found = re.search(r"returned a value of type (.*?)(?: at output component (.*?))?, which", text)
         what = f"{found[1]}{f' at {found[2]}' if found[2] else ''}" if found else text
-        return TypeError(
-            f"{name}: must return arrays, or pytrees of arrays, but there is a {what}; what is no array, such as a "
-            "function in an Equinox module, stays outside (equinox.partition)"
-        )
+        return no_array(name, what)
     if isinstance(error, TypeError) and "attribute name must be string" in text and "Category" in text:
         return TypeError(f"{name}: a choice reaches a function as a traced index, which names no attribute; {REMEDY}")
+    if isinstance(error, TypeError) and "string indexing" in text:
+        return TypeError(f"{name}: an array was asked for a name: are the arguments in the documented order? {text}")
+    if isinstance(error, AttributeError) and isinstance(error.obj, dict) and error.name in space.names:
+        return TypeError(f"{name}: hyperparameters are entries of a dict: write hparams[{error.name!r}]")
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         return _misnamed(name, space, error.args[0])
     return None

@@ -68,6 +68,9 @@ def _methods(choice: Choice) -> dict[str, Any]:
         "__ne__": unequal,
         "__hash__": refuse("cannot be the key of a dict, or a member of a set"),
         "__call__": refuse("cannot be called"),
+        "__getitem__": refuse("has no parts"),
+        "__len__": refuse("has no length"),
+        "__iter__": refuse("has no parts"),
     }
 
 

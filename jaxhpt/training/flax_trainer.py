@@ -142,6 +142,7 @@ class Trainer:
         if not isinstance(values, (jax.Array, bool, int, float)) and not hasattr(values, "dtype"):
             raise TypeError(f"{measure.name}: returned {type(values).__name__}; must return an array")
         values = jnp.asarray(values)
+        _check_pairs(measure.name, values, outputs, y)
         if jnp.issubdtype(values.dtype, jnp.complexfloating):
             raise TypeError(f"{measure.name}: returned {values.dtype}; must return real numbers, such as jnp.abs(...)")
         return values
@@ -191,3 +192,15 @@ def _as_made(before: PyTree, after: PyTree) -> PyTree:
         return jax.lax.convert_element_type(new, dtype) if both and dtype != other else new
 
     return jax.tree.map(narrow, before, after)
+
+
+def _check_pairs(name: str, values: Array, outputs: PyTree, targets: PyTree) -> None:
+    """Refuse values of all pairs of rows: what [B, 1] and [B] come to when one is subtracted from the other."""
+    both = [leaf for leaf in jax.tree.leaves((outputs, targets)) if hasattr(leaf, "shape")]
+    rows = values.shape[0] if values.ndim > 1 else 0
+    if rows > 1 and values.shape[1] == rows and not any(leaf.shape[1:2] == (rows,) for leaf in both):
+        shapes = ", ".join(str(leaf.shape) for leaf in both)
+        raise ValueError(
+            f"{name}: returned {values.shape} for outputs and targets of {shapes}: each row meets each other row; "
+            "take outputs[:, 0], or targets[:, None]"
+        )

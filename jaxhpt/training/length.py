@@ -109,6 +109,8 @@ def length_of(
     """
     common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
     common["batch_size"] = max(1, batch_size)
+    if steps is None and "steps" in space.constants:
+        raise ValueError(f"space 'steps'={space.constants['steps']!r}: not used by itself; say steps='steps', too")
     if steps is None:
         named = EPOCHS in space.names or EPOCHS in space.constants
         require(named or not on_the_fly, "steps", None, "a number of steps where `batches` makes the data")

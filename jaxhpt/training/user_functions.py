@@ -18,11 +18,12 @@ from jaxhpt.jaxprs import Traced, inputs_needed, trace
 from jaxhpt.objectives import SCALAR
 from jaxhpt.space import Space
 from jaxhpt.training.batches import Batches
-from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.calling import calling, hparams_of, no_array
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
 from jaxhpt.typing import Array, PyTree
 
+NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, jax.Array)
 TICK = jax.ShapeDtypeStruct((), jnp.int32)
 
 
@@ -137,7 +138,11 @@ class _Init:
         self.structure: Any = None
 
     def __call__(self, values: tuple, key: Array) -> tuple[Array, ...]:
-        leaves, self.structure = jax.tree.flatten(_strong(self.task.init(key, hparams_of(self.space, values))))
+        state = self.task.init(key, hparams_of(self.space, values))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not isinstance(leaf, NUMBERS):
+                raise no_array("init", f"{type(leaf)} at {jax.tree_util.keystr(path)}")
+        leaves, self.structure = jax.tree.flatten(_strong(state))
         return tuple(leaves)
 
 
@@ -267,7 +272,7 @@ def named_metrics(metrics: Any, function: str) -> dict[str, Array]:
 
 
 def _scalar(what: str, leaf: Any) -> Array:
-    if not isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array)):
+    if not isinstance(leaf, NUMBERS):
         raise TypeError(f"{what}: must be a scalar, not {type(leaf).__name__}; a dict of metrics must be flat")
     if np.shape(leaf) != ():
         raise TypeError(f"{what}: must be a scalar, not of shape {np.shape(leaf)}; take a mean over the rows")

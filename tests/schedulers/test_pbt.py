@@ -127,11 +127,12 @@ def lane(tree, index):
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def test_a_copy_holds_the_weights_optimiser_and_steps_of_its_source_to_the_bit(copies, same_bits):
+def test_a_copy_holds_the_weights_optimiser_and_steps_of_its_source_to_the_bit(result, copies, same_bits):
     for event, copy in copies:
         same_bits(lane(event.after.lanes.state, copy.target), lane(event.alone.lanes.state, copy.source))
         assert event.after.lanes.steps[copy.target] == event.alone.lanes.steps[copy.source]
-        assert event.after.lanes.state["steps"][copy.target] == event.after.lanes.steps[copy.target]
+        state = jax.tree.unflatten(result._run.structure, event.after.lanes.state)
+        assert state["steps"][copy.target] == event.after.lanes.steps[copy.target]
         assert event.after.lanes.budget[copy.target] == event.alone.lanes.budget[copy.source] == STEPS
 
 

@@ -276,3 +276,17 @@ def test_new_data_of_another_width_make_another_model():
         make(steps=2), {"lr": jaxhpt.Float(0.1, 1)}, train_data=narrow, valid_data=narrow, trials=2, progress=False
     )
     assert result.best_state["params"]["kernel"].shape == (2, 3)
+
+
+def test_a_loss_whose_rows_all_meet_each_other_is_refused():
+    x = np.ones((32, 4), np.float32)
+    task = lambda **options: jaxhpt.FlaxTask(  # noqa: E731
+        nn.Dense(1), lambda h: optax.sgd(h["lr"]), train_data=(x, x[:, 0]), valid_data=(x, x[:, 0]), steps=1, **options
+    )
+    search = lambda task: jaxhpt.search(  # noqa: E731
+        task, {"lr": jaxhpt.Float(0.1, 1)}, algorithm="random", trials=1, progress=False
+    )
+    with pytest.raises(ValueError, match=r"loss: returned \(32, 32\).*each row meets each other row"):
+        search(task(loss=lambda outputs, targets: (outputs - targets) ** 2))
+    with pytest.raises(ValueError, match=r"metrics\['m'\]: returned \(32, 32\)"):
+        search(task(loss="mse", metrics={"m": lambda outputs, targets: abs(outputs - targets)}))

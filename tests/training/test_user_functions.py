@@ -278,24 +278,26 @@ def test_a_value_that_is_only_kept_in_the_state_is_found_unread():
 
 
 FINGERPRINT = """
-import jax, jax.numpy as jnp, numpy as np, optax, jaxhpt
+import numpy as np, optax, jaxhpt
 from flax import linen as nn
-x = np.ones((8, 4), np.float32)
-task = jaxhpt.FlaxTask(nn.Dense(2), lambda h: optax.adam(h["lr"]), train_data=(x, np.zeros(8, np.int32)),
-                       valid_data=(x, np.zeros(8, np.int32)), steps=2)
-result = jaxhpt.search(task, {"lr": jaxhpt.Float(0.1, 1)}, algorithm="random", trials=2, progress=False)
-print(result._run.program.pool.functions.fingerprint)
+from jaxhpt.search import _pool
+def fingerprint(bias):
+    x, y = np.ones((8, 4), np.float32), np.zeros(8, np.int32)
+    task = jaxhpt.FlaxTask(
+        nn.Dense(2, use_bias=bias), lambda h: optax.adam(h["lr"]), train_data=(x, y), valid_data=(x, y), steps=2
+    )
+    space = jaxhpt.Space.of({"lr": jaxhpt.Float(0.1, 1)})
+    return _pool(task, space, 2, "auto", "auto", jaxhpt.RunToEnd())[0].functions.fingerprint
 """
 
 
 def test_the_fingerprint_is_the_same_in_another_process():
-    def run(change=""):
-        code = FINGERPRINT.replace("nn.Dense(2)", f"nn.Dense(2{change})")
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-    first = run()
-    assert first == run() != ""
-    assert first != run(", use_bias=False")
+    here = {}
+    exec(FINGERPRINT, here)
+    code = FINGERPRINT + "print(fingerprint(True))"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert here["fingerprint"](True) == there != ""
+    assert here["fingerprint"](False) != there
 
 
 def test_evaluate_may_draw_random_numbers_and_says_the_same_again():
@@ -394,6 +396,20 @@ def test_constants_of_the_space_are_used(key):
             jaxhpt.search(step, space, train_data=data, steps=5, **task, **SETTINGS)
 
 
+def test_what_would_be_told_twice_or_not_be_used_is_refused():
+    task = {"init": lambda key, h: jnp.float32(0), "evaluate": lambda s, d, h: {"loss": s}, **SETTINGS}
+    step, data = (lambda s, batch, h, key: s + h["x"]), np.zeros((96, 2), np.float32)
+    with pytest.raises(ValueError, match="batch_size=16: but the space tells batch_size=8"):
+        jaxhpt.search(step, {**SPACE, "batch_size": 8}, train_data=data, batch_size=16, **task)
+    with pytest.raises(ValueError, match=r"'batch_size'=8: batches=\.\.\. makes the batches"):
+        jaxhpt.search(step, {**SPACE, "batch_size": 8}, batches=lambda key, tick: tick, steps=2, **task)
+    with pytest.raises(ValueError, match="batch_size=3: there is no train_data"):
+        jaxhpt.minimize(lambda h: h["x"], SPACE, batch_size=3, **SETTINGS)
+    with pytest.raises(ValueError, match="'steps'=3: not used by itself; say steps='steps'"):
+        jaxhpt.search(step, {**SPACE, "steps": 3}, train_data=data, **task)
+    assert jaxhpt.search(step, {**SPACE, "steps": 3}, train_data=data, steps="steps", **task).best.steps == 3
+
+
 CHOICES = {"opt": ["sgd", "adam", None], "x": Float(0, 1)}
 
 
@@ -432,6 +448,7 @@ def test_an_export_compares_choices_too():
         (lambda h: 1.0 if h["opt"] == "adam" else h["x"], r"a traced value \(hyperparameter 'opt'\).*jax.lax.switch"),
         (lambda h: {"sgd": 1.0, "adam": 2.0}[h["opt"]] * h["x"], "key of a dict.*jax.lax.switch"),
         (lambda h: getattr(jnp, h["opt"])(h["x"]), "names no attribute; take jax.lax.switch"),
+        (lambda h: h["opt"][0] * h["x"], "has no parts; take jax.lax.switch"),
         (lambda h: h["opt"](h["x"]), "cannot be called; take jax.lax.switch"),
         (lambda h: jnp.where(h["opt"] == "adma", 1.0, h["x"]), "compared with 'adma', which is none of its choices"),
         (lambda h: jax.jit(lambda g: jnp.where(g["opt"] == "adam", 1.0, 0.0))(h), "the text 'adam': .*bare index"),
@@ -460,6 +477,10 @@ def double(h):
         (lambda h: h["x"].item(), "hyperparameter 'x'.*jaxhpt.Tuner"),
         (lambda h: np.sin(h["x"]), "hyperparameter 'x'.*jaxhpt.Tuner"),
         (lambda h: jnp.zeros(h["x"].astype(int)).sum(), r"hyperparameter 'x'.*in `if`, `range`, a shape"),
+        (lambda h: jnp.arange(4.0)[: h["x"].astype(int)].sum(), "where Python needs a plain one"),
+        (lambda h: float("%f" % h["x"]), "where Python needs a plain one"),  # noqa: UP031
+        (lambda h: h.x, r"entries of a dict: write hparams\\['x'\\]"),
+        (lambda key, h: h["x"], "an array was asked for a name: are the arguments in the documented order"),
         (lambda h: h["y"], "KeyError 'y'; if a hyperparameter was meant, choose one of \\['x'\\]"),
         (lambda h, key, more: h["x"], r"must take \(hparams\[, key\]\), but takes \(h, key, more\)"),
         (lambda: 1.0, r"must take \(hparams\[, key\]\), but takes \(\)"),
