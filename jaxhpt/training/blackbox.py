@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxhpt.jaxprs import trace
 from jaxhpt.space import Space
 from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.returned import named_metrics
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
-from jaxhpt.training.user_functions import key_shape, named_metrics
+from jaxhpt.training.user_functions import key_shape
 from jaxhpt.typing import Array, Hparams, Key, Metrics
 
 
