@@ -1,7 +1,7 @@
 """JAX's numeric modes: 64 bits, strict promotion, and no jit, each in a process of its own.
 
-What is run and traced is in `numeric_modes/`; strict promotion changes no number, so its process is what others are
-compared with.
+What is run and traced stands beside this file; strict promotion changes no number, so its process is what others are
+compared with. What is traced is traced under both at once.
 """
 
 import functools
@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+STRICT = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
 MODES = {
-    "x64": ({"JAX_ENABLE_X64": "1"}, ["traces", "runs", "runs_of_other_dtypes"]),
-    "strict": (
-        {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"},
-        ["traces", "runs", "runs_without_jit"],
-    ),
+    "x64 and strict": ({"JAX_ENABLE_X64": "1", **STRICT}, ["traces"]),
+    "x64": ({"JAX_ENABLE_X64": "1"}, ["runs", "runs_of_other_dtypes"]),
+    "strict": (STRICT, ["runs", "runs_without_jit"]),
     "without jit": ({"JAX_DISABLE_JIT": "1"}, ["runs_without_jit"]),
 }
 
@@ -29,8 +28,8 @@ MODES = {
 def process(mode):
     """Return what a process in a mode found, once."""
     flags, parts = MODES[mode]
-    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-W", "error", str(HERE / "numeric_modes" / "run.py"), *parts]
+    path = os.pathsep.join(filter(None, [str(HERE.parent.parent), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-W", "error", str(HERE / "run.py"), *parts]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path, **flags}, capture_output=True, text=True, check=False
     )
@@ -43,9 +42,8 @@ def numbers(run, column):
     return np.frombuffer(bytes.fromhex(run[column]), np.float32)
 
 
-@pytest.mark.parametrize("mode", ["x64", "strict"])
-def test_all_that_is_compiled_keeps_to_32_bits_and_needs_no_promotion(mode):
-    faults = process(mode)["traces"]
+def test_all_that_is_compiled_keeps_to_32_bits_and_needs_no_promotion():
+    faults = process("x64 and strict")["traces"]
     assert not faults, "\n".join(f"jaxhpt/{message} (in {place})" for message, place in faults.items())
 
 
