@@ -7,9 +7,9 @@ import numbers
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.ranges import LARGEST
 from jaxhpt.typing import Array
 
-LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).tiny)  # devices take what is smaller for 0
 
 

@@ -105,11 +105,6 @@ def inputs_needed(traced: Traced, outputs: Sequence[bool] | None = None) -> list
     return list(partial_eval.dce_jaxpr(traced.jaxpr, wanted)[1])
 
 
-def inputs_read(function: Callable, *args: Any) -> list[bool]:
-    """Trace a function, and tell as `inputs_needed` which leaves of `args` it reads: arrays or `ShapeDtypeStruct`s."""
-    return inputs_needed(trace(function, *args)[0])
-
-
 def evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
     """Run a jaxpr: calls are inlined, and loops are traced again, so that constants of inner calls rise to the top."""
     known = dict(zip(jaxpr.constvars, constants, strict=True)) | dict(zip(jaxpr.invars, args, strict=True))

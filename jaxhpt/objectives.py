@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import suggest
-from jaxhpt.constraints import LARGEST, Constraint
+from jaxhpt.constraints import Constraint
+from jaxhpt.ranges import LARGEST
 from jaxhpt.typing import Array, Metrics
 
 SCALAR = "score"  # the name of a metric that came without one

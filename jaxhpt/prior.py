@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.checks import require
-from jaxhpt.constraints import LARGEST
 from jaxhpt.dimensions import Choice, Dimension
 from jaxhpt.history import Known
 from jaxhpt.objectives import Columns
+from jaxhpt.ranges import LARGEST
 from jaxhpt.result import Result
 from jaxhpt.space import Space
 from jaxhpt.trial import Trial

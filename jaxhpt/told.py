@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from jaxhpt.constraints import LARGEST, SMALLEST, Constraint
+from jaxhpt.constraints import SMALLEST, Constraint
 from jaxhpt.objectives import Columns
+from jaxhpt.ranges import LARGEST
 
 NARROW = 2.0**-100  # a range below this is lost in float32, as soon as it is squared or divided
 _TOP = np.array(LARGEST, np.float32).view(np.int32)

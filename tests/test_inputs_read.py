@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxhpt.jaxprs import inputs_read
+from jaxhpt.jaxprs import inputs_needed, trace
+
+
+def inputs_read(function, *args):
+    """Tell, for each leaf of the inputs, whether any output or effect depends on it."""
+    return inputs_needed(trace(function, *args)[0])
+
 
 A, B, C = (jax.ShapeDtypeStruct((), jnp.float32) for _ in range(3))
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.constraints import LARGEST, SMALLEST, Constraint
+from jaxhpt.constraints import SMALLEST, Constraint
 from jaxhpt.objectives import SCALAR, Columns, Objective, choose
+from jaxhpt.ranges import LARGEST
 
 INF = float("inf")
 NAN = float("nan")
