@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxhpt
 from benchmarks.common import ALL, assemble, missing, table, timed
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.engine.loop import begin, dispatch
 
 RANGES = {"x": (2.0, 4.0), "y": (0.0, 2.0)}
 EVALUATIONS, WARMUP, SEEDS, REPEATS = 50, 3, 5, 5

@@ -18,11 +18,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import jaxhpt
-from jaxhpt.carry import Program
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.core.space import Space
+from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.engine.state import Program
 from jaxhpt.schedulers import RunToEnd
 from jaxhpt.search import _pool
-from jaxhpt.space import Space
 
 BATCH = 128
 ALL = jnp.int32(2**20)  # events; more than there are

@@ -28,7 +28,7 @@ import optax
 import jaxhpt
 from benchmarks import problems
 from benchmarks.common import BATCH, THREADS, assemble, data_option, digits, machine, missing, mlp_functions, table
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.engine.loop import begin, dispatch
 
 BUDGET = 6544
 SHARES = (0.25, 1.0)

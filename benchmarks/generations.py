@@ -19,7 +19,7 @@ import numpy as np
 
 import jaxhpt
 from benchmarks.common import assemble, machine, missing, table, take_turns, timed
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.training.blackbox import blackbox_task
 
 POPULATION = 256

@@ -23,7 +23,8 @@ import jaxhpt
 from benchmarks import problems
 from benchmarks.common import assemble, data_option, machine, minima, table
 from benchmarks.fidelity import BUDGET, present, spend, task_of
-from jaxhpt.surrogates import forecast, grey, sequences
+from jaxhpt.grey import forecast, sequences
+from jaxhpt.grey import models as grey
 
 AGES = (4, 8, 16)
 WINDOW = 4  # of the rolling model

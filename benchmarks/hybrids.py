@@ -27,8 +27,8 @@ from scipy.stats import false_discovery_control, mannwhitneyu, rankdata
 import jaxhpt
 from benchmarks import problems
 from benchmarks.common import THREADS, data_option, first_option, machine, minima, quartiles, table
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
 
 GRID = jaxhpt.Grid(points=4)
 CONTENDERS = {

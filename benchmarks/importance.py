@@ -21,9 +21,9 @@ import numpy as np
 import jaxhpt
 from benchmarks import problems
 from benchmarks.common import data_option, machine, table
-from jaxhpt.history import Status
-from jaxhpt.importance import importance_of
-from jaxhpt.surrogates import relational
+from jaxhpt.core.history import Status
+from jaxhpt.grey import relational
+from jaxhpt.results.importance import importance_of
 from jaxhpt.surrogates.influence import importance
 
 TRIALS = 128

@@ -17,9 +17,9 @@ import optax
 
 import jaxhpt
 from benchmarks.common import ALL, BATCH, assemble, digits, machine, mlp_functions, table, timed
-from jaxhpt.keys import Stream, key_of
-from jaxhpt.loop import begin, dispatch
-from jaxhpt.numerics import full_precision
+from jaxhpt.core.arrays import full_precision
+from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.engine.loop import begin, dispatch
 
 SIZES = (64, 64, 10)
 STEPS = 300

@@ -22,8 +22,8 @@ import numpy as np
 
 import jaxhpt
 from benchmarks.common import THREADS, assemble, machine, missing, table, take_turns
-from jaxhpt.history import Known
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.core.history import Known
+from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.training.blackbox import blackbox_task
 
 ROSENBROCK = jaxhpt.problems.rosenbrock

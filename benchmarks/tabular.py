@@ -20,7 +20,7 @@ import numpy as np
 
 import jaxhpt
 from benchmarks.common import ALL, assemble, data_option, machine, table
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.engine.loop import begin, dispatch
 
 TASKS = {
     "hpobench_mlp": ("australian", "credit_g", "kc1", "phoneme"),

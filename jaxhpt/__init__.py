@@ -19,18 +19,18 @@ from jaxhpt.algorithms import (
     Refine,
     Screen,
 )
-from jaxhpt.dimensions import Bool, Choice, Float, Int, When
-from jaxhpt.report.snapshot import Snapshot
-from jaxhpt.result import Result
+from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
+from jaxhpt.core.space import Space
+from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.results.result import Result
+from jaxhpt.results.stats import Stats
+from jaxhpt.results.trial import Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, GreyStop, Hyperband, MedianStop, Patience, RunToEnd
 from jaxhpt.search import SearchError, maximize, minimize, search
-from jaxhpt.space import Space
-from jaxhpt.stats import Stats
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
 from jaxhpt.training.task import Task, task
-from jaxhpt.trial import Stretch, Trial
 from jaxhpt.tuner import Tuner
 from jaxhpt.version import __version__
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import require, require_count
-from jaxhpt.dimensions import Float
-from jaxhpt.typing import Array, Hparams, Key
+from jaxhpt.core.checks import require, require_count
+from jaxhpt.core.dimensions import Float
+from jaxhpt.core.typing import Array, Hparams, Key
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,25 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.carry import Program
-from jaxhpt.checks import named, number, refuse_unknown, require, require_count, require_seed
-from jaxhpt.driver import Callback, Limits, drive
-from jaxhpt.keys import root_of
-from jaxhpt.objectives import choose
-from jaxhpt.prior import Prior, first_of, known, settings_of
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count, require_seed
+from jaxhpt.core.keys import root_of
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Hparams, Key, Metrics, StepFn
+from jaxhpt.engine.driver import Callback, Limits, drive
+from jaxhpt.engine.state import Program
 from jaxhpt.report.progress import display
-from jaxhpt.result import Result
+from jaxhpt.results.prior import Prior, first_of, known, settings_of
+from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
-from jaxhpt.space import Space
+from jaxhpt.training.auto_lanes import auto_lanes
 from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
-from jaxhpt.training.length import length_of, plan
+from jaxhpt.training.budget import length_of, plan
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import user_functions
-from jaxhpt.training.width import auto_lanes
-from jaxhpt.typing import Hparams, Key, Metrics, StepFn
 
 DEFAULT_TRIALS = 256
 

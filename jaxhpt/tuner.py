@@ -12,24 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt import asking
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.algorithms.base import Designed
-from jaxhpt.asking import width
-from jaxhpt.checks import named, refuse_unknown, require_count, require_seed
-from jaxhpt.history import Known, Status
-from jaxhpt.keys import root_of
-from jaxhpt.objectives import SCALAR, Columns, choose
-from jaxhpt.prior import Prior, first_of, known_exactly
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import named, refuse_unknown, require_count, require_seed
+from jaxhpt.core.history import Known, Status
+from jaxhpt.core.host_scores import in_float32, nearest
+from jaxhpt.core.keys import root_of
+from jaxhpt.core.metrics import SCALAR, Columns, choose
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Hparams
+from jaxhpt.engine import asking
+from jaxhpt.engine.asking import width
+from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.report.progress import Display, display
-from jaxhpt.report.snapshot import Snapshot
-from jaxhpt.result import Result
+from jaxhpt.results.prior import Prior, first_of, known_exactly
+from jaxhpt.results.result import Result
+from jaxhpt.results.stats import Stats, Stopwatch
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
-from jaxhpt.space import Space
-from jaxhpt.stats import Stats, Stopwatch
-from jaxhpt.told import in_float32, nearest
-from jaxhpt.typing import Hparams
 
 DEFAULT_TRIALS = 1000
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxhpt.jaxprs import inputs_needed, trace
+from jaxhpt.core.jaxprs import inputs_needed, trace
 
 
 def inputs_read(function, *args):

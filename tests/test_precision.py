@@ -9,11 +9,12 @@ import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxhpt
-from jaxhpt import asking, importance
 from jaxhpt.algorithms import ALGORITHMS
-from jaxhpt.carry import Program
-from jaxhpt.history import Known
-from jaxhpt.loop import begin, event
+from jaxhpt.core.history import Known
+from jaxhpt.engine import asking
+from jaxhpt.engine.loop import begin, event
+from jaxhpt.engine.state import Program
+from jaxhpt.results import importance
 from jaxhpt.schedulers import SCHEDULERS, RunToEnd
 from jaxhpt.search import _pool
 

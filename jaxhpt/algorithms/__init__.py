@@ -1,20 +1,21 @@
 """Where to look next: one file per algorithm. Read `base.py` first."""
 
-from jaxhpt.algorithms.auto import Auto
 from jaxhpt.algorithms.base import Algorithm, Proposals
-from jaxhpt.algorithms.bayesian import Bayesian
-from jaxhpt.algorithms.cma_es import CMAES
-from jaxhpt.algorithms.differential_evolution import DifferentialEvolution
-from jaxhpt.algorithms.genetic import Genetic
-from jaxhpt.algorithms.grey_guided import GreyGuided
-from jaxhpt.algorithms.grid import Grid
-from jaxhpt.algorithms.hybrid import Chain, Mix
-from jaxhpt.algorithms.nsga2 import NSGA2
-from jaxhpt.algorithms.quasi_random import QuasiRandom
-from jaxhpt.algorithms.random_search import Random
-from jaxhpt.algorithms.refine import Refine
-from jaxhpt.algorithms.screen import Screen
-from jaxhpt.algorithms.tpe import TPE
+from jaxhpt.algorithms.evolution.cma_es import CMAES
+from jaxhpt.algorithms.evolution.differential_evolution import DifferentialEvolution
+from jaxhpt.algorithms.evolution.genetic import Genetic
+from jaxhpt.algorithms.evolution.nsga2 import NSGA2
+from jaxhpt.algorithms.hybrids.auto import Auto
+from jaxhpt.algorithms.hybrids.chain import Chain
+from jaxhpt.algorithms.hybrids.grey_guided import GreyGuided
+from jaxhpt.algorithms.hybrids.portfolio import Mix
+from jaxhpt.algorithms.hybrids.refine import Refine
+from jaxhpt.algorithms.hybrids.screen import Screen
+from jaxhpt.algorithms.model_based.bayesian import Bayesian
+from jaxhpt.algorithms.model_based.tpe import TPE
+from jaxhpt.algorithms.sampling.grid import Grid
+from jaxhpt.algorithms.sampling.quasi_random import QuasiRandom
+from jaxhpt.algorithms.sampling.random_search import Random
 
 ALGORITHMS: dict[str, type] = {
     "auto": Auto,

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from jaxhpt import history as columns
-from jaxhpt.checks import Settings
-from jaxhpt.history import History, Known
-from jaxhpt.keys import Stream, key_of
-from jaxhpt.numerics import full_precision
-from jaxhpt.pareto import crowding, dominates, fronts
-from jaxhpt.problem import Problem
-from jaxhpt.space import Space
-from jaxhpt.typing import Array, Key
+from jaxhpt.core import history as columns
+from jaxhpt.core.arrays import full_precision
+from jaxhpt.core.checks import Settings
+from jaxhpt.core.history import History, Known
+from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.core.pareto import crowding, dominates, fronts
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Key
 
 
 class Proposals(NamedTuple):

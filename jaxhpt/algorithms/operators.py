@@ -7,8 +7,8 @@ draws once for all. Populations are ranked best first, so that a place in them i
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.numerics import beside
-from jaxhpt.typing import Array
+from jaxhpt.core.arrays import beside
+from jaxhpt.core.typing import Array
 
 
 def truncation(uniform: Array, count: Array, pressure: float) -> Array:

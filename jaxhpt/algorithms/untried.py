@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt import history as columns
 from jaxhpt.algorithms.base import Algorithm, Proposals
-from jaxhpt.algorithms.settings import settings
+from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.variation import Mutation, genes, renewed
-from jaxhpt.hashing import contained, fingerprint, inserted
-from jaxhpt.history import History
-from jaxhpt.keys import uniforms
-from jaxhpt.numerics import front, ranks, select
-from jaxhpt.problem import Problem
-from jaxhpt.space import Space
-from jaxhpt.typing import Array, Key
+from jaxhpt.core import history as columns
+from jaxhpt.core.arrays import front, ranks, select
+from jaxhpt.core.hashing import contained, fingerprint, inserted
+from jaxhpt.core.history import History
+from jaxhpt.core.keys import uniforms
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Key
 
 FEW = 4096  # settings among which the nearest is looked for
 MANY = 2**22  # settings that are listed at most

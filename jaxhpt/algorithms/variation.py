@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt import history as columns
 from jaxhpt.algorithms import operators
-from jaxhpt.history import History
-from jaxhpt.keys import words
-from jaxhpt.numerics import leave_bin, reflect
-from jaxhpt.problem import Problem
-from jaxhpt.space import Space
-from jaxhpt.typing import Array, Key
+from jaxhpt.core import history as columns
+from jaxhpt.core.arrays import leave_bin, reflect
+from jaxhpt.core.history import History
+from jaxhpt.core.keys import words
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Key
 
 TRIES = 4  # against a child that was tried before
 HALF_WORD = 2**16

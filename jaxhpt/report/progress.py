@@ -3,39 +3,22 @@
 import sys
 import threading
 import time
-from typing import Protocol
 
 from rich.console import Console
 from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from jaxhpt.report.snapshot import Snapshot
+from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 BAR = 10  # columns of the bar
 
 
-class Display(Protocol):
-    """What shows a search; made by `display`."""
-
-    def compiling(self) -> None:
-        """Say that the program is being compiled."""
-        ...
-
-    def update(self, snapshot: Snapshot) -> None:
-        """Show where the search stands."""
-        ...
-
-    def close(self) -> None:
-        """Leave the last state on the screen."""
-        ...
-
-
 def display(wanted: bool, console: Console | None = None) -> Display:
     """Choose the display: none, a live line in a terminal, or plain lines."""
     if not wanted:
-        return _Silent()
+        return Silent()
     console = console or Console(file=sys.stderr)
     if not console.is_terminal:
         return _Plain(console)
@@ -43,14 +26,6 @@ def display(wanted: bool, console: Console | None = None) -> Display:
         return _Live(console)
     except LiveError:  # another search has the line
         return _Plain(console)
-
-
-class _Silent:
-    def compiling(self) -> None: ...
-
-    def update(self, snapshot: Snapshot) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class _Facts(ProgressColumn):

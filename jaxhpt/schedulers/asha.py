@@ -11,14 +11,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, settle_counts
-from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import require, settle_counts
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers import rungs
 from jaxhpt.schedulers.base import Verdict, Watching, passed_now, require_one_objective, scores_of
 from jaxhpt.schedulers.rungs import Rungs
-from jaxhpt.typing import Array, Key
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import Settings, settle_counts
-from jaxhpt.history import History
-from jaxhpt.lanes import Copies, Lanes
-from jaxhpt.problem import Problem
-from jaxhpt.typing import Array, Key
+from jaxhpt.core.checks import Settings, settle_counts
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Copies, Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 
 
 class Verdict(NamedTuple):

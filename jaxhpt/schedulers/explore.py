@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.keys import uniforms
-from jaxhpt.numerics import leave_bin, reflect
-from jaxhpt.space import Space
+from jaxhpt.core.arrays import leave_bin, reflect
+from jaxhpt.core.keys import uniforms
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.surrogates.features import features
-from jaxhpt.typing import Array, Key
 
 
 def perturbed(key: Key, unit: Array, space: Space, step: float, resample: float) -> Array:

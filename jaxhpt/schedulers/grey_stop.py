@@ -1,6 +1,6 @@
 """Grey stopping: what is forecast to end far behind the best ends now.
 
-How the rest of a curve is forecast stands in `surrogates/forecast.py`. How far a forecast is to be trusted is learnt
+How the rest of a curve is forecast stands in `grey/forecast.py`. How far a forecast is to be trusted is learnt
 in the search itself, from the trials that have trained to their end: for each age, by what factor the gains to come
 were misjudged, and how wrong the forecasts still were. It takes five numbers an age, however many trials there are.
 
@@ -18,14 +18,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, settle_counts
-from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import require, settle_counts
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
+from jaxhpt.grey.forecast import gain_to_come
+from jaxhpt.grey.sequences import positive
 from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective, scores_of
-from jaxhpt.surrogates.forecast import gain_to_come
-from jaxhpt.surrogates.sequences import positive
-from jaxhpt.typing import Array, Key
 
 LOOKS = 40  # at the longest trial, where nothing else is asked for: four of them are a tenth of it
 MOST_TRUST = 2.0  # a gain to come is never taken for more than twice what the curve says

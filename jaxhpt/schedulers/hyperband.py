@@ -6,8 +6,8 @@ optimization", https://arxiv.org/abs/1603.06560 (2018); asynchronous brackets as
 
 import dataclasses
 
-from jaxhpt.checks import settle_counts
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import settle_counts
+from jaxhpt.core.problem import Problem
 from jaxhpt.schedulers.asha import ASHA
 
 

@@ -8,14 +8,14 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import settle_counts
-from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import settle_counts
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Key
 from jaxhpt.schedulers import rungs
 from jaxhpt.schedulers.base import PARTS, Reporting, Verdict, curves_of, require_one_objective, scores_of
 from jaxhpt.schedulers.rungs import Rungs
-from jaxhpt.typing import Key
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, settle_counts
-from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import require, settle_counts
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective
-from jaxhpt.typing import Array, Key
 
 
 class PatienceState(NamedTuple):

@@ -11,21 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import require
-from jaxhpt.history import History
-from jaxhpt.keys import uniforms
-from jaxhpt.lanes import Copies, Lanes
-from jaxhpt.numerics import ranks
-from jaxhpt.problem import Problem
+from jaxhpt.core.arrays import ranks
+from jaxhpt.core.checks import require
+from jaxhpt.core.history import History
+from jaxhpt.core.keys import uniforms
+from jaxhpt.core.lanes import Copies, Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Verdict, scores_of
 from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
 from jaxhpt.surrogates.features import embed, with_axis, with_column
-from jaxhpt.surrogates.fit import begin, fit, start
-from jaxhpt.surrogates.outcomes import standardised
-from jaxhpt.typing import Array, Key
+from jaxhpt.surrogates.gp_fit import begin, fit, start
+from jaxhpt.surrogates.outcome_transforms import standardised
 
 MEMORY = 256  # latest observations that are learned from
 ENOUGH = 8  # observations that a model needs

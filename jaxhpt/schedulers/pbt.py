@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.checks import require, suggest
-from jaxhpt.history import History
-from jaxhpt.keys import uniforms
-from jaxhpt.lanes import Copies, Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import require, suggest
+from jaxhpt.core.history import History
+from jaxhpt.core.keys import uniforms
+from jaxhpt.core.lanes import Copies, Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, scores_of
 from jaxhpt.schedulers.explore import perturbed
-from jaxhpt.typing import Array, Key
 
 EXPLOITS = ("truncation", "tournament")
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxhpt.checks import Settings
-from jaxhpt.history import History
-from jaxhpt.lanes import Lanes
-from jaxhpt.problem import Problem
+from jaxhpt.core.checks import Settings
+from jaxhpt.core.history import History
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Verdict
-from jaxhpt.typing import Array, Key
 
 
 class RunToEndState(NamedTuple):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.problem import Problem
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array
 from jaxhpt.schedulers.base import up_to_interval
-from jaxhpt.typing import Array
 
 SPAN = 27  # how many times as long the longest trial is as the first rung, about, where nothing else is asked for
 

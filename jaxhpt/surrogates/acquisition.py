@@ -18,9 +18,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.keys import normals
-from jaxhpt.numerics import beside
-from jaxhpt.typing import Array, Key
+from jaxhpt.core.arrays import beside
+from jaxhpt.core.keys import normals
+from jaxhpt.core.typing import Array, Key
 
 BROKEN = 100.0  # what a broken constraint costs, in deviations of the objective
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.numerics import beside
-from jaxhpt.space import Space
+from jaxhpt.core.arrays import beside
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array
 from jaxhpt.surrogates.gp import Axes
-from jaxhpt.typing import Array
 
 APART = 0.5  # between a dimension that exists and one that does not, in units of the range
 

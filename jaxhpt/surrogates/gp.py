@@ -9,8 +9,8 @@ Notations. All arrays are float32.
   x       [N, F]  features
   y       [N]     values, standardised
   mask    [N]     bool, rows that count
-  theta   [2 D + 2] logarithms of the D length-scales; D skews, see `warp.py`; logarithms of the signal variance and of
-                  the noise variance
+  theta   [2 D + 2] logarithms of the D length-scales; D skews, see `input_warp.py`; logarithms of the signal variance
+                  and of the noise variance
   K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension, and detail; see below.
                   Distances are those of warped features
   chol    [N, N]  lower Cholesky factor of K
@@ -36,9 +36,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from jaxhpt.numerics import beside
-from jaxhpt.surrogates import warp
-from jaxhpt.typing import Array
+from jaxhpt.core.arrays import beside
+from jaxhpt.core.typing import Array
+from jaxhpt.surrogates import input_warp
 
 DETAIL, FINER = 0.1, 3  # share of the variance that is detail; how many times as fine, a whole number
 LEAST_NOISE = 1e-4  # variance, of a standardised value; below it float32 cannot factorise crowded places
@@ -120,7 +120,7 @@ def prior(theta: Array) -> tuple[Array, Array]:
 
 def bounds(axes: Axes, centre: Array, dimensions: int) -> tuple[Array, Array]:
     """Return the least and the largest theta, where the best is at the centre f32[F]: f32[2 D + 2] each."""
-    far = jnp.zeros(dimensions, jnp.float32).at[axes.owner].add(jnp.where(axes.warped, warp.reach(centre), 0.0))
+    far = jnp.zeros(dimensions, jnp.float32).at[axes.owner].add(jnp.where(axes.warped, input_warp.reach(centre), 0.0))
     scales, others = np.full((2, dimensions), np.array(SCALE_BOUNDS, np.float32)[:, None]), OTHER_BOUNDS
     low = jnp.concatenate([scales[0], jnp.minimum(far, 0.0), others[0]])
     return low, jnp.concatenate([scales[1], jnp.maximum(far, 0.0), others[1]])
@@ -160,8 +160,8 @@ def _matern(r: Array, fall: Array) -> tuple[Array, Array]:
 def scaled(x: Array, theta: Array, axes: Axes, centre: Array) -> Array:
     """Return centred warped features over their length-scales: [P, F] -> [P, F]."""
     skew = skews(theta, axes)
-    middle = beside(warp.forward(centre, skew), x)
-    return (warp.forward(x, skew) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
+    middle = beside(input_warp.forward(centre, skew), x)
+    return (input_warp.forward(x, skew) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
 
 
 def noise(theta: Array) -> Array:
@@ -241,7 +241,7 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
 def _by_skew(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
     """Return the derivative of `scaled` by the skew of each feature: [N, F] -> [N, F]."""
     skew = skews(theta, axes)
-    change = warp.by_skew(x, skew) - beside(warp.by_skew(centre, skew), x)
+    change = input_warp.by_skew(x, skew) - beside(input_warp.by_skew(centre, skew), x)
     return jnp.where(axes.warped, change, 0.0) * beside(jnp.exp(-theta[axes.owner]), x)
 
 

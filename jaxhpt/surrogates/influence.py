@@ -1,7 +1,7 @@
 """Which dimensions of a space the scores follow: a grey relational grade made for random settings.
 
 Settings come in no order, an optimum may lie anywhere in a range, and what has no effect should get nothing. So three
-things differ from the grades of `relational.py`:
+things differ from the grades of `grey/relational.py`:
 
 1. *The image.* Each dimension is replaced by its response curve, the mean score of the rows near each value, read at
    every row: a sequence that follows the reference whatever the shape of the effect. Choices have the means of their
@@ -22,10 +22,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.space import Space
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array
 from jaxhpt.surrogates.features import features
-from jaxhpt.surrogates.outcomes import standardised
-from jaxhpt.typing import Array
+from jaxhpt.surrogates.outcome_transforms import standardised
 
 BINS = 16  # along an ordered dimension
 WIDTH = 0.3  # of a kernel over one row, in units of the range; falls with the fifth root of the rows

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import leaf_name, require, require_count
-from jaxhpt.keys import Stream, key_of
-from jaxhpt.space import Space
+from jaxhpt.core.checks import leaf_name, require, require_count
+from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Key, PyTree
 from jaxhpt.training.targets import check_kind
-from jaxhpt.typing import Array, Key, PyTree
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
 DEFAULT_SIZE = 128

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxhpt.jaxprs import trace
-from jaxhpt.space import Space
+from jaxhpt.core.jaxprs import trace
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Hparams, Key, Metrics
 from jaxhpt.training.calling import calling, hparams_of
 from jaxhpt.training.returned import named_metrics
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import key_shape
-from jaxhpt.typing import Array, Hparams, Key, Metrics
 
 
 def blackbox_task(function: Callable[[Hparams, Key], Metrics], space: Space) -> Task:

@@ -8,11 +8,11 @@ from types import TracebackType
 
 import jax
 
-from jaxhpt.checks import suggest
-from jaxhpt.dimensions import Choice
-from jaxhpt.space import Space
+from jaxhpt.core.checks import suggest
+from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, Hparams
 from jaxhpt.training.categories import REMEDY, categorical, texts_refused
-from jaxhpt.typing import Array, Hparams
 
 LIBRARIES = ("jax", "jaxlib", "jaxhpt", "flax", "optax", "numpy", "contextlib", "functools")
 _TRACED = (

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import plain, suggest
-from jaxhpt.choice import Choice
-from jaxhpt.typing import Array
+from jaxhpt.core.checks import plain, suggest
+from jaxhpt.core.choice import Choice
+from jaxhpt.core.typing import Array
 
 REMEDY = "take jax.lax.switch(index, [function, ...]), or jnp.where(index == value, ...)"
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from jaxhpt.core.typing import Array, Hparams, Key, PyTree
 from jaxhpt.training.signatures import parameters_of, required
-from jaxhpt.typing import Array, Hparams, Key, PyTree
 
 _KINDS = "a linen module, a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
 

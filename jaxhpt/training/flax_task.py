@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import optax
 
-from jaxhpt.checks import suggest
+from jaxhpt.core.checks import suggest
+from jaxhpt.core.typing import Hparams, PyTree
 from jaxhpt.training.flax_models import flax_model
 from jaxhpt.training.flax_trainer import Measure, Trainer, key_and_tick
 from jaxhpt.training.losses import Loss, LossFn, named_loss
 from jaxhpt.training.signatures import parameters_of, required, takes_hparams, with_hparams
 from jaxhpt.training.targets import Facts, Unknown, as_arrays, facts_of, together
 from jaxhpt.training.task import Task
-from jaxhpt.typing import Hparams, PyTree
 
 _MEASURE = ("outputs", "targets")
 _BATCHES = ("key", "tick")

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxhpt.core.typing import Array, Hparams, Key, PyTree
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_models import FlaxModel
 from jaxhpt.training.losses import floats
 from jaxhpt.training.targets import Facts, Fit, Unknown
-from jaxhpt.typing import Array, Hparams, Key, PyTree
 
 VALID_CHUNK = 512  # rows evaluated at once: all lanes' activations of a large set would not fit in memory
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxhpt.checks import suggest
+from jaxhpt.core.checks import suggest
+from jaxhpt.core.typing import Array
 from jaxhpt.training.targets import Fit, fit_binary, fit_classes, fit_numbers, like
-from jaxhpt.typing import Array
 
 LossFn = Callable[..., Array]
 

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.keys import Stream, key_of
-from jaxhpt.lanes import Copies, Lanes
-from jaxhpt.numerics import select, zeros
-from jaxhpt.problem import Problem
+from jaxhpt.core.arrays import select, zeros
+from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.core.lanes import Copies, Lanes
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key, PyTree
 from jaxhpt.training.batches import Batches, Shuffle
 from jaxhpt.training.user_functions import Captured, UserFunctions
-from jaxhpt.typing import Array, Key, PyTree
 
 MOST_STEPS = 8  # of a grain on accelerators
 

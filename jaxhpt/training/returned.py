@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import leaf_name
-from jaxhpt.objectives import SCALAR
-from jaxhpt.typing import Array, PyTree
+from jaxhpt.core.checks import leaf_name
+from jaxhpt.core.metrics import SCALAR
+from jaxhpt.core.typing import Array, PyTree
 
 NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, jax.Array)
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.checks import leaf_name
-from jaxhpt.typing import Array, PyTree
+from jaxhpt.core.checks import leaf_name
+from jaxhpt.core.typing import Array, PyTree
 
 SLACK = 1e-5  # by which probabilities may leave 0..1 through rounding
 SUM_SLACK = 1e-3  # by which their sums may miss 1

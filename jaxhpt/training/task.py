@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxhpt.checks import Settings, refuse_unknown
-from jaxhpt.typing import EvaluateFn, InitFn, PyTree, StepFn, TrainState
+from jaxhpt.core.checks import Settings, refuse_unknown
+from jaxhpt.core.typing import EvaluateFn, InitFn, PyTree, StepFn, TrainState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from jaxhpt.typing import Array, Key
+from jaxhpt.core.typing import Array, Key
 
 Number = Array | float | int
 Schedule = Callable[[Number], Array]

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.jaxprs import Traced, inputs_needed, trace
-from jaxhpt.space import Space
+from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
+from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.calling import calling, hparams_of, no_array
 from jaxhpt.training.returned import NUMBERS, check_state, named_metrics, same_structure, strong
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
-from jaxhpt.typing import Array, PyTree
 
 TICK = jax.ShapeDtypeStruct((), jnp.int32)
 

@@ -28,14 +28,14 @@ from jaxhpt import (
     Screen,
     Space,
     When,
-    history,
 )
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
 from jaxhpt.algorithms.base import no_proposals
-from jaxhpt.history import Status
-from jaxhpt.numerics import ranks
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt.core import history
+from jaxhpt.core.arrays import ranks
+from jaxhpt.core.history import Status
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
 
 LANES, EVENTS = 6, 8
 MIXED = {

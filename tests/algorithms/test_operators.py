@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import Int, numerics
+from jaxhpt import Int
 from jaxhpt.algorithms import operators
+from jaxhpt.core import arrays
 
 GRID = 2**16
 
@@ -213,7 +214,7 @@ def test_a_step_within_a_bin_is_lengthened_to_the_next(wrap, dimension):
     was = np.asarray(dimension.level(x))
     for share in (0.0, 0.25, 0.75, 1.0):
         moved = jnp.clip(low + share * (high - low), 0.0, 1.0)
-        found = wrap(numerics.leave_bin)(moved, x, low, high)
+        found = wrap(arrays.leave_bin)(moved, x, low, high)
         now = np.asarray(dimension.level(found))
         up = (share > 0.5) & (was < levels - 1) | (was == 0)
         np.testing.assert_array_equal(now, was + np.where(up, 1, -1))
@@ -223,4 +224,4 @@ def test_a_step_within_a_bin_is_lengthened_to_the_next(wrap, dimension):
 def test_a_step_out_of_a_bin_and_a_continuous_gene_are_left_as_they_are():
     x, low, high = jnp.array([0.5, 0.5, 0.3, 0.3]), jnp.array([0.4, 0.4, 0.3, 0.3]), jnp.array([0.6, 0.6, 0.3, 0.3])
     moved = jnp.array([0.8, 0.1, 0.3000001, 0.3])
-    np.testing.assert_array_equal(numerics.leave_bin(moved, x, low, high), moved)
+    np.testing.assert_array_equal(arrays.leave_bin(moved, x, low, high), moved)

@@ -27,18 +27,18 @@ from jaxhpt import (
     Screen,
     Space,
     When,
-    history,
 )
 from jaxhpt.algorithms import ALGORITHMS
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.cma_es import _samples
-from jaxhpt.algorithms.picks import _promising
-from jaxhpt.algorithms.settings import settings
-from jaxhpt.algorithms.tpe import _untried as drawn_untried
+from jaxhpt.algorithms.enumeration import settings
+from jaxhpt.algorithms.evolution.cma_es import _samples
+from jaxhpt.algorithms.model_based.batch import _promising
+from jaxhpt.algorithms.model_based.tpe import _untried as drawn_untried
 from jaxhpt.algorithms.untried import FEW, propose, untried
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
-from jaxhpt.surrogates.density import estimate, log_density
+from jaxhpt.core import history
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
+from jaxhpt.surrogates.kde import estimate, log_density
 
 KEY = jax.random.key(0)
 WHEN = {"k": ["a", "b", "c"], "w": When("k", "a", {"n": Int(1, 6), "f": Bool(), "v": When("f", True, [1, 2, 3])})}

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import Bool, Choice, Float, Int, Space, When, history
+from jaxhpt import Bool, Choice, Float, Int, Space, When
 from jaxhpt.algorithms.variation import Focus, Mutation, distinct, genes, halves, meet, pick, settle
-from jaxhpt.objectives import Columns, Objective
-from jaxhpt.problem import Problem
+from jaxhpt.core import history
+from jaxhpt.core.metrics import Columns, Objective
+from jaxhpt.core.problem import Problem
 
 MIXED = Space.of(
     {

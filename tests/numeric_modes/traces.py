@@ -14,12 +14,13 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxhpt
-from jaxhpt import asking, importance, loop
-from jaxhpt.carry import Program
-from jaxhpt.history import Known
-from jaxhpt.pareto import hypervolume, nondominated
+from jaxhpt.core.history import Known
+from jaxhpt.core.pareto import hypervolume, nondominated
+from jaxhpt.engine import asking, loop
+from jaxhpt.engine.state import Program
+from jaxhpt.grey import relational
+from jaxhpt.results import importance
 from jaxhpt.search import _pool
-from jaxhpt.surrogates import relational
 
 MIXED = {
     "x": jaxhpt.Float(1e-3, 1.0, log=True),

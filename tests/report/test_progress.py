@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 import jaxhpt
+from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.report import progress
 from jaxhpt.report.progress import display
-from jaxhpt.report.snapshot import Snapshot
 
 EARLY = Snapshot(1024, 64, 0, 0, 64, 64, "accuracy", None, None, 0.5, 10)
 LATER = Snapshot(1024, 576, 512, 3, 64, 64, "accuracy", 0.98765432, 17, 8.0, 90)

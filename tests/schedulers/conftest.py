@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt import Float, Space, history
-from jaxhpt.lanes import Lanes
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt import Float, Space
+from jaxhpt.core import history
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
 
 SPACE = {"a": jaxhpt.Int(0, 30), "b": jaxhpt.Int(0, 30)}
 UNEQUAL = {**SPACE, "epochs": [2, 4, 6]}

@@ -15,11 +15,12 @@ import pytest
 from jax import export
 
 import jaxhpt
-from jaxhpt import SCHEDULERS, Float, Space, history
-from jaxhpt.lanes import Lanes
-from jaxhpt.loop import begin, dispatch
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt import SCHEDULERS, Float, Space
+from jaxhpt.core import history
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
+from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.schedulers import Scheduler, rungs
 
 TRIALS = 20

@@ -10,7 +10,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt import GreyStop
-from jaxhpt.surrogates.forecast import gain_to_come
+from jaxhpt.grey.forecast import gain_to_come
 
 one_gain = jax.jit(gain_to_come)
 UNSURE = 1e-3  # where bands are nearer than that to what they are compared with, float32 may decide otherwise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt.loop import begin, dispatch
+from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.schedulers import pb2
 
 LANES, STEPS, EVERY = 8, 60, 5

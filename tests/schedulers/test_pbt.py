@@ -13,12 +13,13 @@ import optax
 import pytest
 
 import jaxhpt
-from jaxhpt import PBT, Float, RunToEnd, Space, history
-from jaxhpt.history import Status
-from jaxhpt.lanes import Lanes
-from jaxhpt.loop import begin, dispatch
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt import PBT, Float, RunToEnd, Space
+from jaxhpt.core import history
+from jaxhpt.core.history import Status
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
+from jaxhpt.engine.loop import begin, dispatch
 
 TRIALS, LANES, EVERY, INTERVAL, STEPS = 14, 10, 8, 4, 32
 SPACE = {"lr": Float(1e-3, 1.0, log=True), "scale": Float(0.5, 2.0), "rule": ["plain", "clipped"]}

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import ASHA, Float, GreyStop, MedianStop, Space, history
-from jaxhpt.lanes import Lanes
-from jaxhpt.objectives import choose
-from jaxhpt.problem import Problem
+from jaxhpt import ASHA, Float, GreyStop, MedianStop, Space
+from jaxhpt.core import history
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.problem import Problem
 from jaxhpt.schedulers import rungs
 
 GROUPS, LANES = 3, 7

@@ -14,8 +14,8 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from jaxhpt import Float, Int, Space, When
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.features import embed, features
-from jaxhpt.surrogates.fit import LEAST_STEP, STEP, Fit, begin, fit, start
-from jaxhpt.surrogates.outcomes import slack, standardised
+from jaxhpt.surrogates.gp_fit import LEAST_STEP, STEP, Fit, begin, fit, start
+from jaxhpt.surrogates.outcome_transforms import slack, standardised
 
 ROWS, SIZE = 24, 3
 AXES = gp.Axes(np.arange(SIZE), np.array([True, True, False]))

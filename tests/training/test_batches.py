@@ -7,7 +7,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt import Batch, Float, Int, Space, batch_mean
-from jaxhpt.keys import Stream, key_of
+from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.training.batches import Batches, batches_of, check_data
 
 ROOT = jax.random.key(7)

@@ -1,0 +1,246 @@
+"""Bayesian optimisation: a Gaussian process says where the next trials are worth most, a whole batch at a time.
+
+Every pick of a batch is bolder or more careful than its neighbours, and counts those before it, and the trials that
+run, as certain; one search of the acquisition serves all.
+
+Garnett, "Bayesian optimization", https://bayesoptbook.com (2023).
+Hvarfner, Hellsten and Nardi, "Vanilla Bayesian optimization performs great in high dimensions",
+https://arxiv.org/abs/2402.02229 (2024).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.enumeration import settings
+from jaxhpt.algorithms.initial_design import laid_out
+from jaxhpt.algorithms.model_based import candidates
+from jaxhpt.algorithms.model_based.base import Modelled
+from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
+from jaxhpt.algorithms.model_based.candidates import View
+from jaxhpt.algorithms.model_based.dataset import design_size, designed, enough, evidence, num_inputs, num_outputs
+from jaxhpt.algorithms.model_based.model import believe, refitted, sized, surrogate
+from jaxhpt.algorithms.model_based.phase import draw_stance
+from jaxhpt.core.checks import require, settle_counts, suggest
+from jaxhpt.core.history import History
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
+from jaxhpt.surrogates import acquisition
+from jaxhpt.surrogates.gp_fit import Fit, begin, start
+
+GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
+STARTS = 10  # best trials that local candidates begin at
+AUTO, WIDE = "auto", 20  # the acquisition that fits; dimensions beyond which most places are far from all that is known
+LEAST_STEPS = 6  # of the fit, where one proposal is asked for and little is new; one more for each further one
+
+
+class BayesianState(NamedTuple):
+    """What the history does not tell.
+
+    Attributes:
+      scramble: key of the initial design.
+      best: i32[B] rows, best first; C for none.
+      fit: hyperparameters of each output's process, leaves [J, 2 D + 2]; see `surrogate.refitted`.
+      fitted: i32[] trials at the latest fit from afresh.
+    """
+
+    scramble: Key
+    best: Array
+    fit: Fit
+    fitted: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Bayesian(Modelled):
+    """Bayesian optimisation. Choose it where a trial costs more than a millisecond and there are up to 5,000.
+
+    It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
+    scheduler stops trials, the model learns what training longer brings, and is asked about whole trainings.
+
+    Args:
+      initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
+        Where more lanes are to be filled before a trial has ended, every other trial beyond it is at some ends of the
+        ranges.
+      acquisition: "auto", which is "log_ei" for one objective of more than 20 dimensions and else "bounds";
+        "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what is
+        believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
+        trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
+        "thompson", each pick the best place of one function drawn from the posterior.
+      boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
+        The range is twice as wide, by logarithm, in events that look further afield, and begins at a fifth in those
+        that close in on what was found; see `draw_stance`.
+      candidates: places that the model is asked about in each event, half around the best trials; all settings of a
+        space that has no more.
+      refined: how many of them follow the gradient.
+      refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.
+      limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
+        spread trials are learned from, so that time stays flat.
+
+    Raises:
+      ValueError: a value out of its range or an unknown name; at the start of a search, a number of objectives
+        that the acquisition does not take.
+
+    Example:
+      >>> import jaxhpt
+      >>> hartmann6 = jaxhpt.problems.hartmann6
+      >>> result = jaxhpt.minimize(hartmann6, hartmann6.space(), algorithm="bayesian", trials=128, lanes=8,
+      ...                          progress=False)
+      >>> result.best.value < -3.1
+      True
+
+    References:
+      See the module, and `surrogates`.
+    """
+
+    initial: int | None = None
+    acquisition: str = AUTO
+    boldness: tuple[float, float] = (1.0, 3.0)
+    candidates: int = 2048
+    refined: int = 64
+    refit_steps: int = 15
+    limit: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = (AUTO, *ACQUISITIONS)
+        known = self.acquisition in names
+        require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), names)}")
+        pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
+        require(pair and 0 < self.boldness[0] <= self.boldness[1], "boldness", self.boldness, "two rising numbers > 0")
+        settle_counts(self, "candidates", "refined", "refit_steps")
+        require(self.candidates >= 64, "candidates", self.candidates, "at least 64")
+        require(self.refined <= self.candidates // 2, "refined", self.refined, "at most half of the candidates")
+
+    def init(self, key: Key, problem: Problem) -> BayesianState:
+        """Start without a model."""
+        wanted, num = OBJECTIVES.get(self.acquisition), len(problem.objectives)
+        remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
+        require(wanted in (None, num), "acquisition", self.acquisition, remedy)
+        best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
+        outputs = num_outputs(problem, self._picker(problem).costs)
+        theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
+        return BayesianState(key, best, begin(theta), jnp.int32(0))
+
+    def ask(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, BayesianState]:
+        """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
+        index = history.next_rows(num)
+        fresh = designed(index, state.best, self.initial, problem)
+        used = jnp.arange(num, dtype=jnp.int32) < count
+
+        def search() -> tuple[Array, BayesianState]:
+            child, _, after = self.choose(key, state, history, problem, num, count)
+            return child, after
+
+        none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
+        child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
+        return proposals(self.lay_out(state, index, fresh, child, problem)), state
+
+    def in_design(self, problem: Problem, last: int) -> bool:
+        """Tell whether the first `last` rows all are of the design; see `Designed`."""
+        return last <= (self.initial or design_size(problem.space))
+
+    def design(
+        self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, BayesianState]:
+        """Lay out the initial design; see `Designed`."""
+        index, fresh = history.next_rows(num), jnp.ones(num, bool)
+        none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
+        return proposals(self.lay_out(state, index, fresh, none, problem)), state
+
+    def lay_out(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
+        """Put points of the initial design in the places that are fresh; see `laid_out`."""
+        size = self.initial or design_size(problem.space)
+        return laid_out(state.scramble, index, fresh, child, problem.space, size)
+
+    def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
+        """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.
+
+        Minus the logarithm of the constrained expected improvement of the first objective, by the model of the
+        latest fit; all 0 while there are too few trials.
+        """
+        outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))], jnp.int32)
+
+        def score(rows: Array) -> Array:
+            seen = evidence(history, problem, rows, self._picker(problem).costs)
+            known = surrogate(state.fit.theta, seen, history, problem)
+            belief = believe(known, unit, problem)
+            mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
+            return acquisition.constrained_improvement(mean, deviation, known.aim.least)
+
+        def model() -> Array:
+            return sized(self.limit, history, problem, state.best, score)
+
+        none = jnp.zeros(unit.shape[0], jnp.float32)
+        return jax.lax.cond(enough(state.best, problem), model, lambda: none)
+
+    def _picker(self, problem: Problem) -> Picker:
+        wide = problem.num_dimensions > WIDE and len(problem.objectives) == 1
+        fitting = "log_ei" if wide else "bounds"  # in wide spaces bounds hope for what is far from everything
+        return Picker(fitting if self.acquisition == AUTO else self.acquisition, self.boldness, self.refined)
+
+    def choose(
+        self,
+        key: Key,
+        state: BayesianState,
+        history: History,
+        problem: Problem,
+        num: int,
+        count: Array,
+        local: Array | None = None,
+    ) -> tuple[Array, Array, BayesianState]:
+        """Fit the model, and choose a batch.
+
+        Args:
+          key: consumed.
+          state: of this algorithm; there must be trials `enough` for a model.
+          history: all trials.
+          problem: static.
+          num: Q, static.
+          count: i32[] how many will be used.
+          local: f32[P, D] snapped places to choose from, besides steps around the best trials and as many as both all
+            over the space, or all settings of a small one; None for none.
+
+        Returns:
+          Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
+          from elsewhere; and the state with the model that found them.
+        """
+        pool_key, shortlist_key, pick_key, stance_key = jax.random.split(key, 4)
+        picker = self._picker(problem)
+        stance = draw_stance(stance_key, history, problem)
+        best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
+
+        def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
+            seen = evidence(history, problem, rows, picker.costs, ~stance.afield)
+            ended = jnp.sum(seen.known, dtype=jnp.int32)
+            fresh = ended.astype(jnp.float32) >= GROWTH * state.fitted.astype(jnp.float32)
+            steps = min(self.refit_steps, LEAST_STEPS + num - 1)
+            fit = refitted(state.fit, fresh, seen, problem, steps)
+            known = surrogate(fit.theta, seen, history, problem)
+            view = candidates.view(fit.theta, problem.space)
+            pool = self._pool(pool_key, best, view, problem, local)
+            found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
+            return fit, jnp.where(fresh, ended, state.fitted), found
+
+        fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
+        picked = picker.pick(pick_key, found, num, count, stance)
+        return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
+
+    def _pool(self, key: Key, best: Array, view: View, problem: Problem, local: Array | None) -> Array:
+        """Return the local places, others around the best, and as many all over the space; or all that there are."""
+        space = problem.space
+        few = settings(space, self.candidates)
+        if few is not None:
+            return few if local is None else jnp.concatenate([local, few])
+        near = candidates.around(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
+        near = near if local is None else jnp.concatenate([local, near])
+        return jnp.concatenate([near, candidates.everywhere(key, view, space, near.shape[0])])
+
+
+def _filled(rows: Array, none: int) -> Array:
+    """Repeat the rows there are in the places of those that are none."""
+    return rows[jnp.arange(rows.shape[0], dtype=jnp.int32) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]

@@ -1,0 +1,1 @@
+"""Algorithms that do not look at results."""

@@ -1,0 +1,65 @@
+"""Random search: independent, uniform settings.
+
+Bergstra and Bengio, "Random search for hyper-parameter optimization",
+https://jmlr.org/papers/v13/bergstra12a.html (2012).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.variation import Focus
+from jaxhpt.core.history import History
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
+
+
+class RandomState(NamedTuple):
+    """Nothing: every event has a key of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Random(Endless):
+    """Independent, uniform settings. Choose it as the baseline, or where trials must not depend on each other.
+
+    Example:
+      >>> import jaxhpt
+      >>> result = jaxhpt.minimize(lambda h, key: h["x"] ** 2, {"x": jaxhpt.Float(-1, 1)},
+      ...                          algorithm=jaxhpt.Random(), trials=128, progress=False)
+      >>> result.best.value < 0.01
+      True
+
+    References:
+      See the module.
+    """
+
+    def init(self, key: Key, problem: Problem) -> RandomState:
+        """Return the empty state."""
+        return RandomState()
+
+    def may_repeat(self, problem: Problem) -> bool:
+        """Return True: its settings are independent."""
+        return True
+
+    def ask(
+        self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, RandomState]:
+        """Draw `num` rows; see `Algorithm.ask`."""
+        return proposals(jax.random.uniform(key, (num, problem.num_dimensions), jnp.float32)), state
+
+    def steered(
+        self,
+        key: Key,
+        state: RandomState,
+        history: History,
+        problem: Problem,
+        num: int,
+        count: Array,
+        focus: Focus,
+    ) -> tuple[Proposals, RandomState]:
+        """Draw within the ranges of a focus; see `Steerable`."""
+        found, state = self.ask(key, state, history, problem, num, count)
+        return found._replace(unit=focus.low[None] + found.unit * (focus.high - focus.low)[None]), state

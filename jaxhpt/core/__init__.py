@@ -1,0 +1,1 @@
+"""What all rooms share: words, checks, keys, spaces, metrics, the history."""

@@ -1,0 +1,112 @@
+"""Choice and Bool: dimensions of a few values."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.checks import plain
+from jaxhpt.core.dimension import Dimension, write_fields
+from jaxhpt.core.values import check_values, is_number, marked
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice(Dimension):
+    """One of several values. A plain list in a space means the same.
+
+    Numbers decode to the number (int32, or float32 where one is not whole), booleans to the boolean; values of which
+    none is a number decode to the index, for `jax.lax.switch`. Results always show the value itself. Rising or falling
+    numbers are ordered: searchers step from one to the next.
+
+    Args:
+      values: a list of at least one value; hashable and distinct.
+
+    Raises:
+      ValueError: no value, a duplicate, or numbers that int32 or float32 do not hold or tell apart.
+      TypeError: no list, a value that is not hashable, a range or a space as a value, or numbers beside other things.
+
+    Example:
+      >>> Choice(["adam", "lion"]).label(0.9)
+      'lion'
+    """
+
+    values: tuple
+    marks: tuple = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
+
+    def __init__(self, values: Any, *more: Any) -> None:
+        if more:
+            raise TypeError(f"Choice values={(values, *more)!r}: must be one list, as in Choice([...])")
+        given = check_values(values)
+        write_fields(self, values=given, marks=tuple(marked(v) for v in given))
+
+    @property
+    def levels(self) -> int | None:
+        return len(self.values)
+
+    @property
+    def dtype(self) -> Any:
+        if all(isinstance(v, bool) for v in self.values):
+            return np.bool_
+        return np.float32 if any(isinstance(v, float) for v in self.values) else np.int32
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values decode to themselves: numbers, or booleans alone."""
+        return self.dtype == np.bool_ or is_number(self.values[0])  # numbers are among themselves
+
+    def with_values(self, change: Callable[[Any, int], Any]) -> Dimension:
+        return self if self.numeric else Choice([change(value, place) for place, value in enumerate(self.values)])
+
+    @property
+    def ordered(self) -> bool:
+        if len(self.values) < 2 or not is_number(self.values[0]):
+            return False
+        pairs = list(zip(self.values[:-1], self.values[1:], strict=True))
+        return all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
+
+    def value(self, unit: Any, xp: Any = jnp) -> Any:
+        index = self.level(unit, xp)
+        return xp.take(np.asarray(self.values, self.dtype), index, mode="clip") if self.numeric else index
+
+    def find(self, value: Any) -> int | None:
+        """Return the place of a value, a number as float32 has it; None where it is no value of the choice."""
+        value = plain(value)
+        places = (i for i, v in enumerate(self.values) if self._same(v, value))
+        return next(places, None)
+
+    def _same(self, a: Any, b: Any) -> bool:
+        if isinstance(a, bool) != isinstance(b, bool):
+            return False
+        if self.dtype == np.float32 and is_number(b):
+            return bool(np.float32(a) == np.float32(b))
+        return bool(a is b or a == b)
+
+    def encode(self, value: Any) -> float:
+        place = self.find(value)
+        if place is None:
+            raise ValueError(f"value={value!r}: must be one of {list(self.values)}")
+        return (place + 0.5) / len(self.values)
+
+    def grid(self, points: int) -> np.ndarray:
+        """Return the units of all values, however few `points`: they have no order to thin out by."""
+        return super().grid(len(self.values))
+
+    def labels(self, unit: np.ndarray) -> list:
+        return [self.values[i] for i in self.level(unit, np)]
+
+
+class Bool(Choice):
+    """A switch: False or True, decoded to a bool.
+
+    Example:
+      >>> Bool().label(0.9)
+      True
+    """
+
+    def __init__(self) -> None:
+        super().__init__((False, True))
+
+    def __repr__(self) -> str:
+        return "Bool()"

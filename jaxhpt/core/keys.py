@@ -1,0 +1,77 @@
+"""Key streams: each use of randomness draws from its own stream of one root key.
+
+A key is `fold_in(fold_in(root, stream), n)`. Two folds, because a single `fold_in(root, n)` would give
+trial 7 and event 7 the same key.
+
+Algorithms that need many numbers in every event take them from `words`: on a CPU threefry would be most of their time.
+"""
+
+import enum
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.core.typing import Array, Key
+
+
+class Stream(enum.IntEnum):
+    """What a key is for, and what counts it."""
+
+    ALGORITHM = 0  # set-up of the algorithm's state
+    SCHEDULER = 1  # set-up of the scheduler's state
+    EPOCH = 2  # shuffle of one epoch
+    BATCH = 3  # generated batch, by tick
+    TRIAL = 4  # a trial's own randomness, by row
+    ASK = 5  # proposals, by event
+    TELL = 6  # learning, by event
+    DECIDE = 7  # scheduling, by event
+    PRIOR = 8  # learning from what was known before
+    EVALUATE = 9  # a trial's evaluation, by row
+
+
+def root_of(seed: int, prior: int = 0) -> Key:
+    """Return the root of a search's keys: another one where trials are known, so that a second search is no repeat."""
+    root = jax.random.key(seed)
+    return jax.random.fold_in(root, prior) if prior else root
+
+
+def key_of(root: Key, stream: Stream, n: Array | int = 0) -> Key:
+    """Return the `n`-th key of a stream."""
+    return jax.random.fold_in(jax.random.fold_in(root, int(stream)), n)
+
+
+def words(key: Key, shape: tuple[int, ...]) -> Array:
+    """Draw random words cheaply: a mixing hash of a counter, keyed.
+
+    Good for operators and sampling, not for cryptography; a sixth of the time of `jax.random.bits` on a CPU.
+
+    Args:
+      key: consumed.
+      shape: static, of up to 2^32 words.
+
+    Returns:
+      u32 of that shape.
+
+    References:
+      Wellons, "Prospecting for hash functions", https://nullprogram.com/blog/2018/07/31/ (2018).
+    """
+    first, second = jax.random.key_data(key).ravel()[:2]
+    counter = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return _mixed(_mixed(counter ^ first) + second)
+
+
+def _mixed(value: Array) -> Array:
+    value = (value ^ (value >> 16)) * jnp.uint32(0x7FEB352D)
+    value = (value ^ (value >> 15)) * jnp.uint32(0x846CA68B)
+    return value ^ (value >> 16)
+
+
+def uniforms(key: Key, shape: tuple[int, ...]) -> Array:
+    """Draw uniforms in (0, 1) from `words`: f32 of a static shape."""
+    return ((words(key, shape) >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2**-23)
+
+
+def normals(key: Key, shape: tuple[int, ...]) -> Array:
+    """Draw standard normals from `words`: f32 of a static shape."""
+    return jnp.float32(math.sqrt(2)) * jax.lax.erf_inv(2.0 * uniforms(key, shape) - 1.0)

@@ -1,0 +1,47 @@
+"""Lanes: the record of the slots that train in lockstep. What is done with them is in `training.pool`."""
+
+from typing import NamedTuple
+
+from jaxhpt.core.typing import Array, TrainState
+
+
+class Copies(NamedTuple):
+    """Lanes that go on from another lane's weights.
+
+    Attributes:
+      source: i32[N] lane copied from; L for none.
+      target: i32[N] lane that takes the copy, each once; L for none.
+      unit: f32[N, D] settings of the copy.
+    """
+
+    source: Array
+    target: Array
+    unit: Array
+
+
+class Lanes(NamedTuple):
+    """L slots, each holding one live trial or none.
+
+    Attributes:
+      state: train states, leaves [L, ...].
+      values: decoded dimensions, D arrays [L].
+      trial: i32[L] row of the trial; C for none.
+      steps: i32[L] training steps done.
+      budget: i32[L] training steps the trial may have; 0 where the lane is free.
+    """
+
+    state: TrainState
+    values: tuple[Array, ...]
+    trial: Array
+    steps: Array
+    budget: Array
+
+    @property
+    def live(self) -> Array:
+        """bool[L]: lanes that hold a trial."""
+        return self.budget > 0
+
+    @property
+    def spent(self) -> Array:
+        """bool[L]: lanes whose trial has trained for its whole budget."""
+        return self.live & (self.steps >= self.budget)

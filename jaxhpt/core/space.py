@@ -1,0 +1,353 @@
+"""Space: a pytree of dimensions and constants, as one row of `unit` and back.
+
+A space is static and hashable by value, so it may be part of a compiled program's name.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.checks import leaf_name, require, suggest
+from jaxhpt.core.dimension import Dimension, even_snap
+from jaxhpt.core.dimensions import Choice, When
+from jaxhpt.core.typing import Array, Hparams
+from jaxhpt.core.values import Part, is_part, marked
+
+MAX_GRID = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A dimension exists only where column `parent` stands at one of `levels`."""
+
+    parent: int
+    levels: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Slot:
+    column: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Constant:
+    name: str
+    mark: Any  # 1, 1.0 and True are equal, but not the same program
+    value: Any = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Space(Part):
+    """A search space: what may vary, and how.
+
+    Build it with `Space.of`; `search` does so by itself. Dicts nest, and any pytree will do; a plain list is a
+    `Choice`; any other plain value is a constant, handed to the user's functions as it is.
+
+    Attributes:
+      names: dotted path of each dimension, [D].
+      dimensions: the dimensions, [D].
+      conditions: for each dimension, all the conditions under which it exists, [D].
+
+    Example:
+      >>> from jaxhpt import Float
+      >>> space = Space.of({"lr": Float(1e-4, 1e-1, log=True), "batch": [32, 64], "momentum": 0.9})
+      >>> space.names
+      ('batch', 'lr')
+      >>> space.label(space.encode({"lr": 0.1, "batch": 64, "momentum": 0.9}))
+      {'batch': 64, 'lr': 0.1, 'momentum': 0.9}
+    """
+
+    names: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
+    conditions: tuple[tuple[Condition, ...], ...]
+    slots: tuple[_Slot | _Constant, ...]
+    treedef: Any
+
+    @classmethod
+    def of(cls, spec: Any) -> "Space":
+        """Build a space from a pytree of dimensions, lists, `When` and constants.
+
+        Raises:
+          ValueError: no dimension, two of one name, an unknown or circular `When` parent.
+          TypeError: no space at all, a constant that is not hashable, such as an array, a class in place of a
+            dimension, or names of several kinds.
+        """
+        if isinstance(spec, Space):
+            return spec
+        if spec is None or (callable(spec) and not is_part(spec)):
+            raise TypeError(f"space={spec!r}: must be a Float, Int, Choice, Bool or list, or a dict of them by name")
+        walk = _Walk()
+        slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
+        if not walk.names:
+            raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
+        twice = sorted({name for name in walk.names if walk.names.count(name) > 1})
+        require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
+        conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
+        return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
+
+    def bare(self) -> "Space":
+        """Return the same ranges without the user's own objects and constants: all that a compiled program needs."""
+        bare = tuple(d.with_values(lambda value, place: str(place)) for d in self.dimensions)
+        slots = tuple(_Slot(column) for column in range(self.num_dimensions))
+        return Space(self.names, bare, self.conditions, slots, jax.tree.structure(tuple(range(self.num_dimensions))))
+
+    def with_values(self, change: Callable[[Any, int], Any]) -> "Space":
+        """Return the space with other objects in the places of choices without numbers, and of constants.
+
+        Args:
+          change: (value, its place in the choice or among the constants) -> what takes its place.
+        """
+        dimensions = tuple(d.with_values(change) for d in self.dimensions)
+        slots = tuple(
+            _constant(slot.name, change(slot.value, place)) if isinstance(slot, _Constant) else slot
+            for place, slot in enumerate(self.slots)
+        )
+        return dataclasses.replace(self, dimensions=dimensions, slots=slots)
+
+    @property
+    def value_shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes of one trial's decoded dimensions, [D]."""
+        return tuple(jax.ShapeDtypeStruct((), d.dtype) for d in self.dimensions)
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants, by dotted name: those of conditional parts too."""
+        return {slot.name: slot.value for slot in self.slots if isinstance(slot, _Constant)}
+
+    @property
+    def num_dimensions(self) -> int:
+        """Number of columns of `unit`, D."""
+        return len(self.dimensions)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """Values of each dimension, f64[D]; +inf where continuous."""
+        return np.array([np.inf if d.levels is None else d.levels for d in self.dimensions])
+
+    @property
+    def size(self) -> int | None:
+        """Number of settings, those told apart by inactive dimensions included; None where one is continuous."""
+        levels = [dimension.levels for dimension in self.dimensions]
+        return None if None in levels else math.prod(n for n in levels if n is not None)
+
+    def active(self, unit: Array) -> Array:
+        """Tell which dimensions exist: unit f32[..., D] -> bool[..., D]."""
+        columns = []
+        for conditions in self.conditions:
+            exists = jnp.ones(unit.shape[:-1], bool)
+            for condition in conditions:
+                level = self.dimensions[condition.parent].level(unit[..., condition.parent])
+                exists &= jnp.isin(level, jnp.array(condition.levels, jnp.int32))
+            columns.append(exists)
+        return jnp.stack(columns, axis=-1)
+
+    def snap(self, unit: Array) -> Array:
+        """Move rows to the one place that stands for their setting: f32[..., D] -> f32[..., D].
+
+        Inactive dimensions go to the middle of their range.
+        """
+        snapped = self._snap_all(unit)
+        if not any(self.conditions):
+            return snapped
+        middle = self._snap_all(jnp.full(self.num_dimensions, 0.5, jnp.float32))
+        return jnp.where(self.active(snapped), snapped, jnp.broadcast_to(middle, snapped.shape))
+
+    def _snap_all(self, unit: Array) -> Array:
+        """Snap every column: those with even bins, and those without bins, at once."""
+        snapped = even_snap(unit, self.levels)
+        for column, dimension in enumerate(self.dimensions):
+            if not dimension.even:
+                snapped = snapped.at[..., column].set(dimension.snap(unit[..., column]))
+        return snapped
+
+    def bins(self, unit: Array) -> tuple[Array, Array]:
+        """Return the ends of the bins around snapped rows: f32[..., D] -> two f32[..., D]."""
+        ends = [d.bin(unit[..., i]) for i, d in enumerate(self.dimensions)]
+        low, high = (jnp.stack(side, axis=-1).astype(jnp.float32) for side in zip(*ends, strict=True))
+        return low, high
+
+    def values(self, unit: Array) -> tuple[Array, ...]:
+        """Decode the dimensions alone: f32[..., D] -> D arrays [...], each of its dtype."""
+        return tuple(d.value(unit[..., i]) for i, d in enumerate(self.dimensions))
+
+    def assemble(self, values: Any) -> Hparams:
+        """Put D values into the user's pytree, constants beside them."""
+        leaves = [values[s.column] if isinstance(s, _Slot) else s.value for s in self.slots]
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def values_of(self, hparams: Hparams) -> tuple[Any, ...]:
+        """Take the D values out of the user's pytree again."""
+        leaves = zip(self.slots, self.treedef.flatten_up_to(hparams), strict=True)
+        found = {slot.column: leaf for slot, leaf in leaves if isinstance(slot, _Slot)}
+        return tuple(found[column] for column in range(self.num_dimensions))
+
+    def decode(self, unit: Array) -> Hparams:
+        """Decode rows to the user's pytree: f32[..., D] -> leaves [...]."""
+        return self.assemble(self.values(unit))
+
+    def encode(self, hparams: Hparams) -> np.ndarray:
+        """Encode one setting, written as in results, to a snapped row f32[D].
+
+        Args:
+          hparams: the space's structure, with values for dimensions; None where a dimension does not exist.
+
+        Raises:
+          ValueError: another structure, a value outside its dimension, or None for one that exists; the name is given.
+        """
+        try:
+            leaves = self.treedef.flatten_up_to(hparams)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
+        unit = np.full(self.num_dimensions, np.nan, np.float32)
+        for slot, value in zip(self.slots, leaves, strict=True):
+            if isinstance(slot, _Slot) and not (value is None and self._never_none(slot.column)):
+                unit[slot.column] = self._encode(slot.column, value)
+        row = np.asarray(self.snap(jnp.asarray(np.nan_to_num(unit, nan=0.5))))
+        missing = np.isnan(unit) & np.asarray(self.active(jnp.asarray(row)))
+        require(not missing.any(), "hparams", hparams, f"complete: {self.names[int(missing.argmax())]!r} is None")
+        return row
+
+    def label(self, unit: Any) -> Hparams:
+        """Show one row f32[D] as the user would write it; None where a dimension does not exist."""
+        return self.labels(np.asarray(unit)[None])[0]
+
+    def labels(self, unit: Any) -> list[Hparams]:
+        """Show rows f32[n, D] as the user would write them."""
+        return [self.assemble(row) for row in self.label_rows(unit)]
+
+    def label_rows(self, unit: Any) -> list[list[Any]]:
+        """Show rows f32[n, D] as n lists of D plain values, in the order of `names`."""
+        unit = np.asarray(unit)
+        columns = [d.labels(unit[:, i]) for i, d in enumerate(self.dimensions)]
+        if not any(self.conditions):
+            return [list(row) for row in zip(*columns, strict=True)]
+        active = np.asarray(self.active(jnp.asarray(unit)))
+        shown = [[v if a else None for v, a in zip(c, active[:, i], strict=True)] for i, c in enumerate(columns)]
+        return [list(row) for row in zip(*shown, strict=True)]
+
+    def grid(self, points: int) -> np.ndarray:
+        """Return every combination of at most `points` values a dimension, a Choice's all: f32[n, D].
+
+        Raises:
+          ValueError: more than 4,194,304 combinations.
+        """
+        axes = [d.grid(points) for d in self.dimensions]
+        total = math.prod(len(axis) for axis in axes)
+        require(total <= MAX_GRID, "grid size", total, f"at most {MAX_GRID}; use fewer points, or QuasiRandom")
+        rows = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(total, len(axes))
+        with jax.ensure_compile_time_eval():  # a grid may be laid out inside a trace
+            snapped = np.asarray(self.snap(jnp.asarray(rows, jnp.float32)))
+        if not any(self.conditions):
+            return snapped
+        _, first = np.unique(snapped, axis=0, return_index=True)
+        return snapped[np.sort(first)]
+
+    def _never_none(self, column: int) -> bool:
+        """Tell whether None can only mean that the dimension does not exist."""
+        dimension = self.dimensions[column]
+        return not (isinstance(dimension, Choice) and None in dimension.values)
+
+    def _encode(self, column: int, value: Any) -> float:
+        try:
+            return self.dimensions[column].encode(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.names[column]}: {error}") from error
+
+
+class _Walk:
+    """One pass over a user's pytree: collects dimensions, and leaves slots in their places."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.dimensions: list[Dimension] = []
+        self.whens: list[tuple[tuple[str, When], ...]] = []  # for each dimension: (path of the When, When)
+
+    def tree(self, spec: Any, prefix: str, whens: tuple) -> Any:
+        leaves, treedef = _flattened(spec)
+        names = [".".join(filter(None, [prefix, leaf_name(path) if path else ""])) for path, _ in leaves]
+        found = [self._leaf(name, value, whens) for name, (_, value) in zip(names, leaves, strict=True)]
+        return jax.tree.unflatten(treedef, found)
+
+    def _leaf(self, name: str, value: Any, whens: tuple) -> Any:
+        if isinstance(value, When):
+            return self.tree(value.space, name, (*whens, (name, value)))
+        if isinstance(value, list):
+            value = _choice(name, value)
+        if is_part(value) and not isinstance(value, Dimension):
+            _refuse_part(name, value)
+        if not isinstance(value, Dimension):
+            return _constant(name, value)
+        self.names.append(name or "value")
+        self.dimensions.append(value)
+        self.whens.append(whens)
+        return _Slot(len(self.names) - 1)
+
+    def resolve(self, column: int, seen: tuple[int, ...] = ()) -> tuple[Condition, ...]:
+        """Collect the conditions of a dimension, those of its parents included."""
+        if column in seen:
+            raise ValueError(f"When: {self.names[column]!r} depends on itself; a parent must not be its own child")
+        found: dict[Condition, None] = {}
+        for path, when in self.whens[column]:
+            parent = self._parent(path, when)
+            for condition in (*self.resolve(parent, (*seen, column)), self._condition(parent, when)):
+                found[condition] = None
+        return tuple(found)
+
+    def _parent(self, path: str, when: When) -> int:
+        scope = path.split(".")[:-1]
+        for name in (".".join([*scope, when.parent]), when.parent):
+            if name in self.names:
+                return self.names.index(name)
+        raise ValueError(f"When parent={when.parent!r}: no such dimension; {suggest(when.parent, self.names)}")
+
+    def _condition(self, parent: int, when: When) -> Condition:
+        dimension = self.dimensions[parent]
+        if not isinstance(dimension, Choice):
+            raise TypeError(f"When parent={when.parent!r}: must be a Choice, Bool or list, not {dimension!r}")
+        wanted = when.value if isinstance(when.value, list) else [when.value]
+        remedy = f"one of {list(dimension.values)}, the values of {when.parent!r}, or a list of some"
+        require(bool(wanted), "When value", wanted, remedy)
+        places = set()
+        for value in wanted:
+            place = dimension.find(value)
+            if place is None:
+                raise ValueError(f"When value={value!r}: must be {remedy}")
+            places.add(place)
+        return Condition(parent, tuple(sorted(places)))
+
+
+def _flattened(spec: Any) -> tuple[list, Any]:
+    """Return [(path, leaf)] and the structure; lists and None are leaves."""
+    try:
+        stop = lambda x: x is None or isinstance(x, Part | list)  # noqa: E731
+        return jax.tree_util.tree_flatten_with_path(spec, is_leaf=stop)
+    except (ValueError, TypeError) as error:  # dict keys are sorted
+        raise TypeError(f"space={spec!r}: the names of a dict must be of one kind, such as text: {error}") from error
+
+
+def _choice(name: str, values: list) -> Choice:
+    try:
+        return Choice(values)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"space {name or 'value'!r}: {error}") from error
+
+
+def _refuse_part(name: str, value: Any) -> None:
+    if isinstance(value, type):
+        raise TypeError(f"space {name!r}: {value.__name__} is a class; call it, as in {value.__name__}(...)")
+    raise TypeError(f"space {name!r}: a Space stands in another; write the dict that it was made of in its place")
+
+
+def _constant(name: str, value: Any) -> _Constant:
+    try:
+        hash(value)
+    except TypeError as error:
+        kind = type(value).__name__
+        remedy = "pass arrays as train_data or valid_data, and write lists of values as Choice"
+        raise TypeError(f"space {name!r}: a constant must be hashable, not {kind}; {remedy}") from error
+    return _Constant(name, marked(value), value)

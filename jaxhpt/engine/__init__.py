@@ -1,0 +1,1 @@
+"""The one loop: built, compiled, driven."""

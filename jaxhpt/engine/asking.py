@@ -1,0 +1,74 @@
+"""The device programs behind `Tuner`: begin, open rows for settings that are asked for, close those that were told."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms import Algorithm
+from jaxhpt.algorithms.base import Designed, informed
+from jaxhpt.algorithms.untried import propose
+from jaxhpt.core import history as columns
+from jaxhpt.core.arrays import full_precision, ranks
+from jaxhpt.core.history import History, Known
+from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array, Key
+
+
+class AskState(NamedTuple):
+    """A search that is driven from outside.
+
+    Attributes:
+      history: what is known.
+      algorithm: state of the algorithm.
+      clock: i32[] calls so far.
+    """
+
+    history: History
+    algorithm: Any
+    clock: Array
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> AskState:
+    """Make the state of a search in which nothing was asked, but for what was known before."""
+    return AskState(*informed(algorithm, root, problem, before), jnp.zeros((), jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 6), donate_argnums=4)
+@full_precision
+def ask(
+    algorithm: Algorithm, problem: Problem, num: int, root: Key, state: AskState, count: Array, designed: bool
+) -> tuple[AskState, Array, Array]:
+    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings.
+
+    Where all of them are `designed`, the program is a small one, without the algorithm's model; the bits are the same.
+    """
+    history, key = state.history, key_of(root, Stream.ASK, state.clock)
+    how = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
+    found, new = propose(algorithm, key, state.algorithm, history, problem, num, count, how=how)
+    rows = jnp.where(found.valid, history.count + ranks(found.valid), problem.capacity)
+    history = columns.open_rows(history, rows, found.unit, found.note, state.clock)
+    return AskState(history, new, state.clock + 1), rows, found.unit
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+@full_precision
+def tell(
+    algorithm: Algorithm, problem: Problem, root: Key, state: AskState, scores: Array, rows: Array, status: Array
+) -> AskState:
+    """Close rows i32[num], C for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
+    ones = jnp.ones(rows.shape, jnp.int32)
+    reached = scores[jnp.minimum(rows, problem.capacity - 1)]
+    history = columns.report(state.history._replace(metrics=scores), rows, reached, ones, jnp.zeros_like(ones))
+    history = columns.close(history, rows, status)
+    key = key_of(root, Stream.TELL, state.clock)
+    learned = algorithm.tell(key, state.algorithm, history, problem, rows)
+    return AskState(history, learned, state.clock + 1)
+
+
+def width(num: int) -> int:
+    """Round up to a power of two, so that few programs serve any number."""
+    return 1 << (num - 1).bit_length()

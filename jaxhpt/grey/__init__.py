@@ -1,0 +1,1 @@
+"""Grey systems: models of short sequences, relations, forecasts."""

@@ -1,0 +1,155 @@
+"""What matters in a finished search: the work behind `Result.importance` and `Result.compromise`."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+
+from jaxhpt.algorithms.model_based.dataset import ENDED, Evidence, axes, chosen, evidence, inputs, num_inputs, trained
+from jaxhpt.algorithms.model_based.model import centre, refitted
+from jaxhpt.core.arrays import front, full_precision
+from jaxhpt.core.checks import require, suggest
+from jaxhpt.core.history import History, Status
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import Array
+from jaxhpt.surrogates import gp, influence
+from jaxhpt.surrogates.gp_fit import begin, start
+
+LEAST = 8  # trials with a finite objective
+LIMIT = 512  # rows of the process
+GREY_LIMIT = 4096  # rows of the grades
+FIT_STEPS = 60
+SHUFFLES = 8
+SEED = 0
+
+
+def importance_of(history: History, problem: Problem, method: str, objective: str | None) -> dict[str, float]:
+    """Share out importance among the dimensions: name to share, of sum 1, most important first.
+
+    Args:
+      history: of a search, numpy.
+      problem: its problem.
+      method: "permutation" or "grey".
+      objective: name of one of the objectives; None for the first.
+
+    Raises:
+      ValueError: an unknown method or objective, or fewer than 8 trials that count.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: unknown; {suggest(str(method), METHODS)}")
+    column = _column(problem, objective)
+    measure, limit, statuses = METHODS[method]
+    counts = np.isin(history.status, statuses)
+    num = int((counts & np.isfinite(history.metrics[:, column])).sum())
+    if num < LEAST:
+        remedy = "method='permutation' counts stopped trials, too" if method == "grey" else "run more trials"
+        raise ValueError(f"importance: {num} trials ended with a finite objective, {LEAST} are needed; {remedy}")
+    share = _measured(measure, limit, history, problem, counts, column)
+    order = np.argsort(-share, kind="stable")
+    return {problem.space.names[i]: float(share[i]) for i in order}
+
+
+def weights_of(names: Sequence[str], weights: Mapping[str, float] | None) -> np.ndarray:
+    """Return a weight for each name, f32[n] of sum 1; those left out have none.
+
+    Raises:
+      ValueError: an unknown name, a weight that is negative or not finite, or none above 0.
+    """
+    given = dict.fromkeys(names, 1.0) if weights is None else dict(weights)
+    for name, weight in given.items():
+        if name not in names:
+            raise ValueError(f"weights: {name!r} is no objective; {suggest(str(name), names)}")
+        require(math.isfinite(weight) and weight >= 0, f"weights[{name!r}]", weight, "a finite number, at least 0")
+    largest = max(given.values(), default=0.0)
+    require(largest > 0, "weights", given, "above 0 for one objective at least")
+    shares = np.array([given.get(name, 0.0) / largest for name in names])
+    return (shares / shares.sum()).astype(np.float32)
+
+
+def _column(problem: Problem, objective: str | None) -> int:
+    names = [o.name for o in problem.objectives]
+    if objective is None:
+        return 0
+    if objective not in names:
+        raise ValueError(f"objective={objective!r}: unknown; {suggest(str(objective), names)}")
+    return names.index(objective)
+
+
+def _measured(
+    measure: Callable, limit: int, history: History, problem: Problem, counts: np.ndarray, column: int
+) -> np.ndarray:
+    """Measure on at most `limit` rows: shares f64[D]."""
+    size = min(limit, max(16, 1 << (int(history.count) - 1).bit_length()))
+    score = np.where(counts, history.metrics[:, column], np.inf)
+    best = np.full(size // 2, problem.capacity, np.int32)
+    order = np.argsort(score, kind="stable")[: size // 2]
+    best[: len(order)] = np.where(np.isfinite(score[order]), order, problem.capacity)
+
+    work = _work(measure, problem, size, column)
+    given = jax.tree.map(lambda a: jnp.asarray(a)[None], (history, best, counts))
+    # A scan is one program, and is kept; eagerly each operation would be compiled alone.
+    rise = np.maximum(np.asarray(jax.lax.scan(work, (), given)[1][0], np.float64), 0.0)
+    total = rise.sum()
+    return rise / total if total > 0 else np.full(len(rise), 1.0 / len(rise))
+
+
+@functools.lru_cache(maxsize=8)
+def _work(measure: Callable, problem: Problem, size: int, column: int) -> Callable:
+    @full_precision
+    def step(_: tuple, given: tuple[History, Array, Array]) -> tuple[tuple, Array]:
+        history, best, counts = given
+        return (), measure(history, problem, chosen(history, problem, best, size), counts, column)
+
+    return step
+
+
+def _grey(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
+    """Grade the dimensions, f32[D]."""
+    there = (rows < problem.capacity) & counts[rows]
+    return influence.importance(history.unit[rows], history.metrics[rows, column], there, problem.space)
+
+
+def _permutation(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
+    """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
+    seen = evidence(history, problem, rows)
+    seen = seen._replace(y=seen.y[column : column + 1])
+    first = begin(start(num_inputs(problem))[None])
+    theta = refitted(first, jnp.zeros((), bool), seen, problem, FIT_STEPS).theta[0]
+    about, far = axes(problem), trained(history, problem, seen.row)
+    model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, about, centre(seen))
+    weight = solve_triangular(model.chol.T, model.white, lower=False)
+
+    def error(unit: Array) -> Array:
+        scaled = gp.scaled(inputs(unit, far, problem), theta, about, model.centre)
+        guess = model.mean + jnp.where(seen.known, weight, 0.0) @ gp.covariance(model, model.x, scaled)
+        return jnp.sum(jnp.where(seen.known, (guess - seen.y[0]) ** 2, 0.0))
+
+    there = problem.space.active(seen.unit) & seen.known[:, None]
+    keys = np.random.default_rng(SEED).random((SHUFFLES, rows.shape[0])).astype(np.float32)
+
+    def shuffled(dimension: Array, key: Array) -> Array:
+        return error(problem.space.snap(_shuffled(seen, there, dimension, key)))
+
+    def rise(dimension: Array) -> Array:
+        return jnp.mean(jax.lax.map(lambda key: shuffled(dimension, key), jnp.asarray(keys)))
+
+    return jax.lax.map(rise, jnp.arange(problem.num_dimensions, dtype=jnp.int32)) - error(seen.unit)
+
+
+def _shuffled(seen: Evidence, there: Array, dimension: Array, key: Array) -> Array:
+    """Shuffle one column among the rows that have the dimension, by keys f32[N]: f32[N, D]."""
+    order = front(there[:, dimension])
+    index, many = jnp.arange(key.shape[0], dtype=jnp.int32), jnp.sum(there[:, dimension], dtype=jnp.int32)
+    last = jnp.where(index < many, key, 2.0)
+    value = seen.unit[:, dimension]
+    return seen.unit.at[order, dimension].set(value[order[jnp.argsort(last).astype(jnp.int32)]])
+
+
+METHODS: dict[str, tuple[Callable, int, tuple[Status, ...]]] = {
+    "grey": (_grey, GREY_LIMIT, ENDED),
+    "permutation": (_permutation, LIMIT, (*ENDED, Status.STOPPED)),
+}

@@ -1,0 +1,180 @@
+"""What a search leaves beside its history: how to train again, and what of it survives pickling."""
+
+import dataclasses
+import pickle
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
+from jaxhpt.engine.driver import Outcome
+from jaxhpt.engine.state import Program
+from jaxhpt.training.pool import Data
+from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import unchanged
+
+NO_EXPORT = (
+    "the result was pickled or copied, without the functions of its task, and its best_state needs the task's export: "
+    "use result.with_task(task).best_state"
+)
+NO_STATE = (
+    "the result was pickled or copied, and the state of its best trial does not pickle: take best_state from the "
+    "result that the search returned, and save it as its library does"
+)
+NO_REPLAY = (
+    "the result was pickled or copied, without the functions of its task: replay trials on the result that the search "
+    "returned, or search again with the same task and seed"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a search leaves beside its history, and trials evaluated elsewhere do not: how to train again.
+
+    Attributes:
+      program: the compiled search.
+      data: on device.
+      outcome: the last state of the search.
+      structure: of a train state, whose leaves the program holds.
+      task: what was trained.
+      space: what was searched.
+    """
+
+    program: Program
+    data: Data
+    outcome: Outcome
+    structure: Any
+    task: Task
+    space: Space
+
+    @property
+    def export(self) -> Any:
+        """The task's export."""
+        return self.task.export
+
+    def warn_of_changes(self) -> None:
+        """Warn where an export would be made by functions that are not those of the search any more."""
+        given = (self.program.pool.functions, self.task, self.space, self.structure, self.data.valid)
+        if not unchanged(*given):
+            warnings.warn(
+                "the functions of the task, or what they read, have changed since the search; the trained state is put "
+                "into a model as they make it now: take best_state before a config is changed",
+                stacklevel=4,
+            )
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the state of the best trial was lost in a crash, so that it must be trained again."""
+        return self.outcome.carry is None
+
+    @property
+    def state(self) -> Any:
+        """The train state of the best trial; None where it was lost."""
+        return None if self.outcome.carry is None else self.built(self.outcome.carry.best.state)
+
+    def built(self, leaves: Any) -> Any:
+        """Put the leaves of a state into the user's structure."""
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def kept(self) -> "Kept":
+        """Return what pickles: the weights of the best, as numpy arrays, without the user's functions."""
+        state, missing = jax.tree.map(_on_host, self.state), ""
+        if not _pickles(state):
+            state, missing = None, NO_STATE
+        elif self.crashed:
+            missing = NO_STATE
+        elif self.export is not None:
+            missing = NO_EXPORT
+        return Kept(state, missing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What a pickled or copied result has of its `Run`.
+
+    Attributes:
+      weights: the train state of the best trial, leaves on the host.
+      missing: why they are not what `best_state` was; empty where they are.
+      export: of a task that was given anew.
+    """
+
+    weights: Any
+    missing: str
+    export: Any = None
+    crashed = False
+
+    @property
+    def state(self) -> Any:
+        """The train state of the best trial.
+
+        Raises:
+          RuntimeError: it did not pickle, or needs the task.
+        """
+        if self.missing:
+            raise RuntimeError(self.missing)
+        return jax.tree.map(_given_back, self.weights, is_leaf=lambda leaf: isinstance(leaf, _KeyData))
+
+    def kept(self) -> "Kept":
+        """Return what pickles: the same, without the task that was given anew."""
+        return self if self.export is None else Kept(self.weights, NO_EXPORT)
+
+    def told(self, export: Any) -> "Kept":
+        """Return the same with a task's export."""
+        return self if self.missing == NO_STATE else Kept(self.weights, "", export)
+
+
+@dataclasses.dataclass(frozen=True)
+class _KeyData:
+    """A typed key, which does not pickle by itself."""
+
+    kind: str
+    data: np.ndarray
+
+
+def _on_host(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return _KeyData(str(jax.random.key_impl(leaf)), np.asarray(jax.random.key_data(leaf)))
+    return jax.device_get(leaf)
+
+
+def _given_back(leaf: Any) -> Any:
+    return jax.random.wrap_key_data(jnp.asarray(leaf.data), impl=leaf.kind) if isinstance(leaf, _KeyData) else leaf
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """What stands in a pickled result for a value that does not pickle, such as a function.
+
+    Attributes:
+      name: how it was shown.
+      place: tells values of one name apart.
+    """
+
+    name: str
+    place: int = 0
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def portable(problem: Problem) -> Problem:
+    """Return a problem that pickles: choices and constants that do not are there by name."""
+    if _pickles(problem):
+        return problem
+    return dataclasses.replace(problem, space=problem.space.with_values(_named))
+
+
+def _named(value: Any, place: int) -> Any:
+    return value if _pickles(value) else Named(getattr(value, "__qualname__", repr(value)), place)
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:  # a user's own classes may raise anything
+        return False
+    return True

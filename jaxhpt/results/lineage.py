@@ -1,0 +1,31 @@
+"""Where trials come from: copies go on from other trials' weights, so a life may have several settings."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.history import History
+from jaxhpt.engine.replay import Segments
+
+
+def births(history: History) -> np.ndarray:
+    """Return the training steps that each row's weights had behind them when it was opened: i32[C].
+
+    A lane trains a step a tick, so a parent's age at a copy follows from the two starts.
+    """
+    born = np.zeros(history.start.shape[0], np.int32)
+    for row in np.flatnonzero(history.parent >= 0):  # parents have the smaller ids
+        parent = history.parent[row]
+        born[row] = born[parent] + history.start[row] - history.start[parent]
+    return born
+
+
+def segments_of(history: History, row: int, steps: int) -> Segments:
+    """Trace a trial's life back to its first ancestor, up to a number of training steps."""
+    rows = [row]
+    while history.parent[rows[0]] >= 0:
+        rows.insert(0, int(history.parent[rows[0]]))
+    line = np.array(rows, np.int32)
+    first = history.start[line] - history.start[line[0]]  # a lane trains a step a tick
+    last = np.append(first[1:], np.int32(steps))
+    parts = (line, history.unit[line], history.start[line], first, last)
+    return Segments(*map(jnp.asarray, parts))

@@ -1,0 +1,125 @@
+"""How a search ran, in numbers."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Hashable, Iterator
+
+import jax
+import numpy as np
+
+from jaxhpt.core.history import History, Status
+from jaxhpt.engine.driver import Outcome
+from jaxhpt.engine.state import Program
+from jaxhpt.results.lineage import births
+
+
+@dataclasses.dataclass(frozen=True)
+class Stats:
+    """How a search ran.
+
+    Attributes:
+      trials: trials of this search that ended.
+      failed: those whose objective was not finite.
+      copies: trials that went on from the weights of others; they count as none of `trials`.
+      seconds: wall time without compilation.
+      compile_seconds: tracing and compiling; close to 0 where the program was there already.
+      first_seconds: from the call to the end of the first trials; None if none ended.
+      lanes: lanes, L.
+      lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
+      interval: steps between events.
+      events: events run.
+      ended: "finished", "timeout", "interrupted", "callback" or "error".
+      device: kind of the device.
+      jax: version of jax.
+    """
+
+    trials: int
+    failed: int
+    copies: int
+    seconds: float
+    compile_seconds: float
+    first_seconds: float | None
+    lanes: int
+    lanes_busy: float
+    interval: int
+    events: int
+    ended: str
+    device: str
+    jax: str
+
+    @property
+    def trials_per_second(self) -> float:
+        """Ended trials a second, compilation not included."""
+        return self.trials / max(self.seconds, 1e-9)
+
+
+class Stopwatch:
+    """The times of a search that is driven from outside.
+
+    Attributes:
+      compile_seconds: spent in the first run of each program.
+      first_seconds: until the first trials ended; None before.
+    """
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._met: set[Hashable] = set()
+        self.compile_seconds = 0.0
+        self.first_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, without compilation."""
+        return time.perf_counter() - self._begun - self.compile_seconds
+
+    @contextlib.contextmanager
+    def compiling(self, program: Hashable) -> Iterator[None]:
+        """Count what is done inside as compiling, at the first use of a program."""
+        begun = time.perf_counter()
+        yield
+        if program not in self._met:
+            self._met.add(program)
+            self.compile_seconds += time.perf_counter() - begun
+
+    def ended(self) -> None:
+        """Note that trials ended."""
+        if self.first_seconds is None:
+            self.first_seconds = time.perf_counter() - self._begun
+
+
+def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
+    """Sum up a search."""
+    problem, events = program.problem, int(outcome.summary.events)
+    ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
+    born = births(history)
+    trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
+    trained -= int(born[history.status == Status.RUNNING].sum())
+    copies = int((history.parent >= 0).sum())
+    return Stats(
+        trials=int(ended.sum()) - copies,
+        copies=copies,
+        failed=int((history.status == Status.FAILED).sum()),
+        seconds=outcome.seconds,
+        compile_seconds=outcome.compile_seconds,
+        first_seconds=outcome.first_seconds,
+        lanes=problem.lanes,
+        lanes_busy=trained / max(1, events * problem.interval * problem.lanes),
+        interval=problem.interval,
+        events=events,
+        ended=outcome.ended,
+        device=jax.devices()[0].device_kind,
+        jax=jax.__version__,
+    )
+
+
+def headline(stats: Stats) -> list[str]:
+    """Return two lines that tell it."""
+    failed = f", {stats.failed:,} of them failed" if stats.failed else ""
+    copied = f", and {stats.copies:,} copies" if stats.copies else ""
+    ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
+    pace = f"{stats.trials:,} trials in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
+    return [
+        f"{pace}{failed}{copied}{ended}",
+        f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
+    ]

@@ -1,0 +1,71 @@
+"""The table of trials: the one that a result prints, and the one for pandas."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxhpt.core.space import Space
+from jaxhpt.results.trial import Trial
+
+FIXED = ("trial", "status", "steps")
+
+
+def headings(metrics: Sequence[str], hparams: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Name the columns of metrics and of hyperparameters, each as the user named it unless that name is taken.
+
+    A metric that is called as one of the columns `trial`, `status` and `steps` gets the prefix "metrics.", and a
+    hyperparameter that is called as one of these or as a metric the prefix "hparams.".
+    """
+    taken = set(FIXED)
+    shown = [_free(name, "metrics", taken) for name in metrics]
+    return shown, [_free(name, "hparams", taken) for name in hparams]
+
+
+def table(trials: Sequence[Trial], unit: Any, space: Space) -> list[str]:
+    """Return lines: a head, and a line for each of the trials, at least one, whose settings are rows of f32[C, D]."""
+    settings = space.label_rows(unit[[t.id for t in trials]])
+    metrics, hparams = headings(list(trials[0].metrics), space.names)
+    rows = [
+        [str(t.id), *(f"{m:.5g}" for m in t.metrics.values()), str(t.steps), *map(_short, values)]
+        for t, values in zip(trials, settings, strict=True)
+    ]
+    return _align([["trial", *metrics, "steps", *hparams], *rows])
+
+
+def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any:
+    """Return a pandas table with a row a trial, all trials in order, or a row a report of their learning curves.
+
+    Raises:
+      ImportError: without pandas, the extra `jaxhpt[pandas]`.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas: pip install 'jaxhpt[pandas]'") from error
+    if curves:
+        reports = [(t.id, *report) for t in trials for report in zip(*t.curve, strict=True)]
+        return pandas.DataFrame(reports, columns=["trial", "steps", "value"])
+    names = list(trials[0].metrics) if trials else []
+    metrics, hparams = headings(names, space.names)
+    rows = [
+        [t.id, t.status, t.steps, *t.metrics.values(), *values]
+        for t, values in zip(trials, space.label_rows(unit), strict=True)
+    ]
+    return pandas.DataFrame(rows, columns=[*FIXED, *metrics, *hparams])
+
+
+def _free(name: str, prefix: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"{prefix}.{name}"
+    taken.add(name)
+    return name
+
+
+def _align(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
