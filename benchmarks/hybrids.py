@@ -38,7 +38,7 @@ CONTENDERS = {
     "bayesian": jaxhpt.Bayesian(),
     "screen": jaxhpt.Screen(jaxhpt.Genetic()),
     "chain": jaxhpt.Chain(GRID, jaxhpt.Bayesian()),
-    "mix": jaxhpt.Mix(jaxhpt.Bayesian(), jaxhpt.TPE(), jaxhpt.Genetic()),
+    "mix": jaxhpt.Portfolio(jaxhpt.Bayesian(), jaxhpt.TPE(), jaxhpt.Genetic()),
     "grey_guided": jaxhpt.GreyGuided(jaxhpt.Genetic()),
     "auto": jaxhpt.Auto(),
 }

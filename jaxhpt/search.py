@@ -25,7 +25,7 @@ from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.auto_lanes import auto_lanes
 from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
-from jaxhpt.training.budget import length_of, plan
+from jaxhpt.training.budget import budget_of, plan
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import user_functions
@@ -120,7 +120,7 @@ def search(
     if events_per_dispatch not in ("auto", "all"):
         events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
     pool, data, structure = _pool(job, space, _trials(trials, searcher, space, len(first)), lanes, interval, trainer)
-    before = known(prior, space, pool.problem.columns)._replace(first=first_of(first, space, pool.problem.trials))
+    before = known(prior, space, pool.problem.metrics)._replace(first=first_of(first, space, pool.problem.trials))
     pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
     program = Program(pool, searcher, trainer)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
@@ -225,15 +225,15 @@ def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, sched
     batches = batches_of(space, job.train_data, job.batches, job.batch_size)
     check_data("valid_data", job.valid_data)
     sizes = (batches.rows, batches.size, batches.column)
-    length = length_of(space, job.steps, job.steps_per_epoch, *sizes, on_the_fly=job.batches is not None)
+    budget = budget_of(space, job.steps, job.steps_per_epoch, *sizes, on_the_fly=job.batches is not None)
     train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
-    functions, captured, structure = user_functions(job, space, batches, length, train, valid)
+    functions, captured, structure = user_functions(job, space, batches, budget, train, valid)
     wanted = (job.objective, job.direction, job.objectives, job.constraints)
-    columns = choose(functions.metrics, *wanted, functions.unnamed)
-    paced = plan(length, interval, scheduler.pace)
+    metrics = choose(functions.metrics, *wanted, functions.unnamed)
+    paced = plan(budget, interval, scheduler.event_interval)
     width = auto_lanes(functions.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
-    problem = Problem(space.bare(), columns, trials, width, paced.steps, paced.interval, exact=paced.exact)
-    problem = dataclasses.replace(problem, stride=scheduler.stride(problem))
+    problem = Problem(space.bare(), metrics, trials, width, paced.steps, paced.interval, exact=paced.exact)
+    problem = dataclasses.replace(problem, report_interval=scheduler.report_interval(problem))
     problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
     return Pool(problem, functions, batches), Data(train, valid, captured), structure
 

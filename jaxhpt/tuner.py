@@ -18,7 +18,7 @@ from jaxhpt.core.checks import named, refuse_unknown, require_count, require_see
 from jaxhpt.core.history import Known, Status
 from jaxhpt.core.host_scores import in_float32, nearest
 from jaxhpt.core.keys import root_of
-from jaxhpt.core.metrics import SCALAR, Columns, choose
+from jaxhpt.core.metrics import SCALAR, MetricSpec, choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Hparams
@@ -105,7 +105,7 @@ class Tuner:
         if isinstance(algorithm, Scheduler) or (isinstance(algorithm, str) and algorithm in SCHEDULERS):
             raise ValueError(f"algorithm={algorithm!r}: is a scheduler, and a Tuner has none: it trains nothing itself")
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
-        wanted = _columns(objective, direction, objectives, constraints, metrics)
+        wanted = _metrics(objective, direction, objectives, constraints, metrics)
         space = Space.of(space)
         before = known_exactly(prior, space, wanted)
         num = before.unit.shape[0]
@@ -121,7 +121,7 @@ class Tuner:
         self._watch, self._wanted = Stopwatch(), progress
         self._display: Display | None = None
         own = first_of(first, space, trials)
-        told = Known(jnp.asarray(before.unit), jnp.asarray(self._told()[:num]), own)
+        told = Known(jnp.asarray(before.unit), jnp.asarray(self._device_scores()[:num]), own)
         with self._watch.compiling("begin"):
             self._state = asking.begin(self._algorithm, self._bare, self._root, told)
 
@@ -204,14 +204,14 @@ class Tuner:
 
     def _scored(self, value: Value) -> np.ndarray:
         """Return one trial's scores f64[K], all +inf where it failed."""
-        columns = self.problem.columns
+        spec = self.problem.metrics
         if value is not None:
-            given, needed = columns.named(value), set(columns.names)
+            given, needed = spec.named(value), set(spec.names)
             if set(given) != needed:
                 missing, extra = sorted(needed - set(given)), sorted(map(str, set(given) - needed))
                 faults = [f"{missing} missing"] * bool(missing) + [f"{extra} unknown"] * bool(extra)
                 raise ValueError(f"values: {value!r} where each must hold {sorted(needed)}: {' and '.join(faults)}")
-        return columns.told(value)
+        return spec.host_scores(value)
 
     def _close(self, rows: np.ndarray, scores: np.ndarray) -> None:
         failed = np.isinf(scores[:, 0])
@@ -219,16 +219,16 @@ class Tuner:
         self._scores[rows], self._status[rows] = scores, status
         extra = width(len(rows)) - len(rows)
         padded = np.pad(rows, (0, extra), constant_values=self.problem.capacity).astype(np.int32)
-        arguments = map(jnp.asarray, (self._told(), padded, np.pad(status, (0, extra))))
+        arguments = map(jnp.asarray, (self._device_scores(), padded, np.pad(status, (0, extra))))
         with self._watch.compiling(("tell", len(padded))):
             self._state = asking.tell(self._algorithm, self._bare, self._root, self._state, *arguments)
 
-    def _told(self) -> np.ndarray:
+    def _device_scores(self) -> np.ndarray:
         """Return the scores for the device, f32[C, K]."""
-        return in_float32(self._scores, self.problem.columns)
+        return in_float32(self._scores, self.problem.metrics)
 
     def _best_row(self) -> int:
-        standing = self.problem.columns.standing(self._scores)
+        standing = self.problem.metrics.standing(self._scores)
         standing = np.where(self._status == Status.PRIOR, np.inf, standing)
         row = int(standing.argmin())
         return row if np.isfinite(standing[row]) else self.problem.capacity
@@ -299,13 +299,13 @@ class Tuner:
 ARGUMENTS = (*inspect.signature(Tuner).parameters,)[:-1]
 
 
-def _columns(
+def _metrics(
     objective: str | None,
     direction: str | None,
     objectives: Mapping[str, str] | None,
     constraints: Mapping[str, tuple[str, float]] | None,
     metrics: Sequence[str],
-) -> Columns:
+) -> MetricSpec:
     """Decide what is told of a trial, and which way it is optimised."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"metrics={metrics!r}: must be a list of names")

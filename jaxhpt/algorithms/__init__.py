@@ -8,7 +8,7 @@ from jaxhpt.algorithms.evolution.nsga2 import NSGA2
 from jaxhpt.algorithms.hybrids.auto import Auto
 from jaxhpt.algorithms.hybrids.chain import Chain
 from jaxhpt.algorithms.hybrids.grey_guided import GreyGuided
-from jaxhpt.algorithms.hybrids.portfolio import Mix
+from jaxhpt.algorithms.hybrids.portfolio import Portfolio
 from jaxhpt.algorithms.hybrids.refine import Refine
 from jaxhpt.algorithms.hybrids.screen import Screen
 from jaxhpt.algorithms.model_based.bayesian import Bayesian
@@ -45,7 +45,7 @@ __all__ = [
     "Genetic",
     "GreyGuided",
     "Grid",
-    "Mix",
+    "Portfolio",
     "Proposals",
     "QuasiRandom",
     "Random",

@@ -70,7 +70,7 @@ def fitness(history: History, problem: Problem, rows: Array) -> Array:
       f32[n]; +inf for none and for failed trials.
     """
     known = rows < problem.capacity
-    return jnp.where(known, problem.columns.fitness(history.metrics[rows]), jnp.inf)
+    return jnp.where(known, problem.metrics.fitness(history.metrics[rows]), jnp.inf)
 
 
 def by_fitness(history: History, problem: Problem, rows: Array, num: int) -> Array:
@@ -85,7 +85,7 @@ def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Arra
     scores = history.metrics[rows]
     objectives = scores[:, : len(problem.objectives)]
     alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
-    violation = problem.columns.violation(scores) if problem.columns.constraints else None
+    violation = problem.metrics.violation(scores) if problem.metrics.constraints else None
     rank = fronts(dominates(objectives, violation) & alive[:, None], alive, num)
     order = jnp.lexsort((rows, -crowding(objectives, rank), rank)).astype(jnp.int32)
     return jnp.where(alive, rows, problem.capacity)[order]
@@ -154,7 +154,7 @@ class Designed(Protocol):
         ...
 
 
-class Endless(Settings):
+class AlgorithmDefaults(Settings):
     """The part that most algorithms share: no notes, proposals without end, nothing learned, nothing repeated."""
 
     def num_notes(self, problem: Problem) -> int:

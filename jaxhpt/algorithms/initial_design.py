@@ -11,7 +11,7 @@ from jaxhpt.core.typing import Array, Key
 WIDER = 2.0  # than the space: a point of it is at an end in half of the dimensions, on average
 
 
-def laid_out(key: Key, index: Array, fresh: Array, child: Array, space: Space, size: int | None = None) -> Array:
+def initial_design(key: Key, index: Array, fresh: Array, child: Array, space: Space, size: int | None = None) -> Array:
     """Put points of a quasi-random design in the places of the first generation.
 
     Args:

@@ -15,7 +15,7 @@ from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.variation import Mutation, genes, renewed
 from jaxhpt.core import history as columns
-from jaxhpt.core.arrays import front, ranks, select
+from jaxhpt.core.arrays import compact, exclusive_count, select
 from jaxhpt.core.hashing import contained, fingerprint, inserted
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
@@ -141,7 +141,7 @@ def untried(
 
     def move() -> Proposals:
         moved, stays = _moved(key, unit, valid, repeats, again, history, problem)
-        order = front(~stays[first:])
+        order = compact(~stays[first:])
         return jax.tree.map(lambda a: a[order], found._replace(unit=moved[first:]))
 
     return jax.lax.cond(jnp.any(repeats), move, lambda: found)
@@ -176,7 +176,7 @@ def _nearest(
 ) -> tuple[Array, Array]:
     """Move rows where `again`, one after the other, to the nearest setting that is free, while there is one."""
     free = _free(unit, valid & ~again, history, table)
-    tie, order = TIE * uniforms(key, table.shape[:1]), front(again)
+    tie, order = TIE * uniforms(key, table.shape[:1]), compact(again)
 
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         i, unit, free = carry
@@ -188,7 +188,7 @@ def _nearest(
         return (carry[0] < jnp.sum(again, dtype=jnp.int32)) & jnp.any(carry[2])
 
     num, unit, _ = jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), unit, free))
-    return unit, again & (ranks(again) >= num)
+    return unit, again & (exclusive_count(again) >= num)
 
 
 def _apart(row: Array, table: Array, space: Space) -> Array:
@@ -201,7 +201,7 @@ def _anywhere(unit: Array, valid: Array, again: Array, history: History, table: 
     """Put any settings that are free in the places of rows where `again`, while there are such."""
     mixed = table[np.random.default_rng(0).permutation(table.shape[0])]
     free = _free(unit, valid & ~again, history, mixed)
-    place = ranks(again)
+    place = exclusive_count(again)
     lucky = again & (place < jnp.sum(free, dtype=jnp.int32))
-    moved = mixed[front(free)[jnp.minimum(place, table.shape[0] - 1)]]
+    moved = mixed[compact(free)[jnp.minimum(place, table.shape[0] - 1)]]
     return jnp.where(lucky[:, None], moved, unit), again & ~lucky

@@ -125,7 +125,7 @@ def refuse_unknown(function: str, given: Iterable[str], known: Iterable[str]) ->
     """
     known = set(known)
     for name in given:
-        meant = [own for own, others in SYNONYMS.items() if own in known and name.lower() in others.split()]
+        meant = [own for own, names in SYNONYMS.items() if own in known and name.lower() in names.split()]
         hint = f"it is called {meant[0]!r} here" if meant else suggest(name, known)
         raise TypeError(f"{function} has no argument {name!r}; {hint}")
 
@@ -138,7 +138,7 @@ def suggest(word: str, options: Iterable[str]) -> str:
     return f"{hint}choose one of {options}"
 
 
-def named(kind: str, wanted: Any, known: dict[str, type], protocol: type, others: Mapping[str, dict] = NONE) -> Any:
+def named(kind: str, wanted: Any, known: dict[str, type], protocol: type, elsewhere: Mapping[str, dict] = NONE) -> Any:
     """Return an instance, made from its name where it came as one.
 
     Args:
@@ -146,14 +146,14 @@ def named(kind: str, wanted: Any, known: dict[str, type], protocol: type, others
       wanted: a name, or an instance.
       known: by name.
       protocol: that instances follow.
-      others: arguments that this one is easily taken for, and what is known there.
+      elsewhere: arguments that this one is easily taken for, and what is known there.
 
     Raises:
       ValueError: an unknown name.
       TypeError: neither a name nor an instance that follows the protocol.
     """
-    for other, elsewhere in others.items():
-        if wanted in elsewhere if isinstance(wanted, str) else isinstance(wanted, tuple(elsewhere.values())):
+    for other, kinds in elsewhere.items():
+        if wanted in kinds if isinstance(wanted, str) else isinstance(wanted, tuple(kinds.values())):
             raise ValueError(f"{kind}={wanted!r}: is no {kind}; say {other}={wanted!r}")
     if isinstance(wanted, str):
         if wanted not in known:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from jaxhpt.core.constraints import SMALLEST, Constraint
-from jaxhpt.core.metrics import Columns
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.ranges import LARGEST
 
 NARROW = 2.0**-100  # a range below this is lost in float32, as soon as it is squared or divided
 _TOP = np.array(LARGEST, np.float32).view(np.int32)
 
 
-def in_float32(scores: np.ndarray, columns: Columns) -> np.ndarray:
+def in_float32(scores: np.ndarray, metrics: MetricSpec) -> np.ndarray:
     """Return scores for the algorithms: finite where they are, and ordered as they are.
 
     An objective is counted from its best, so that values that differ late, such as 1,000.0000001 and 1,000.0000002, are
@@ -19,19 +19,19 @@ def in_float32(scores: np.ndarray, columns: Columns) -> np.ndarray:
 
     Args:
       scores: f64[C, K] minimised; +inf where failed.
-      columns: what they are.
+      metrics: what they are.
 
     Returns:
       f32[C, K].
     """
-    told = nearest(scores)
-    bounds = {constraint.name: constraint for constraint in columns.constraints}
-    for column, name in enumerate(columns.names):
+    found = nearest(scores)
+    bounds = {constraint.name: constraint for constraint in metrics.constraints}
+    for column, name in enumerate(metrics.names):
         if name in bounds:
-            told[:, column] = _bounded(scores[:, column], bounds[name], columns.signs[column])
-        elif column < len(columns.objectives):
-            told[:, column] = _ordered(scores[:, column])
-    return told
+            found[:, column] = _bounded(scores[:, column], bounds[name], metrics.signs[column])
+        elif column < len(metrics.objectives):
+            found[:, column] = _ordered(scores[:, column])
+    return found
 
 
 def nearest(scores: np.ndarray) -> np.ndarray:
@@ -41,9 +41,9 @@ def nearest(scores: np.ndarray) -> np.ndarray:
 
 def _ordered(score: np.ndarray) -> np.ndarray:
     """Return one objective counted from its best, f64[C] -> f32[C]: neighbours that would meet are moved apart."""
-    told, there = np.full(score.shape, np.inf, np.float32), np.isfinite(score)
+    found, there = np.full(score.shape, np.inf, np.float32), np.isfinite(score)
     if not there.any():
-        return told
+        return found
     values, place = np.unique(score[there], return_inverse=True)
     index = np.arange(len(values), dtype=np.int32)
     with np.errstate(over="ignore"):
@@ -52,19 +52,19 @@ def _ordered(score: np.ndarray) -> np.ndarray:
         bits = np.where(index > 0, np.maximum(away, SMALLEST), 0.0).astype(np.float32).view(np.int32)
         bits = index + np.maximum.accumulate(bits - index)  # rising: the order of the bits is that of the numbers
         if bits[-1] <= _TOP:
-            told[there] = bits.view(np.float32)[place]
-            return told
-    told[there] = index.astype(np.float32)[place]
-    return told
+            found[there] = bits.view(np.float32)[place]
+            return found
+    found[there] = index.astype(np.float32)[place]
+    return found
 
 
 def _bounded(score: np.ndarray, bound: Constraint, sign: float) -> np.ndarray:
     """Return one bounded metric, f64[C] -> f32[C], beyond the bound where it was so before it was rounded."""
     value, limit = score * sign, np.float32(bound.bound)
-    told, less = nearest(value), bound.relation == "<="
+    found, less = nearest(value), bound.relation == "<="
     broken = value > bound.bound if less else value < bound.bound
-    held = told <= limit if less else told >= limit
+    held = found <= limit if less else found >= limit
     side = 1.0 if less else -1.0
     beyond = np.nextafter(limit, np.float32(side * LARGEST)) if limit else np.float32(side * SMALLEST)
-    told = np.where(broken & held, beyond, told) * np.float32(sign)
-    return np.where(np.isfinite(score), told, np.float32(np.inf))
+    found = np.where(broken & held, beyond, found) * np.float32(sign)
+    return np.where(np.isfinite(score), found, np.float32(np.inf))

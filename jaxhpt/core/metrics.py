@@ -53,28 +53,28 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Columns:
+class MetricSpec:
     """The K columns of scores: the objectives first, the other metrics after them as they are.
 
     Attributes:
       objectives: the metrics to optimise.
-      others: names of the metrics that are only kept, or only bounded.
+      extra_metrics: names of the metrics that are only kept, or only bounded.
       constraints: bounds that a solution must keep.
     """
 
     objectives: tuple[Objective, ...]
-    others: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the K columns."""
-        return tuple(o.name for o in self.objectives) + self.others
+        return tuple(o.name for o in self.objectives) + self.extra_metrics
 
     @property
     def signs(self) -> tuple[float, ...]:
         """Signs of the K columns."""
-        return tuple(o.sign for o in self.objectives) + (1.0,) * len(self.others)
+        return tuple(o.sign for o in self.objectives) + (1.0,) * len(self.extra_metrics)
 
     def scores(self, metrics: Metrics) -> tuple[Array, Array]:
         """Turn what the user's function returned into scores.
@@ -91,7 +91,7 @@ class Columns:
         ok = jnp.all(finite[: len(self.objectives)])
         return jnp.where(finite & ok, raw, jnp.inf), ok
 
-    def told(self, value: float | Mapping[str, float] | None) -> np.ndarray:
+    def host_scores(self, value: float | Mapping[str, float] | None) -> np.ndarray:
         """Turn what a person says of one trial into scores, as `scores` does on device.
 
         Args:
@@ -211,7 +211,7 @@ def choose(
     objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, tuple[str, float]] | None = None,
     unnamed: bool = False,
-) -> Columns:
+) -> MetricSpec:
     """Decide which of the metrics are optimised, which way, and which are bounded.
 
     Args:
@@ -229,8 +229,8 @@ def choose(
     for wanted in chosen:
         require_known("objective", wanted.name, names)
     optimised = [o.name for o in chosen]
-    others = tuple(n for n in names if n not in optimised)
-    return Columns(chosen, others, _bounds(constraints or {}, names))
+    extra = tuple(n for n in names if n not in optimised)
+    return MetricSpec(chosen, extra, _bounds(constraints or {}, names))
 
 
 def require_known(kind: str, name: str, names: Iterable[str]) -> None:

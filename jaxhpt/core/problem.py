@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxhpt.core.checks import require
-from jaxhpt.core.metrics import Columns, Objective
+from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
 
@@ -17,25 +17,25 @@ class Problem:
 
     Attributes:
       space: the search space; D columns.
-      columns: the K metrics; the objectives come first.
+      metrics: the K metrics; the objectives come first.
       trials: trials to open.
       lanes: lanes that train side by side, L.
       steps: training steps of the longest trial.
       interval: training steps between two events.
-      stride: training steps between two reports that are kept of a trial's learning curve, a multiple of `interval`; 0
-        keeps one report.
+      report_interval: training steps between two reports that are kept of a trial's learning curve, a multiple of
+        `interval`; 0 keeps one report.
       exact: whether `interval` divides every trial's steps, so that no update needs a mask.
       prior: trials known beforehand; they have the first rows.
       copies: rows that trials may open that go on from another's weights, at most.
     """
 
     space: Space
-    columns: Columns
+    metrics: MetricSpec
     trials: int
     lanes: int
     steps: int
     interval: int
-    stride: int = 0
+    report_interval: int = 0
     exact: bool = False
     prior: int = 0
     copies: int = 0
@@ -47,7 +47,7 @@ class Problem:
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """The metrics to optimise."""
-        return self.columns.objectives
+        return self.metrics.objectives
 
     @property
     def capacity(self) -> int:
@@ -61,16 +61,16 @@ class Problem:
     @property
     def reports(self) -> int:
         """Reports kept of each trial's learning curve, R."""
-        return -(-self.steps // self.stride) if self.stride else 1
+        return -(-self.steps // self.report_interval) if self.report_interval else 1
 
-    def require_one_objective(self, taker: Any, others: str) -> None:
-        """Raise where there are several objectives and `taker` can follow one only; `others` tells what takes more."""
+    def require_one_objective(self, taker: Any, remedy: str) -> None:
+        """Raise where there are several objectives and `taker` can follow one only; `remedy` tells what takes more."""
         names = [o.name for o in self.objectives]
-        require(len(names) == 1, "objectives", names, f"one, for {type(taker).__name__}; {others}")
+        require(len(names) == 1, "objectives", names, f"one, for {type(taker).__name__}; {remedy}")
 
     def place(self, steps: Array) -> Array:
         """Return the column of the curve for a report at i32 `steps`."""
-        return jnp.clip((steps - 1) // (self.stride or self.steps), 0, self.reports - 1)
+        return jnp.clip((steps - 1) // (self.report_interval or self.steps), 0, self.reports - 1)
 
     @property
     def num_dimensions(self) -> int:
@@ -80,4 +80,4 @@ class Problem:
     @property
     def num_metrics(self) -> int:
         """Columns of scores, K."""
-        return len(self.columns.names)
+        return len(self.metrics.names)

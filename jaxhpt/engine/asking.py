@@ -10,7 +10,7 @@ from jaxhpt.algorithms import Algorithm
 from jaxhpt.algorithms.base import Designed, informed
 from jaxhpt.algorithms.untried import propose
 from jaxhpt.core import history as columns
-from jaxhpt.core.arrays import full_precision, ranks
+from jaxhpt.core.arrays import exclusive_count, full_precision
 from jaxhpt.core.history import History, Known
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.problem import Problem
@@ -49,7 +49,7 @@ def ask(
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
     how = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
     found, new = propose(algorithm, key, state.algorithm, history, problem, num, count, how=how)
-    rows = jnp.where(found.valid, history.count + ranks(found.valid), problem.capacity)
+    rows = jnp.where(found.valid, history.count + exclusive_count(found.valid), problem.capacity)
     history = columns.open_rows(history, rows, found.unit, found.note, state.clock)
     return AskState(history, new, state.clock + 1), rows, found.unit
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxhpt.algorithms.base import Proposals, informed, no_proposals
 from jaxhpt.algorithms.untried import propose
 from jaxhpt.core import history as columns
-from jaxhpt.core.arrays import front, full_precision, ranks, zeros
+from jaxhpt.core.arrays import compact, exclusive_count, full_precision, zeros
 from jaxhpt.core.history import History, Known, Status
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Lanes
@@ -118,7 +118,7 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
         given = (program.algorithm, key, carry.algorithm, history, problem)
         found, state = propose(*given, problem.lanes, count, carry.queue)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
-        order = front(both.valid)[: problem.lanes]
+        order = compact(both.valid)[: problem.lanes]
         return jax.tree.map(lambda a: a[order], both), state
 
     queue, state = jax.lax.cond(count > 0, ask, lambda: (carry.queue, carry.algorithm))
@@ -128,10 +128,10 @@ def _ask(program: Program, carry: SearchState) -> SearchState:
 def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
     """Start the waiting proposals, in order, in the free lanes, in order."""
     problem, queue, free = program.problem, carry.queue, ~carry.lanes.live
-    order = front(queue.valid)
-    mine = order[ranks(free)]
+    order = compact(queue.valid)
+    mine = order[exclusive_count(free)]
     starts = free & queue.valid[mine]
-    rows = jnp.where(starts, carry.history.count + ranks(starts), problem.capacity)
+    rows = jnp.where(starts, carry.history.count + exclusive_count(starts), problem.capacity)
     taken = jnp.zeros_like(queue.valid).at[jnp.where(starts, mine, problem.lanes)].set(True, mode="drop")
     unit, tick = queue.unit[mine], carry.clock * problem.interval
 
@@ -167,7 +167,7 @@ def _summary(program: Program, carry: SearchState) -> Summary:
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
     row = carry.best.row
     scores = carry.history.metrics[jnp.minimum(row, program.problem.capacity - 1)]
-    found = (row < program.problem.capacity) & program.problem.columns.feasible(scores)
+    found = (row < program.problem.capacity) & program.problem.metrics.feasible(scores)
     score = jnp.where(found, scores[0], jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
     history = jax.tree.map(jnp.copy, carry.history)

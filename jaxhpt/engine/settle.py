@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.core import history as columns
-from jaxhpt.core.arrays import full_precision, ranks
+from jaxhpt.core.arrays import exclusive_count, full_precision
 from jaxhpt.core.history import History, Origin, Status
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
@@ -16,7 +16,7 @@ from jaxhpt.training.pool import Data
 def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState, Array]:
     """Score the lanes that are due, let the scheduler decide, and close what has ended: rows i32[L], C for none."""
     problem, lanes, none = program.problem, carry.lanes, program.problem.capacity
-    due = lanes.live & program.scheduler.due(carry.scheduler, lanes, problem)
+    due = lanes.live & program.scheduler.needs_score(carry.scheduler, lanes, problem)
     scores, ok = program.pool.score(lanes, due, carry.key, data)
     reporting, place = jnp.where(due, lanes.trial, none), problem.place(lanes.steps)
     history = columns.report(carry.history, reporting, scores, lanes.steps, place)
@@ -38,7 +38,7 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     status = jnp.where(failed, jnp.int8(Status.FAILED), status)
     rows = jnp.where(closed, lanes.trial, none)
     history = columns.close(history, rows, status)
-    best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.columns.fitness(scores))
+    best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.metrics.fitness(scores))
     lanes_left = program.pool.free(lanes, ended)
     carry = carry._replace(lanes=lanes_left, history=history, scheduler=scheduler, best=best, spared=spared)
     if verdict.copies is not None:
@@ -63,7 +63,7 @@ def _possible(program: Program, carry: SearchState, copies: Copies, sources: Arr
     num = program.problem.lanes
     known = (copies.source < num) & (copies.target < num)
     good = known & sources[jnp.minimum(copies.source, num - 1)] & targets[jnp.minimum(copies.target, num - 1)]
-    good &= ranks(good) < program.problem.copies - carry.copied
+    good &= exclusive_count(good) < program.problem.copies - carry.copied
     return copies._replace(source=jnp.where(good, copies.source, num), target=jnp.where(good, copies.target, num))
 
 
@@ -78,7 +78,7 @@ def _copy(program: Program, carry: SearchState, copies: Copies, before: Lanes) -
     """
     problem, num = program.problem, program.problem.lanes
     made = copies.target < num
-    rows = jnp.where(made, carry.history.count + ranks(made), problem.capacity)
+    rows = jnp.where(made, carry.history.count + exclusive_count(made), problem.capacity)
     tick = (carry.clock + 1) * problem.interval
 
     def copy() -> tuple[Lanes, History]:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.arrays import beside, front
+from jaxhpt.core.arrays import beside, compact
 from jaxhpt.core.typing import Array
 
 RHO = 0.5  # the usual distinguishing coefficient
@@ -230,7 +230,7 @@ def slope_grade(x: Array, y: Array, weight: Array) -> Array:
       Dang, Liu, Liu and Mi, "The improvement on degree of grey slope incidence", Engineering Science 6(3), 41-44
       (2004). Limits: for series of one sign, not for random settings; it follows noise more than areas do.
     """
-    order = front(_present(weight)[:, 0])
+    order = compact(_present(weight)[:, 0])
     inner = _counts(weight[order][1:])
     a, b = (jnp.diff(mean_image(v, weight)[order], axis=0) for v in (y[:, None], x))
     return _mean((1.0 + jnp.abs(a)) / (1.0 + jnp.abs(a) + jnp.abs(a - b)), inner)

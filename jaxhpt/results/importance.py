@@ -11,7 +11,7 @@ from jax.scipy.linalg import solve_triangular
 
 from jaxhpt.algorithms.model_based.dataset import ENDED, Evidence, axes, chosen, evidence, inputs, num_inputs, trained
 from jaxhpt.algorithms.model_based.model import centre, refitted
-from jaxhpt.core.arrays import front, full_precision
+from jaxhpt.core.arrays import compact, full_precision
 from jaxhpt.core.checks import require, suggest
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
@@ -142,7 +142,7 @@ def _permutation(history: History, problem: Problem, rows: Array, counts: Array,
 
 def _shuffled(seen: Evidence, there: Array, dimension: Array, key: Array) -> Array:
     """Shuffle one column among the rows that have the dimension, by keys f32[N]: f32[N, D]."""
-    order = front(there[:, dimension])
+    order = compact(there[:, dimension])
     index, many = jnp.arange(key.shape[0], dtype=jnp.int32), jnp.sum(there[:, dimension], dtype=jnp.int32)
     last = jnp.where(index < many, key, 2.0)
     value = seen.unit[:, dimension]

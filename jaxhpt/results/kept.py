@@ -122,7 +122,7 @@ class Kept:
         """Return what pickles: the same, without the task that was given anew."""
         return self if self.export is None else Kept(self.weights, NO_EXPORT)
 
-    def told(self, export: Any) -> "Kept":
+    def with_export(self, export: Any) -> "Kept":
         """Return the same with a task's export."""
         return self if self.missing == NO_STATE else Kept(self.weights, "", export)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimensions import Choice, Dimension
 from jaxhpt.core.history import Known
-from jaxhpt.core.metrics import Columns
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.ranges import LARGEST
 from jaxhpt.core.space import Space
 from jaxhpt.core.values import marked
@@ -32,7 +32,7 @@ class _Given(NamedTuple):
     unit: np.ndarray | None = None
 
 
-def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
+def known(prior: Prior | None, space: Space, metrics: MetricSpec) -> Known:
     """Read earlier trials, for an algorithm to learn from.
 
     Args:
@@ -40,7 +40,7 @@ def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
         list of these, of trials, and of pairs of a setting and its value: a number, a dict of metrics, or None for a
         failure. Of results, tables with a status, and trials, those that ran to their end or failed count.
       space: of this search. Settings that are not in it are left out with a warning, never moved into it.
-      columns: of this search; objectives and constrained metrics must be known, others may be missing.
+      metrics: of this search; objectives and constrained metrics must be known, others may be missing.
 
     Returns:
       Trials whose scores are f32; values that float32 cannot hold are left out with a warning.
@@ -49,7 +49,7 @@ def known(prior: Prior | None, space: Space, columns: Columns) -> Known:
       TypeError: none of these.
       ValueError: a metric is missing, or no setting lies inside the space.
     """
-    exact = known_exactly(prior, space, columns)
+    exact = known_exactly(prior, space, metrics)
     scores = np.asarray(exact.metrics)
     held = ~np.any(np.isfinite(scores) & (np.abs(scores) > LARGEST), axis=1)
     if not held.all():
@@ -91,11 +91,11 @@ def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
     return jnp.asarray(np.array(rows, np.float32).reshape(-1, space.num_dimensions))
 
 
-def known_exactly(prior: Prior | None, space: Space, columns: Columns) -> Known:
+def known_exactly(prior: Prior | None, space: Space, metrics: MetricSpec) -> Known:
     """Read earlier trials as `known`, into numpy arrays with scores f64[P, K]."""
-    rows = [row for part in _parts(prior) for row in _rows(part, space, columns)]
+    rows = [row for part in _parts(prior) for row in _rows(part, space, metrics)]
     units = np.array([unit for unit, _ in rows], np.float32).reshape(-1, space.num_dimensions)
-    scores = np.array([score for _, score in rows], np.float64).reshape(-1, len(columns.names))
+    scores = np.array([score for _, score in rows], np.float64).reshape(-1, len(metrics.names))
     return Known(units, scores)  # type: ignore[arg-type]  # still on the host
 
 
@@ -118,11 +118,11 @@ def _is_table(part: Any) -> bool:
     return hasattr(part, "columns") and hasattr(part, "to_dict")
 
 
-def _rows(part: Any, space: Space, columns: Columns) -> list[tuple[np.ndarray, np.ndarray]]:
+def _rows(part: Any, space: Space, metrics: MetricSpec) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return unit f32[D] and scores f64[K] of each trial of one source."""
-    given, rows, reasons = _read(part, space, columns), [], []
+    given, rows, reasons = _read(part, space, metrics), [], []
     for setting, value, unit in given:
-        score = _scores(value, columns)
+        score = _scores(value, metrics)
         try:
             rows.append((_place(space, setting) if unit is None else unit, score))
         except ValueError as error:
@@ -133,21 +133,21 @@ def _rows(part: Any, space: Space, columns: Columns) -> list[tuple[np.ndarray, n
     return rows
 
 
-def _read(part: Any, space: Space, columns: Columns) -> list[_Given]:
+def _read(part: Any, space: Space, metrics: MetricSpec) -> list[_Given]:
     if isinstance(part, Result):
-        _warn_of_direction(part, columns)
+        _warn_of_direction(part, metrics)
         same = part.space == space  # then the very same bits
         useful = [trial for trial in part.trials if trial.status in USEFUL]
         return [_Given(t.hparams, t.metrics, np.asarray(part.history.unit[t.id]) if same else None) for t in useful]
     if _is_table(part):
-        return _table(part, space, columns)
+        return _table(part, space, metrics)
     trials = [p for p in part if not isinstance(p, Trial) or p.status in USEFUL]
     return [_Given(p.hparams, p.metrics) if isinstance(p, Trial) else _Given(*p) for p in trials]
 
 
-def _warn_of_direction(result: Result, columns: Columns) -> None:
+def _warn_of_direction(result: Result, metrics: MetricSpec) -> None:
     before = {objective.name: objective.direction for objective in result.objectives}
-    for wanted in columns.objectives:
+    for wanted in metrics.objectives:
         if before.get(wanted.name, wanted.direction) != wanted.direction:
             _warn(
                 f"prior: the earlier search took {wanted.name!r} with direction={before[wanted.name]!r}, this one with "
@@ -155,12 +155,12 @@ def _warn_of_direction(result: Result, columns: Columns) -> None:
             )
 
 
-def _table(table: Any, space: Space, columns: Columns) -> list[_Given]:
+def _table(table: Any, space: Space, metrics: MetricSpec) -> list[_Given]:
     """Read a pandas table; prefixes as `to_pandas` writes them come before plain names."""
     there = list(table.columns)
     hparams = [_column(there, "hparams", name, space.names) for name in space.names]
-    metrics = {name: _column(there, "metrics", name, columns.names) for name in columns.names}
-    needed = [*hparams, *(metrics[name] for name in _needed(columns))]
+    named = {name: _column(there, "metrics", name, metrics.names) for name in metrics.names}
+    needed = [*hparams, *(named[name] for name in _needed(metrics))]
     for column in needed:
         require(column in there, "prior", there, f"a table with a column {column!r}, or leave it out")
         once = needed.count(column) == 1
@@ -169,7 +169,7 @@ def _table(table: Any, space: Space, columns: Columns) -> list[_Given]:
     return [
         _Given(
             space.assemble([_plain(row[c], d) for c, d in zip(hparams, space.dimensions, strict=True)]),
-            {name: _plain(row[column]) for name, column in metrics.items() if column in there},
+            {name: _plain(row[column]) for name, column in named.items() if column in there},
         )
         for row in table.to_dict("records")
         if not ended or row["status"] in USEFUL
@@ -213,17 +213,17 @@ def _same(own: Any, other: Any, dimension: Dimension) -> bool:
     return abs(own - other) <= min(1e-6 * step + 2.0**-22 * abs(other), step / 4)
 
 
-def _needed(columns: Columns) -> list[str]:
-    return list(dict.fromkeys([*(o.name for o in columns.objectives), *(c.name for c in columns.constraints)]))
+def _needed(metrics: MetricSpec) -> list[str]:
+    return list(dict.fromkeys([*(o.name for o in metrics.objectives), *(c.name for c in metrics.constraints)]))
 
 
-def _scores(value: float | Mapping[str, float] | None, columns: Columns) -> np.ndarray:
+def _scores(value: float | Mapping[str, float] | None, metrics: MetricSpec) -> np.ndarray:
     """Return one trial's scores f64[K], all +inf where it failed."""
     if value is not None:
-        given = columns.named(value)
-        for name in _needed(columns):
+        given = metrics.named(value)
+        for name in _needed(metrics):
             require(name in given, "prior", sorted(given), f"metrics that include {name!r}")
-    return columns.told(value)
+    return metrics.host_scores(value)
 
 
 def _warn(message: str) -> None:

@@ -280,7 +280,7 @@ class Result:
         if not hasattr(task, "export"):
             raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
         left = self._trained()
-        return dataclasses.replace(self, _run=left.told(task.export) if isinstance(left, Kept) else left)
+        return dataclasses.replace(self, _run=left.with_export(task.export) if isinstance(left, Kept) else left)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -294,7 +294,7 @@ class Result:
 
     @property
     def _columns(self) -> Any:
-        return self._problem.columns
+        return self._problem.metrics
 
     @functools.cached_property
     def _fitness(self) -> np.ndarray:

@@ -100,7 +100,7 @@ def plain(value: Any) -> float:
 def _curve(history: History, problem: Problem, row: int, scores: np.ndarray) -> Curve:
     """Read the reports of a row: those before the last stand at the ends of the strides."""
     there = np.flatnonzero(np.isfinite(history.curve[row]))
-    steps = np.minimum((there + 1) * (problem.stride or problem.steps), history.steps[row])
+    steps = np.minimum((there + 1) * (problem.report_interval or problem.steps), history.steps[row])
     values = np.asarray(history.curve[row][there]) if scores.dtype == np.float32 else scores[row, : len(there)]
     sign = values.dtype.type(problem.objectives[0].sign)
     return Curve(tuple(int(step) for step in steps), tuple(plain(value * sign) for value in values))
@@ -109,7 +109,7 @@ def _curve(history: History, problem: Problem, row: int, scores: np.ndarray) -> 
 def _trial(
     history: History, problem: Problem, feasible: bool, row: int, hparams: Hparams, all_scores: np.ndarray
 ) -> Trial:
-    columns, scores = problem.columns, np.asarray(all_scores[row])
+    columns, scores = problem.metrics, np.asarray(all_scores[row])
     shown = np.where(np.isfinite(scores), scores, scores.dtype.type(np.nan)) * np.array(columns.signs, scores.dtype)
     metrics = {name: plain(value) for name, value in zip(columns.names, shown, strict=True)}
     return Trial(

@@ -17,12 +17,12 @@ from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import Verdict, Watching, passed_now, require_one_objective, scores_of
+from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_one_objective, scores_of
 from jaxhpt.schedulers.rungs import Rungs
 
 
 @dataclasses.dataclass(frozen=True)
-class ASHA(Watching):
+class ASHA(KeepsCurves):
     """Stop at each rung all but the best of those that came there. Choose it where losers show early.
 
     At `min_steps`, `eta` times as many, and so on, a trial is scored and goes on if it is in the best 1/`eta` of all
@@ -57,7 +57,7 @@ class ASHA(Watching):
         settle_counts(self, "eta", "min_steps")
         require(self.eta >= 2, "eta", self.eta, "at least 2")
 
-    def pace(self, longest: int) -> int | None:
+    def event_interval(self, longest: int) -> int | None:
         """Ask for an event at each rung."""
         return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
 
@@ -66,7 +66,7 @@ class ASHA(Watching):
         require_one_objective(self, problem)
         return rungs.empty(self.num_brackets(problem) * len(self._levels(problem)), problem, self.eta)
 
-    def due(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
         """Score trials at a rung, and at their end."""
         return lanes.spent | (self._rung(lanes, problem) < state.seen.shape[0])
 

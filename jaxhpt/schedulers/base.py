@@ -36,11 +36,11 @@ PARTS = 20  # reports of a trial, where nothing else is asked for
 class Scheduler(Protocol):
     """How long to train."""
 
-    def pace(self, longest: int) -> int | None:
+    def event_interval(self, longest: int) -> int | None:
         """Return the steps between events that suit it, for trials of up to `longest` steps; None for any."""
         ...
 
-    def stride(self, problem: Problem) -> int:
+    def report_interval(self, problem: Problem) -> int:
         """Return the steps between reports that are kept, a multiple of the interval; 0 keeps one of each trial."""
         ...
 
@@ -52,7 +52,7 @@ class Scheduler(Protocol):
         """Return the state, a NamedTuple of arrays."""
         ...
 
-    def due(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes must be scored now: bool[L]. Scoring runs only when one is."""
         ...
 
@@ -61,10 +61,10 @@ class Scheduler(Protocol):
         ...
 
 
-class Watching(Settings):
+class KeepsCurves(Settings):
     """The part that schedulers share which look at trials while they train: curves are kept, nothing is copied."""
 
-    def stride(self, problem: Problem) -> int:
+    def report_interval(self, problem: Problem) -> int:
         """Return an interval, or as many as leave no more than some reports of a trial."""
         events = -(-problem.steps // problem.interval)
         return problem.interval * -(-events // MOST_REPORTS)
@@ -74,7 +74,7 @@ class Watching(Settings):
         return 0
 
 
-class Periodic(Watching):
+class Periodic(KeepsCurves):
     """The part of those that look at trials every so many steps.
 
     Attributes:
@@ -86,7 +86,7 @@ class Periodic(Watching):
     def __post_init__(self) -> None:
         settle_counts(self, "every")
 
-    def pace(self, longest: int) -> int | None:
+    def event_interval(self, longest: int) -> int | None:
         """Ask for an event at each look."""
         return min(longest, self._wanted(longest))
 
@@ -98,7 +98,7 @@ class Periodic(Watching):
         """Tell which lanes it looks at in this event: bool[L]."""
         return lanes.live & (lanes.steps % self.period(problem) == 0)
 
-    def due(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
         """Score trials at each look, and at their end."""
         return lanes.spent | self.looked_at(lanes, problem)
 
@@ -109,7 +109,7 @@ class Periodic(Watching):
 class Reporting(Periodic):
     """The part of those that read whole curves: a report of each look is kept."""
 
-    def stride(self, problem: Problem) -> int:
+    def report_interval(self, problem: Problem) -> int:
         """Return the steps between reports: all are kept."""
         return self.period(problem)
 
@@ -131,7 +131,7 @@ def up_to_interval(steps: int, problem: Problem) -> int:
 def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
     """Return the fitness of each lane's latest report, minimised: f32[L]; +inf where it failed or has none."""
     rows = jnp.minimum(lanes.trial, problem.capacity - 1)
-    return jnp.where(lanes.live, problem.columns.fitness(history.metrics[rows]), jnp.inf)
+    return jnp.where(lanes.live, problem.metrics.fitness(history.metrics[rows]), jnp.inf)
 
 
 def require_one_objective(scheduler: Any, problem: Problem) -> None:

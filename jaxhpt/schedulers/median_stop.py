@@ -64,7 +64,7 @@ class MedianStop(Reporting):
         curve = curves_of(lanes, history, problem)
         told = jnp.isfinite(curve)
         mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1, dtype=jnp.float32), 1.0)
-        came = self.due(state, lanes, problem)
+        came = self.needs_score(state, lanes, problem)
         which = jnp.where(came, problem.place(lanes.steps), problem.reports)
         sound = jnp.isfinite(scores_of(lanes, history, problem))
         state, _ = rungs.enter(state, which, jnp.where(sound, mean, jnp.inf), lanes.trial)

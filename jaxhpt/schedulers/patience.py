@@ -29,7 +29,7 @@ class Patience(Reporting):
     Such a trial is done, not stopped: it counts as one that trained for its whole budget.
 
     Args:
-      reports_without: reports in a row without a better one, at least 1, after which a trial ends.
+      patience: reports in a row without a better one, at least 1, after which a trial ends.
       min_delta: by how much a report must be better than the last one that counted as better, at least 0, in units of
         the objective.
       every: steps between reports, at least 1; None is a twentieth of the longest trial.
@@ -51,13 +51,13 @@ class Patience(Reporting):
       See the module.
     """
 
-    reports_without: int = 3
+    patience: int = 3
     min_delta: float = 0.0
     every: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "reports_without")
+        settle_counts(self, "patience")
         sound = isinstance(self.min_delta, int | float) and math.isfinite(self.min_delta)
         require(sound and self.min_delta >= 0, "min_delta", self.min_delta, "a finite number, at least 0")
 
@@ -80,5 +80,5 @@ class Patience(Reporting):
 
         best = jnp.full(curve.shape[0], jnp.inf, jnp.float32)
         (_, waited), _ = jax.lax.scan(read, (best, jnp.zeros_like(lanes.steps)), curve.T)
-        still = lanes.live & (waited >= self.reports_without)
+        still = lanes.live & (waited >= self.patience)
         return Verdict(jnp.zeros_like(still), jnp.where(still, lanes.steps, lanes.budget), None), state

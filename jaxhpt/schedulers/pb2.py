@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.arrays import ranks
+from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
@@ -124,8 +124,8 @@ class PB2(PBT):
         first = lanes.steps <= self.period(problem)  # another trial was here before, or none
         gain = score - jnp.where(first, jnp.inf, state.before)
         known = ready & jnp.isfinite(gain)
-        kept = known & (ranks(known) < MEMORY)
-        place = jnp.where(kept, (state.count + ranks(known)) % MEMORY, MEMORY)
+        kept = known & (exclusive_count(known) < MEMORY)
+        place = jnp.where(kept, (state.count + exclusive_count(known)) % MEMORY, MEMORY)
         unit = history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
         return state._replace(
             before=jnp.where(ready, score, state.before),

@@ -21,11 +21,11 @@ class RunToEndState(NamedTuple):
 class RunToEnd(Settings):
     """Train every trial for its whole budget, and score it once, at the end."""
 
-    def pace(self, longest: int) -> int | None:
+    def event_interval(self, longest: int) -> int | None:
         """Return None: it looks at nothing in between."""
         return None
 
-    def stride(self, problem: Problem) -> int:
+    def report_interval(self, problem: Problem) -> int:
         """Return 0: only the end is scored."""
         return 0
 
@@ -37,7 +37,7 @@ class RunToEnd(Settings):
         """Return the empty state."""
         return RunToEndState()
 
-    def due(self, state: RunToEndState, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, state: RunToEndState, lanes: Lanes, problem: Problem) -> Array:
         """Score the lanes whose budget is spent."""
         return lanes.spent
 

@@ -17,15 +17,15 @@ from jaxhpt.core.typing import Array
 from jaxhpt.training.calling import calling, hparams_of
 from jaxhpt.training.signatures import require_arguments
 
-MAX_ENUMERATED = 4096  # settings of the dimensions that decide the length, up to which all are looked at
+MAX_ENUMERATED = 4096  # settings of the dimensions that decide the budget, up to which all are looked at
 EPOCHS = "epochs"  # the hyperparameter that counts passes over the data
 LONG_EVENT = 64  # steps after which the host should hear of the search again
 NEAR = 1.5  # by what factor an interval may differ from the one the scheduler would like
-WASTE = 20  # a trial may wait 1/20 of its length, in the mean, for the event that ends it
+WASTE = 20  # a trial may wait 1/20 of its budget, in the mean, for the event that ends it
 
 
 @dataclasses.dataclass(frozen=True)
-class Length:
+class Budget:
     """Training steps of a trial, to be traced.
 
     Attributes:
@@ -74,7 +74,7 @@ class Plan:
     Attributes:
       steps: of the longest trial; an estimate where the lengths cannot be enumerated.
       interval: steps between events.
-      exact: whether `interval` divides every length.
+      exact: whether `interval` divides every budget.
     """
 
     steps: int
@@ -82,7 +82,7 @@ class Plan:
     exact: bool
 
 
-def length_of(
+def budget_of(
     space: Space,
     steps: int | str | Callable | None,
     steps_per_epoch: int | None,
@@ -90,7 +90,7 @@ def length_of(
     batch_size: int,
     batch_column: int | None,
     on_the_fly: bool = False,
-) -> Length:
+) -> Budget:
     """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
 
     Args:
@@ -103,7 +103,7 @@ def length_of(
       on_the_fly: whether a function makes the batches, so that no data tell how long to train.
 
     Raises:
-      ValueError: nothing that tells a length, below 1, the name of no dimension, or a length beside the one that the
+      ValueError: nothing that tells a budget, below 1, the name of no dimension, or a length beside the one that the
         constant `epochs` tells.
       TypeError: none of these kinds.
     """
@@ -120,34 +120,36 @@ def length_of(
         raise ValueError(f"steps={steps!r}: comes before epochs, but {told}")
     if isinstance(steps, str) and steps in space.constants:
         units = require_count(f"space {steps!r}", space.constants[steps])
-        return Length(units=units, per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
+        return Budget(units=units, per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if isinstance(steps, str):
-        return Length(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
+        return Budget(column=_column(space, steps), per_unit=_per_unit(steps, steps_per_epoch, rows), **common)
     if callable(steps):
         require_arguments("steps", steps, 1, ("hparams",))
-        return Length(function=steps, **common)
-    return Length(fixed=require_count("steps", steps), **common)
+        return Budget(function=steps, **common)
+    return Budget(fixed=require_count("steps", steps), **common)
 
 
-def plan(length: Length, interval: int | str, pace: Callable[[int], int | None] = lambda longest: None) -> Plan:
+def plan(
+    budget: Budget, interval: int | str, event_interval: Callable[[int], int | None] = lambda longest: None
+) -> Plan:
     """Decide the interval between events.
 
     "auto" takes what suits the scheduler, moved a little where that wastes no update. Where any suits it: the greatest
     common divisor of all lengths, where there are few different ones and it is not too small, so that no update is
-    wasted; otherwise a twentieth of the middle length.
+    wasted; otherwise a twentieth of the middle budget.
 
     Args:
-      length: of a trial.
+      budget: of a trial.
       interval: a number, or "auto".
-      pace: longest trial -> the steps between events that the scheduler would like, None for any.
+      event_interval: longest trial -> the steps between events that the scheduler would like, None for any.
 
     Raises:
       ValueError: a length below 1, an interval below 1.
     """
-    lengths, complete = _lengths(length)
+    lengths, complete = _lengths(budget)
     require(int(lengths.min()) >= 1, "steps", int(lengths.min()), "at least 1 for every setting in the space")
     common = int(np.gcd.reduce(lengths))
-    wanted = pace(int(lengths.max()))
+    wanted = event_interval(int(lengths.max()))
     if interval == "auto" and wanted is not None:
         chosen = _near(wanted, common) if complete else wanted
     elif interval == "auto":
@@ -175,11 +177,11 @@ def _near(wanted: int, common: int) -> int:
     return min(divisors, key=lambda d: abs(math.log(d / wanted)), default=wanted)
 
 
-def _lengths(length: Length) -> tuple[np.ndarray, bool]:
+def _lengths(budget: Budget) -> tuple[np.ndarray, bool]:
     """Return the lengths of all settings, or of a sample, and whether it is all."""
-    space = length.space
+    space = budget.space
     with calling("steps", space):
-        traced, constants = trace(length, space.value_shapes)
+        traced, constants = trace(budget, space.value_shapes)
     read = inputs_needed(traced)
     deciding = [i for i, used in enumerate(read) if used]
     levels = [space.dimensions[i].levels for i in deciding]

@@ -173,7 +173,7 @@ class Pool:
 
         def one(values: tuple[Array, ...], state: Any, row: Array) -> tuple[Array, Array]:
             metrics, healthy = self.measure(values, state, row, root, data)
-            scores, ok = self.problem.columns.scores(metrics)
+            scores, ok = self.problem.metrics.scores(metrics)
             return jnp.where(healthy, scores, jnp.inf), ok & healthy
 
         def nothing() -> tuple[Array, Array]:

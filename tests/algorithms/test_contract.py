@@ -22,7 +22,7 @@ from jaxhpt import (
     GreyGuided,
     Grid,
     Int,
-    Mix,
+    Portfolio,
     Random,
     Refine,
     Screen,
@@ -32,7 +32,7 @@ from jaxhpt import (
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
 from jaxhpt.algorithms.base import no_proposals
 from jaxhpt.core import history
-from jaxhpt.core.arrays import ranks
+from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
@@ -62,7 +62,7 @@ SETTINGS = {
 COMBINED = {  # few, of many parts: they take long to compile
     "chain": Chain(
         Grid(points=2),
-        Mix(GreyGuided(Genetic(population=8, adaptive=True)), DifferentialEvolution(population=4)),
+        Portfolio(GreyGuided(Genetic(population=8, adaptive=True)), DifferentialEvolution(population=4)),
         trials=5,
     ),
     "screen": Screen(Random(), factor=2, model=Bayesian(limit=64, candidates=64, refined=4)),
@@ -106,8 +106,10 @@ def one_event(name, space, carry, key, mode, num=LANES):
     """Ask, try and tell; return what was proposed too."""
     algorithm, made = EVERY[name], problem(space)
     found, state = algorithm.ask(key, carry.state, carry.past, made, num, jnp.int32(mode.count))
-    used = found.valid & (jnp.arange(num) < mode.count) & (ranks(found.valid) + carry.past.count < made.capacity)
-    rows = jnp.where(used, carry.past.count + ranks(used), made.capacity)
+    used = (
+        found.valid & (jnp.arange(num) < mode.count) & (exclusive_count(found.valid) + carry.past.count < made.capacity)
+    )
+    rows = jnp.where(used, carry.past.count + exclusive_count(used), made.capacity)
     unit = made.space.snap(found.unit)
     note = jnp.where(mode.foreign, jnp.nan, found.note)
     past = history.open_rows(carry.past, rows, unit, note, jnp.int32(0))

@@ -20,7 +20,7 @@ from jaxhpt import (
     Genetic,
     GreyGuided,
     Int,
-    Mix,
+    Portfolio,
     QuasiRandom,
     Random,
     Refine,
@@ -56,7 +56,7 @@ QUICK = Bayesian(limit=64, candidates=64, refined=4, refit_steps=2)
 NAMED = {name: kind() for name, kind in ALGORITHMS.items() if name not in ("auto", "random")}
 COMBINED = {
     "chain": Chain(Random(), Genetic(), trials=5),
-    "mix": Mix(Random(), TPE(), DifferentialEvolution()),
+    "mix": Portfolio(Random(), TPE(), DifferentialEvolution()),
     "screen": Screen(Random(), factor=2, model=QUICK),
     "refine": Refine(Random(), share=0.5),
     "grey": GreyGuided(NSGA2()),

@@ -10,7 +10,7 @@ import pytest
 from jaxhpt import Bool, Choice, Float, Int, Space, When
 from jaxhpt.algorithms.variation import Focus, Mutation, distinct, genes, halves, meet, pick, settle
 from jaxhpt.core import history
-from jaxhpt.core.metrics import Columns, Objective
+from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.core.problem import Problem
 
 MIXED = Space.of(
@@ -62,7 +62,7 @@ def uniforms(shape, seed=1):
 
 
 def problem_of(space, capacity):
-    return Problem(Space.of(space), Columns((Objective("loss", "min"),)), capacity, 4, 1, 1)
+    return Problem(Space.of(space), MetricSpec((Objective("loss", "min"),)), capacity, 4, 1, 1)
 
 
 def tried(problem, unit):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.core.arrays import front, least_places, ranks, reflect, select, zeros
+from jaxhpt.core.arrays import compact, exclusive_count, least_places, reflect, select, zeros
 
 
 def test_the_least_places_are_those_of_argmin():
@@ -16,7 +16,7 @@ def test_the_least_places_are_those_of_argmin():
 
 def test_ranks_count_the_true_entries_before_each_place():
     mask = np.random.default_rng(0).uniform(size=40) < 0.4
-    found = ranks(jnp.asarray(mask))
+    found = exclusive_count(jnp.asarray(mask))
     assert found.dtype == jnp.int32
     np.testing.assert_array_equal(found, [mask[:i].sum() for i in range(40)])
 
@@ -25,7 +25,7 @@ def test_ranks_count_the_true_entries_before_each_place():
 @pytest.mark.parametrize(("num", "share"), [(1, 0.0), (1, 1.0), (40, 0.0), (40, 0.3), (40, 1.0), (1000, 0.9)])
 def test_the_true_places_come_first_in_their_order(wrap, num, share):
     mask = np.random.default_rng(0).uniform(size=num) < share
-    found = wrap(front)(jnp.asarray(mask))
+    found = wrap(compact)(jnp.asarray(mask))
     assert found.dtype == jnp.int32
     np.testing.assert_array_equal(found, np.argsort(~mask, kind="stable"))
 

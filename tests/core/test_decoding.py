@@ -142,7 +142,7 @@ def test_programs_that_fuse_give_the_same_values_and_so_does_x64():
     """As users run it: the other tests leave the compiler's optimisation out."""
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
     environment |= {f"JAX_NUMPY_{kind}_PROMOTION": rule for kind, rule in (("DTYPE", "strict"), ("RANK", "raise"))}
-    environment["PYTHONPATH"] = os.pathsep.join(["tests", "."])
+    environment["PYTHONPATH"] = os.pathsep.join(["tests/core", "."])
     code = "import json, test_decoding as t; print(json.dumps(t.fused()))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,7 +11,7 @@ from jaxhpt import Float, Space
 from jaxhpt.core import history
 from jaxhpt.core.hashing import fingerprint
 from jaxhpt.core.history import Status
-from jaxhpt.core.metrics import Columns, Objective
+from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.core.problem import Problem
 
 C = 6
@@ -20,8 +20,8 @@ C = 6
 @pytest.fixture(scope="module")
 def problem():
     """Return a problem of 6 trials, 2 dimensions, 2 metrics and 3 reports."""
-    space, columns = Space.of({"x": Float(0, 1), "y": Float(0, 1)}), Columns((Objective("loss", "min"),), ("size",))
-    return Problem(space, columns, trials=C, lanes=3, steps=30, interval=10, stride=10)
+    space, columns = Space.of({"x": Float(0, 1), "y": Float(0, 1)}), MetricSpec((Objective("loss", "min"),), ("size",))
+    return Problem(space, columns, trials=C, lanes=3, steps=30, interval=10, report_interval=10)
 
 
 @pytest.fixture(scope="module")

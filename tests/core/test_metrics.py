@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from jaxhpt.core.constraints import SMALLEST, Constraint
-from jaxhpt.core.metrics import SCALAR, Columns, Objective, choose
+from jaxhpt.core.metrics import SCALAR, MetricSpec, Objective, choose
 from jaxhpt.core.ranges import LARGEST
 
 INF = float("inf")
 NAN = float("nan")
-COLUMNS = Columns((Objective("acc", "max"),), ("loss", "size"))
+COLUMNS = MetricSpec((Objective("acc", "max"),), ("loss", "size"))
 BOUNDS = {"size": ("<=", 50), "acc": (">=", 0.8), "loss": ("<=", 0.0)}
 BOUNDED = choose(("acc", "loss", "size"), "acc", "max", constraints=BOUNDS)
 
 
 def test_the_only_metric_is_the_objective():
     columns = choose(("loss",), None, None)
-    assert columns == Columns((Objective("loss", "min"),), ())
+    assert columns == MetricSpec((Objective("loss", "min"),), ())
 
 
 def test_the_chosen_metric_comes_first_and_the_others_keep_their_order():
@@ -117,7 +117,7 @@ def test_a_bare_scalar_is_a_score():
 
 
 def test_every_objective_must_be_finite():
-    columns = Columns((Objective("a", "min"), Objective("b", "max")))
+    columns = MetricSpec((Objective("a", "min"), Objective("b", "max")))
     assert columns.signs == (1.0, -1.0)
     scores, ok = columns.scores({"a": jnp.float32(1.0), "b": jnp.float32(NAN)})
     assert not bool(ok)
@@ -253,7 +253,7 @@ def test_a_violation_is_finite_and_tells_broken_bounds_exactly(bound, relation):
     assert np.isfinite(found).all()
     beyond = values > np.float32(bound) if relation == "<=" else values < np.float32(bound)
     np.testing.assert_array_equal(found > 0, beyond)
-    columns = Columns((Objective("loss", "min"),), ("size",), (constraint,) * 3)
+    columns = MetricSpec((Objective("loss", "min"),), ("size",), (constraint,) * 3)
     scores = jnp.stack([jnp.zeros(values.shape, jnp.float32), jnp.asarray(values)], axis=1)
     assert np.isfinite(columns.violation(scores)).all()
     assert np.isfinite(columns.fitness(scores)).all()

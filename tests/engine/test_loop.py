@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt.algorithms.base import Endless, proposals
+from jaxhpt.algorithms.base import AlgorithmDefaults, proposals
 from jaxhpt.core.history import Status
 from jaxhpt.engine.loop import begin, dispatch
 
@@ -151,7 +151,7 @@ def test_a_grid_visits_every_point_once_at_any_lane_count_and_ends(lanes):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunsDry(Endless):
+class RunsDry(AlgorithmDefaults):
     """Propose ten rows in all, every second one of the answers not valid; tell nobody the number."""
 
     def init(self, key, problem):

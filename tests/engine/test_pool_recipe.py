@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "tuner.md"
 
 

@@ -41,7 +41,7 @@ ALGORITHMS = {
     "screen": jaxhpt.Screen(jaxhpt.Genetic()),
     "refine": jaxhpt.Refine(jaxhpt.GreyGuided(jaxhpt.Random()), share=0.5),
     "chain": jaxhpt.Chain(
-        jaxhpt.Random(), jaxhpt.Mix(jaxhpt.GreyGuided(jaxhpt.Genetic()), jaxhpt.DifferentialEvolution()), trials=4
+        jaxhpt.Random(), jaxhpt.Portfolio(jaxhpt.GreyGuided(jaxhpt.Genetic()), jaxhpt.DifferentialEvolution()), trials=4
     ),
 }
 SEVERAL = {"objectives": {"loss": "min", "size": "max"}}

@@ -61,7 +61,7 @@ BREEDER = jaxhpt.Genetic(population=8)
 ALGORITHMS = [
     *(kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"),  # one of the others
     jaxhpt.Chain(jaxhpt.Grid(points=2), BREEDER),
-    jaxhpt.Mix(BREEDER, jaxhpt.TPE()),
+    jaxhpt.Portfolio(BREEDER, jaxhpt.TPE()),
     jaxhpt.Screen(BREEDER),
     jaxhpt.Refine(BREEDER),
     jaxhpt.GreyGuided(BREEDER),

@@ -181,7 +181,7 @@ class Drill:
         made = Problem(
             Space.of({"x": Float(0, 1)}), choose(("loss",)), self.trials, self.lanes, self.steps, self.interval
         )
-        return dataclasses.replace(made, stride=self.scheduler.stride(made))
+        return dataclasses.replace(made, report_interval=self.scheduler.report_interval(made))
 
     def run(self, judge, seed=0):
         """Yield for each event the reports, what the judge says, and the verdict, as lists over lanes."""
@@ -189,7 +189,7 @@ class Drill:
         past, state = history.empty(made), self.scheduler.init(jax.random.key(0), made)
         metrics, curve = np.array(past.metrics), np.array(past.curve)
         decide = jax.jit(lambda s, la, h: self.scheduler.decide(jax.random.key(1), s, la, h, made))
-        due_of = jax.jit(lambda s, la: self.scheduler.due(s, la, made))
+        due_of = jax.jit(lambda s, la: self.scheduler.needs_score(s, la, made))
         level = rng.integers(0, 12, self.trials)
         trial = np.full(self.lanes, made.capacity, np.int32)
         steps, budget, begun = np.zeros_like(trial), np.zeros_like(trial), 0

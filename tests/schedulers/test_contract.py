@@ -103,7 +103,7 @@ def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
 
 def problem(scheduler, steps=18, interval=1):
     made = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), TRIALS, 5, steps, interval)
-    made = dataclasses.replace(made, stride=scheduler.stride(made))
+    made = dataclasses.replace(made, report_interval=scheduler.report_interval(made))
     return dataclasses.replace(made, copies=scheduler.num_copies(made))
 
 
@@ -118,7 +118,7 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
     lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
     state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
-    due = jax.eval_shape(lambda s, la: scheduler.due(s, la, made), state, lanes)
+    due = jax.eval_shape(lambda s, la: scheduler.needs_score(s, la, made), state, lanes)
     verdict, later = jax.eval_shape(
         lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made), state, lanes, past
     )
@@ -138,7 +138,7 @@ def test_strict_promotion_and_ranks_hold(name):
 
     def event(key, lanes, past):
         state = scheduler.init(key, made)
-        return scheduler.due(state, lanes, made), scheduler.decide(key, state, lanes, past, made)
+        return scheduler.needs_score(state, lanes, made), scheduler.decide(key, state, lanes, past, made)
 
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
     lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
@@ -150,7 +150,7 @@ def test_strict_promotion_and_ranks_hold(name):
 @pytest.mark.parametrize("longest", [1, 2, 19, 20, 27, 1000, 100_003])
 def test_a_pace_is_within_a_trial_and_reports_fit(name, longest):
     scheduler = SCHEDULERS[name]()
-    pace = scheduler.pace(longest)
+    pace = scheduler.event_interval(longest)
     assert pace is None or 1 <= pace <= max(1, longest // 15)
     made = problem(scheduler, longest, pace or longest)
     assert 1 <= made.reports <= 128
@@ -233,7 +233,7 @@ def test_reports_have_places_in_order():
         (300, 1, 3),
         (100, 10, 60),
     ):
-        made = dataclasses.replace(problem(SCHEDULERS["asha"](), steps, interval), stride=stride)
+        made = dataclasses.replace(problem(SCHEDULERS["asha"](), steps, interval), report_interval=stride)
         events, reports = -(-steps // interval), made.reports
         assert reports == -(-steps // stride)
         times = np.minimum(np.arange(1, events + 1) * interval, steps)

@@ -14,8 +14,8 @@ from jaxhpt import Patience
 class Waiting:
     """The rule on lists."""
 
-    def __init__(self, reports_without, min_delta=0.0):
-        self.reports_without, self.min_delta = reports_without, min_delta
+    def __init__(self, patience, min_delta=0.0):
+        self.patience, self.min_delta = patience, min_delta
         self.best, self.since = {}, collections.Counter()
 
     def __call__(self, reports):
@@ -28,7 +28,7 @@ class Waiting:
             self.best[report.trial], self.since[report.trial] = report.score, 0
         else:
             self.since[report.trial] += 1
-        return "done" if self.since[report.trial] >= self.reports_without else "on"
+        return "done" if self.since[report.trial] >= self.patience else "on"
 
 
 DRILLS = {
@@ -92,7 +92,7 @@ def test_reports_are_as_far_apart_as_asked_for_where_events_are_not():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reports_without": 0}, "reports_without=0: must be at least 1"),
+        ({"patience": 0}, "patience=0: must be at least 1"),
         ({"min_delta": -0.1}, "min_delta=-0.1: must be a finite number, at least 0"),
         ({"min_delta": math.nan}, "min_delta=nan: must be"),
         ({"min_delta": math.inf}, "min_delta=inf: must be"),
@@ -105,7 +105,7 @@ def test_arguments_out_of_range(given, message):
         Patience(**given)
 
 
-@pytest.mark.parametrize("field", ["reports_without", "every"])
+@pytest.mark.parametrize("field", ["patience", "every"])
 def test_arguments_that_are_no_whole_numbers(field):
     with pytest.raises(TypeError, match=f"{field}=2.5: must be an int"):
         Patience(**{field: 2.5})

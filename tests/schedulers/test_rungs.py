@@ -105,7 +105,7 @@ def test_rungs_are_powers_apart_at_ends_of_intervals_below_the_longest_trial(fir
 @functools.cache
 def work(scheduler, prior):
     """Return the operations of a decision with so many earlier trials in the history."""
-    made = problem(prior=prior, steps=9, stride=1)
+    made = problem(prior=prior, steps=9, report_interval=1)
     lanes = Lanes((), (), *(jnp.full(LANES, v, jnp.int32) for v in (0, 1, 9)))
     state = scheduler.init(jax.random.key(0), made)
     decide = jax.jit(lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from jaxhpt import Bool, Choice, Float, Int, Space, When
-from jaxhpt.training.budget import Plan, length_of, plan
+from jaxhpt.training.budget import Plan, budget_of, plan
 
 
 def length(spec, steps, steps_per_epoch=None, rows=0, batch_size=1, batch_column=None):
-    return length_of(Space.of({"lr": Float(0, 1), **spec}), steps, steps_per_epoch, rows, batch_size, batch_column)
+    return budget_of(Space.of({"lr": Float(0, 1), **spec}), steps, steps_per_epoch, rows, batch_size, batch_column)
 
 
-def steps_of(length, **hparams):
+def steps_of(budget, **hparams):
     """Return the steps of one setting, traced as the loop does it."""
-    space = length.space
+    space = budget.space
     unit = jnp.asarray(space.encode({"lr": 0.5, **hparams}))
     found = jax.jit(lambda u: length(space.values(u)))(unit)
     assert found.dtype == jnp.int32

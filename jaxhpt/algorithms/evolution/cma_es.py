@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, fitness, require_one_objective
 from jaxhpt.algorithms.variation import genes
 from jaxhpt.core.arrays import beside
 from jaxhpt.core.checks import require, settle_counts, whole
@@ -80,7 +80,7 @@ class _Rates(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class CMAES(Endless):
+class CMAES(AlgorithmDefaults):
     """CMA-ES. Choose it for continuous spaces of up to 100 dimensions with valleys, and budgets of 50 D trials or more.
 
     It learns which way a valley runs, and does not care about monotone changes of the objective. Whole numbers are

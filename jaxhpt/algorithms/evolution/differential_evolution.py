@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Endless, Proposals, fitness, require_one_objective
-from jaxhpt.algorithms.initial_design import laid_out
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, fitness, require_one_objective
+from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, pick, settle
-from jaxhpt.core.arrays import ranks
+from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.checks import require, settle_counts
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms, words
@@ -77,7 +77,7 @@ class _Draw(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class DifferentialEvolution(Endless):
+class DifferentialEvolution(AlgorithmDefaults):
     """Differential evolution that learns its own rates. Choose it for continuous, rugged spaces of 5 to 50 dimensions.
 
     Every child competes with one member, its target. Unordered dimensions are taken from the parents where they
@@ -85,7 +85,7 @@ class DifferentialEvolution(Endless):
 
     Args:
       population: members, at least 4: the larger, the wider and the slower the search.
-      greediness: share of the population that children are drawn towards, in (0, 1].
+      pbest_rate: share of the population that children are drawn towards, in (0, 1].
 
     Raises:
       ValueError: a value out of its range; at the start of a search, several objectives.
@@ -103,12 +103,12 @@ class DifferentialEvolution(Endless):
     """
 
     population: int = 32
-    greediness: float = 0.15
+    pbest_rate: float = 0.15
 
     def __post_init__(self) -> None:
         settle_counts(self, "population")
         require(self.population >= 4, "population", self.population, "at least 4")
-        require(0 < self.greediness <= 1, "greediness", self.greediness, "in (0, 1]")
+        require(0 < self.pbest_rate <= 1, "pbest_rate", self.pbest_rate, "in (0, 1]")
 
     def num_notes(self, problem: Problem) -> int:
         """Return 3: weight, crossover rate, and the target's place."""
@@ -151,7 +151,7 @@ class DifferentialEvolution(Endless):
     def _slots(self, noted: Array, own: Array, foreign: Array, members: Array) -> Array:
         """Return the place each finished row competes for: its target's; the worst ones for rows of others."""
         _, worst = jax.lax.top_k(members, self.population)
-        return jnp.where(own, noted.astype(jnp.int32), worst[ranks(foreign) % self.population])
+        return jnp.where(own, noted.astype(jnp.int32), worst[exclusive_count(foreign) % self.population])
 
     def _replace(
         self,
@@ -169,7 +169,7 @@ class DifferentialEvolution(Endless):
         winner = jnp.full(size, none, jnp.int32).at[jnp.where(wins, slot, size)].min(rows, mode="drop")
         new, old = winner < none, state.members < none
         leaves = new & old
-        place = jnp.where(leaves, (state.archived + ranks(leaves)) % size, size)
+        place = jnp.where(leaves, (state.archived + exclusive_count(leaves)) % size, size)
         return state._replace(
             members=jnp.where(new, winner, state.members),
             archive=state.archive.at[place].set(state.members, mode="drop"),
@@ -207,7 +207,7 @@ class DifferentialEvolution(Endless):
         target = state.members[slot]
         pool = jnp.concatenate([ordered, state.archive])
         near = jnp.maximum(
-            jnp.round(self.greediness * alive.astype(jnp.float32)).astype(jnp.int32), jnp.minimum(alive, 2)
+            jnp.round(self.pbest_rate * alive.astype(jnp.float32)).astype(jnp.int32), jnp.minimum(alive, 2)
         )
         first = _other(uniform[1], alive, ordered, target)
         old = jnp.minimum(state.archived, size)
@@ -228,7 +228,7 @@ class DifferentialEvolution(Endless):
         """Put design points where the target is not there yet, and everywhere while there are fewer than 4 members."""
         unfilled = state.members >= problem.capacity
         few = jnp.sum(~unfilled, dtype=jnp.int32) < 4
-        return laid_out(state.scramble, index, few | unfilled[slot], child, problem.space)
+        return initial_design(state.scramble, index, few | unfilled[slot], child, problem.space)
 
 
 def _no_gains() -> Gains:

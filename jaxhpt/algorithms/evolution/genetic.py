@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.base import Endless, Proposals, by_fitness, fitness, require_one_objective
-from jaxhpt.algorithms.initial_design import laid_out
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, by_fitness, fitness, require_one_objective
+from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, meet, pick, settle
-from jaxhpt.core.arrays import front
+from jaxhpt.core.arrays import compact
 from jaxhpt.core.checks import require, settle_counts, suggest, whole
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import words
@@ -46,7 +46,7 @@ class GeneticState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Genetic(Endless):
+class Genetic(AlgorithmDefaults):
     """A genetic algorithm for mixed spaces. Choose it for choices and whole numbers, noise, and wide lanes.
 
     The first generation is a quasi-random design. Every later child has two parents among the best finished trials,
@@ -181,7 +181,7 @@ class Genetic(Endless):
         young = jnp.where(elite, -problem.capacity, -(rows // self.population))
         chosen = jnp.lexsort((value, young, ~jnp.isfinite(value)))[: self.population].astype(jnp.int32)
         kept = jnp.zeros(rows.shape, bool).at[chosen].set(True)
-        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[front(kept)]
+        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[compact(kept)]
 
     @property
     def _mutation(self) -> Mutation:
@@ -191,7 +191,7 @@ class Genetic(Endless):
         """Put design points in the places of the first generation, and of all while too few trials succeeded."""
         index = history.next_rows(child.shape[0])
         few = jnp.sum(state.members < problem.capacity, dtype=jnp.int32) < max(2, self.population // 4)
-        return laid_out(state.scramble, index, few | (index < self.population), child, problem.space)
+        return initial_design(state.scramble, index, few | (index < self.population), child, problem.space)
 
     def _breed(
         self, key: Key, state: GeneticState, history: History, problem: Problem, num: int, focus: Focus | None

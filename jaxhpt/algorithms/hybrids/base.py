@@ -13,7 +13,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, Key
 
 
-class Combined(Settings):
+class Composite(Settings):
     """The part that combinations share. In the note of a row every part has columns of its own, NaN in others' rows."""
 
     _own: ClassVar[int] = 0  # columns of notes that belong to no part, the first
@@ -57,7 +57,7 @@ class Combined(Settings):
         note = jnp.pad(found.note, ((0, 0), (before, after)), constant_values=jnp.nan)
         return found._replace(note=note), (*states[:i], state, *states[i + 1 :])
 
-    def told(self, key: Key, states: tuple, history: History, problem: Problem, finished: Array) -> tuple:
+    def tell_parts(self, key: Key, states: tuple, history: History, problem: Problem, finished: Array) -> tuple:
         """Tell every part of all rows that ended."""
         return tuple(
             part.tell(jax.random.fold_in(key, i), states[i], self._view(i, history, problem), problem, finished)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
-from jaxhpt.algorithms.hybrids.base import Combined, joined, several, write_fields_of
+from jaxhpt.algorithms.hybrids.base import Composite, joined, several, write_fields_of
 from jaxhpt.algorithms.model_based.dataset import design_size
 from jaxhpt.core.checks import settle_counts
 from jaxhpt.core.history import History
@@ -24,7 +24,7 @@ class ChainState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class Chain(Combined):
+class Chain(Composite):
     """One algorithm after the other. Choose it to give a search another beginning, such as a grid before a model.
 
     Args:
@@ -80,7 +80,7 @@ class Chain(Combined):
 
     def tell(self, key: Key, state: ChainState, history: History, problem: Problem, finished: Array) -> ChainState:
         """Tell all."""
-        return state._replace(parts=self.told(key, state.parts, history, problem, finished))
+        return state._replace(parts=self.tell_parts(key, state.parts, history, problem, finished))
 
     def _ends(self, space: Space) -> list[int]:
         """Return the proposals after which each but the last has handed over."""

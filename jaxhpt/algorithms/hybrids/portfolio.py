@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
-from jaxhpt.algorithms.hybrids.base import Combined, joined, require_endless, several, write_fields_of
+from jaxhpt.algorithms.hybrids.base import Composite, joined, require_endless, several, write_fields_of
 from jaxhpt.algorithms.model_based.dataset import best_first
-from jaxhpt.core.arrays import ranks
+from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
@@ -25,7 +25,7 @@ MEMORY = 64.0  # trials of an algorithm after which its credit counts for 1 / e 
 GOLDEN = 0.6180339887  # multiples of it fill [0, 1) evenly
 
 
-class MixState(NamedTuple):
+class PortfolioState(NamedTuple):
     """What the history does not tell.
 
     Attributes:
@@ -42,7 +42,7 @@ class MixState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class Mix(Combined):
+class Portfolio(Composite):
     """Several algorithms side by side; who finds more is asked more. Choose it where you do not know which is right.
 
     A trial earns its algorithm the more, the better it ranks among the 16 best when it ends. Shares of the proposals
@@ -59,7 +59,7 @@ class Mix(Combined):
     Example:
       >>> import jaxhpt
       >>> ackley = jaxhpt.problems.ackley
-      >>> algorithm = jaxhpt.Mix(jaxhpt.TPE(), jaxhpt.Genetic(), jaxhpt.DifferentialEvolution())
+      >>> algorithm = jaxhpt.Portfolio(jaxhpt.TPE(), jaxhpt.Genetic(), jaxhpt.DifferentialEvolution())
       >>> result = jaxhpt.minimize(ackley, ackley.space(5), algorithm=algorithm, trials=1024, lanes=32, progress=False)
       >>> result.best.value < 2
       True
@@ -81,16 +81,16 @@ class Mix(Combined):
         """The algorithms."""
         return self.algorithms
 
-    def init(self, key: Key, problem: Problem) -> MixState:
+    def init(self, key: Key, problem: Problem) -> PortfolioState:
         """Start all, with equal shares."""
         for part in self.algorithms:
             require_endless("algorithms", part, problem.space)
         none = jnp.zeros(len(self.algorithms), jnp.float32)
-        return MixState(self.begin(key, problem), jnp.full(TOP, problem.capacity, jnp.int32), none, none)
+        return PortfolioState(self.begin(key, problem), jnp.full(TOP, problem.capacity, jnp.int32), none, none)
 
     def ask(
-        self, key: Key, state: MixState, history: History, problem: Problem, num: int, count: Array
-    ) -> tuple[Proposals, MixState]:
+        self, key: Key, state: PortfolioState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, PortfolioState]:
         """Share the proposals out; see `Algorithm.ask`."""
         which = self._shared_out(key, state, num)
         found, parts, place = [], state.parts, jnp.zeros(num, jnp.int32)
@@ -99,14 +99,16 @@ class Mix(Combined):
             wanted = jnp.sum(mine & (jnp.arange(num, dtype=jnp.int32) < count), dtype=jnp.int32)
             one, parts = self.ask_part(i, key, parts, history, problem, num, wanted)
             found.append(one)
-            place = jnp.where(mine, ranks(mine), place)
+            place = jnp.where(mine, exclusive_count(mine), place)
         both = joined(found, which, place)
         note = both.note.at[:, 0].set(which.astype(jnp.float32))
         return both._replace(note=note), state._replace(parts=parts)
 
-    def tell(self, key: Key, state: MixState, history: History, problem: Problem, finished: Array) -> MixState:
+    def tell(
+        self, key: Key, state: PortfolioState, history: History, problem: Problem, finished: Array
+    ) -> PortfolioState:
         """Tell all, and credit those that found something."""
-        parts = self.told(key, state.parts, history, problem, finished)
+        parts = self.tell_parts(key, state.parts, history, problem, finished)
         best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
         mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)[None]
         mine &= (finished < problem.capacity)[:, None]
@@ -116,15 +118,15 @@ class Mix(Combined):
         many = jnp.sum(mine, axis=0, dtype=jnp.float32)
         fade = jnp.exp(-many / MEMORY)
         credit = state.credit * fade + jnp.sum(jnp.where(mine, earned[:, None], 0.0), axis=0)
-        return MixState(parts, best, credit, state.used * fade + many)
+        return PortfolioState(parts, best, credit, state.used * fade + many)
 
-    def shares(self, state: MixState) -> Array:
+    def shares(self, state: PortfolioState) -> Array:
         """Return the share of the proposals that each algorithm has now, f32[A]."""
         rate = (state.credit + 0.5) / (state.used + 1.0)
         spare = 1.0 - self.least * len(self.algorithms)
         return self.least + spare * rate / jnp.sum(rate)
 
-    def _shared_out(self, key: Key, state: MixState, num: int) -> Array:
+    def _shared_out(self, key: Key, state: PortfolioState, num: int) -> Array:
         """Say whose each proposal is, i32[Q]: as evenly as shares allow, from a random beginning."""
         place = (uniforms(key, ()) + GOLDEN * jnp.arange(num, dtype=jnp.float32)) % 1.0
         borders = jnp.cumsum(self.shares(state))[:-1]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, by_fitness, fitness, proposals, require_one_objective
-from jaxhpt.algorithms.hybrids.base import Combined, joined, require_algorithm
+from jaxhpt.algorithms.hybrids.base import Composite, joined, require_algorithm
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.variation import Mutation, distinct, existing, pick, settle
 from jaxhpt.core.checks import require
@@ -42,7 +42,7 @@ class RefineState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Refine(Combined):
+class Refine(Composite):
     """An algorithm, and at last small steps from the best. Choose it to polish what a wide search found.
 
     Each step moves one or more dimensions; steps grow where more than a fifth of them succeed, and shrink where fewer
@@ -112,7 +112,7 @@ class Refine(Combined):
 
     def tell(self, key: Key, state: RefineState, history: History, problem: Problem, finished: Array) -> RefineState:
         """Tell it; remember the best, and learn how long steps should be."""
-        (part,) = self.told(key, state.parts, history, problem, finished)
+        (part,) = self.tell_parts(key, state.parts, history, problem, finished)
         best = by_fitness(history, problem, jnp.concatenate([state.best, finished]), 1)
         note = history.note[finished, 0]
         own = (finished < problem.capacity) & ~jnp.isnan(note)

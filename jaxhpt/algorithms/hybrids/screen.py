@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, proposals
-from jaxhpt.algorithms.hybrids.base import Combined, require_algorithm, require_endless
+from jaxhpt.algorithms.hybrids.base import Composite, require_algorithm, require_endless
 from jaxhpt.algorithms.model_based.bayesian import Bayesian, BayesianState
-from jaxhpt.algorithms.model_based.dataset import designed
+from jaxhpt.algorithms.model_based.dataset import in_initial_design
 from jaxhpt.core.checks import require, settle_counts
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -29,7 +29,7 @@ class ScreenState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Screen(Combined):
+class Screen(Composite):
     """One algorithm breeds many children, and a model's acquisition picks. Choose it for up to 5,000 trials in batches.
 
     With `Genetic` it is Bayesian and genetic search in one: the Gaussian process is asked about the children, about its
@@ -84,7 +84,7 @@ class Screen(Combined):
         """Lay out the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
         breed, pick = jax.random.split(key)
         many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
-        breeds = ~designed(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
+        breeds = ~in_initial_design(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
         children, parts = self.ask_part(
             0, breed, state.parts, history, problem, many, jnp.where(breeds, jnp.int32(many), 0)
         )
@@ -98,7 +98,7 @@ class Screen(Combined):
             return proposals(unit)._replace(note=note), after
 
         def lay_out() -> tuple[Proposals, BayesianState]:
-            unit = self.model.lay_out(model, index, jnp.ones(num, bool), local[:num], problem)
+            unit = self.model.initial_design(model, index, jnp.ones(num, bool), local[:num], problem)
             return proposals(unit)._replace(note=children.note[:num]), model  # none was bred: empty notes
 
         found, model = jax.lax.cond(breeds, choose, lay_out)
@@ -106,4 +106,4 @@ class Screen(Combined):
 
     def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:
         """Tell both."""
-        return ScreenState(self.told(key, state.parts, history, problem, finished))
+        return ScreenState(self.tell_parts(key, state.parts, history, problem, finished))

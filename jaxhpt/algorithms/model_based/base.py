@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Endless
+from jaxhpt.algorithms.base import AlgorithmDefaults
 from jaxhpt.algorithms.model_based.dataset import best_first
 from jaxhpt.core.checks import require, settle_counts
 from jaxhpt.core.history import History
@@ -14,7 +14,7 @@ from jaxhpt.core.typing import Array, Key
 LIMITS = [2**i for i in range(6, 12)]
 
 
-class Modelled(Endless):
+class ModelBased(AlgorithmDefaults):
     """The part that model-based algorithms share; their state has `best`, i32[B] rows, best first.
 
     Attributes:

@@ -16,12 +16,19 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.enumeration import settings
-from jaxhpt.algorithms.initial_design import laid_out
+from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based import candidates
-from jaxhpt.algorithms.model_based.base import Modelled
+from jaxhpt.algorithms.model_based.base import ModelBased
 from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
 from jaxhpt.algorithms.model_based.candidates import View
-from jaxhpt.algorithms.model_based.dataset import design_size, designed, enough, evidence, num_inputs, num_outputs
+from jaxhpt.algorithms.model_based.dataset import (
+    design_size,
+    enough,
+    evidence,
+    in_initial_design,
+    num_inputs,
+    num_outputs,
+)
 from jaxhpt.algorithms.model_based.model import believe, refitted, sized, surrogate
 from jaxhpt.algorithms.model_based.phase import draw_stance
 from jaxhpt.core.checks import require, settle_counts, suggest
@@ -54,7 +61,7 @@ class BayesianState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Bayesian(Modelled):
+class Bayesian(ModelBased):
     """Bayesian optimisation. Choose it where a trial costs more than a millisecond and there are up to 5,000.
 
     It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
@@ -129,7 +136,7 @@ class Bayesian(Modelled):
     ) -> tuple[Proposals, BayesianState]:
         """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
-        fresh = designed(index, state.best, self.initial, problem)
+        fresh = in_initial_design(index, state.best, self.initial, problem)
         used = jnp.arange(num, dtype=jnp.int32) < count
 
         def search() -> tuple[Array, BayesianState]:
@@ -138,7 +145,7 @@ class Bayesian(Modelled):
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
-        return proposals(self.lay_out(state, index, fresh, child, problem)), state
+        return proposals(self.initial_design(state, index, fresh, child, problem)), state
 
     def in_design(self, problem: Problem, last: int) -> bool:
         """Tell whether the first `last` rows all are of the design; see `Designed`."""
@@ -150,12 +157,12 @@ class Bayesian(Modelled):
         """Lay out the initial design; see `Designed`."""
         index, fresh = history.next_rows(num), jnp.ones(num, bool)
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
-        return proposals(self.lay_out(state, index, fresh, none, problem)), state
+        return proposals(self.initial_design(state, index, fresh, none, problem)), state
 
-    def lay_out(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
+    def initial_design(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
         """Put points of the initial design in the places that are fresh; see `laid_out`."""
         size = self.initial or design_size(problem.space)
-        return laid_out(state.scramble, index, fresh, child, problem.space, size)
+        return initial_design(state.scramble, index, fresh, child, problem.space, size)
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
         """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.

@@ -134,9 +134,8 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
     begin = input_warp.forward(start, seen.skew)
     first = (begin, rule.init(begin), begin, jnp.full(start.shape[0], jnp.inf, jnp.float32))
     (_, _, best, _), _ = jax.lax.scan(step, first, None, length=steps)
-    return jnp.where(
-        best == begin, start, space.snap(input_warp.backward(best, seen.skew))
-    )  # unmoved ones keep their bits
+    ended = space.snap(input_warp.backward(best, seen.skew))
+    return jnp.where(best == begin, start, ended)  # unmoved ones keep their bits
 
 
 def everywhere(key: Key, seen: View, space: Space, num: int) -> Array:

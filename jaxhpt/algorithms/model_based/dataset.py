@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import by_fitness, by_fronts
 from jaxhpt.core import pareto
-from jaxhpt.core.arrays import front
+from jaxhpt.core.arrays import compact
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
@@ -63,10 +63,10 @@ class Evidence(NamedTuple):
 
 def num_outputs(problem: Problem, costs: bool = False) -> int:
     """Return J: objectives, constraints and, if wanted, the costs."""
-    return len(problem.objectives) + len(problem.columns.constraints) + costs
+    return len(problem.objectives) + len(problem.metrics.constraints) + costs
 
 
-def designed(index: Array, best: Array, initial: int | None, problem: Problem) -> Array:
+def in_initial_design(index: Array, best: Array, initial: int | None, problem: Problem) -> Array:
     """Tell which proposals are of the initial design: the first ones, and all while a model knows too few trials.
 
     Args:
@@ -132,10 +132,10 @@ def evidence(
     """
     there = rows < problem.capacity
     ended = there & (history.status[rows] >= Status.DONE)
-    order = front(ended)
+    order = compact(ended)
     rows, known = rows[order], ended[order]
     unit, scores = history.unit[rows], history.metrics[rows]
-    columns = problem.columns
+    columns = problem.metrics
     y = [standardised(scores[:, i], known, bent) for i in range(len(columns.objectives))]
     for constraint in columns.constraints:
         column = columns.names.index(constraint.name)
@@ -181,7 +181,7 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
     wanted = min(problem.num_dimensions + 1, problem.capacity)
     least = jax.lax.top_k(steps, wanted)[0][-1]
     far = (best < problem.capacity) & (steps[jnp.minimum(best, problem.capacity - 1)] >= least)
-    kept = jnp.where(far, best, problem.capacity)[front(far)]
+    kept = jnp.where(far, best, problem.capacity)[compact(far)]
     return kept, jnp.sum(history.ok & (steps >= least), dtype=jnp.int32)
 
 
@@ -208,7 +208,7 @@ def best_first(history: History, problem: Problem, rows: Array, num: int) -> Arr
 def incumbent(history: History, problem: Problem, seen: Evidence, value: Array) -> Array:
     """Return the least of values f32[N] among the trials that keep all constraints; +inf where there is none: f32[]."""
     scores = history.metrics[seen.row]
-    good = seen.known & jnp.isfinite(scores[:, 0]) & problem.columns.feasible(scores)
+    good = seen.known & jnp.isfinite(scores[:, 0]) & problem.metrics.feasible(scores)
     return jnp.min(jnp.where(good, value, jnp.inf))
 
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, proposals
 from jaxhpt.algorithms.enumeration import settings
-from jaxhpt.algorithms.initial_design import laid_out
-from jaxhpt.algorithms.model_based.base import Modelled
-from jaxhpt.algorithms.model_based.dataset import chosen, designed, far_enough
+from jaxhpt.algorithms.initial_design import initial_design
+from jaxhpt.algorithms.model_based.base import ModelBased
+from jaxhpt.algorithms.model_based.dataset import chosen, far_enough, in_initial_design
 from jaxhpt.core import history as columns
 from jaxhpt.core.checks import require, settle_counts
 from jaxhpt.core.history import History
@@ -48,7 +48,7 @@ class TPEState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TPE(Modelled):
+class TPE(ModelBased):
     """Tree-structured Parzen estimator. Choose it for more trials than `Bayesian` has time for: 1,000 to millions.
 
     It takes mixed and conditional spaces, any batch size, failures, several objectives and constraints. Where a
@@ -98,9 +98,9 @@ class TPE(Modelled):
     ) -> tuple[Proposals, TPEState]:
         """Draw and compare, or lay out the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
-        fresh = designed(index, state.best, self.initial, problem)
+        fresh = in_initial_design(index, state.best, self.initial, problem)
         child = self._promising(key, state, history, problem, num)
-        child = laid_out(state.scramble, index, fresh, child, problem.space)
+        child = initial_design(state.scramble, index, fresh, child, problem.space)
         return proposals(child), state
 
     def _promising(self, key: Key, state: TPEState, history: History, problem: Problem, num: int) -> Array:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
 from jaxhpt.core import history as columns
-from jaxhpt.core.arrays import front
+from jaxhpt.core.arrays import compact
 from jaxhpt.core.checks import settle_counts
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -25,7 +25,7 @@ class GridState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid(Endless):
+class Grid(AlgorithmDefaults):
     """Every combination of values, each exactly once. Choose it for few dimensions and a complete table.
 
     The order is coarse to fine: ends and middles of all ranges first, so that a search cut short has still seen
@@ -73,4 +73,4 @@ class Grid(Endless):
 
 def _untried_first(state: GridState, history: History) -> GridState:
     """Put the points that were tried behind the others."""
-    return state._replace(points=state.points[front(~columns.seen(history, state.points))])
+    return state._replace(points=state.points[compact(~columns.seen(history, state.points))])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
 from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -25,7 +25,7 @@ class QuasiRandomState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class QuasiRandom(Endless):
+class QuasiRandom(AlgorithmDefaults):
     """Settings that fill the space evenly, at any number of trials. Choose it wherever `Random` would do.
 
     Example:

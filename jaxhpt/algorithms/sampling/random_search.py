@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Endless, Proposals, proposals
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
 from jaxhpt.algorithms.variation import Focus
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -22,7 +22,7 @@ class RandomState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Random(Endless):
+class Random(AlgorithmDefaults):
     """Independent, uniform settings. Choose it as the baseline, or where trials must not depend on each other.
 
     Example:

@@ -27,7 +27,7 @@ GRID, PLAIN, BRED = Grid(points=256), Bayesian(), Screen(Genetic())
 def problem(space, trials, objectives=1, lanes=4, prior=0, steps=1):
     names = tuple("abc"[:objectives])
     columns = choose(names, objectives=dict.fromkeys(names, "min"))
-    return Problem(Space.of(space), columns, trials, lanes, steps, interval=1, stride=steps > 1, prior=prior)
+    return Problem(Space.of(space), columns, trials, lanes, steps, interval=1, report_interval=steps > 1, prior=prior)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Chain, Mix and Screen: who proposes what and is told what, against their parts run by hand and plain Python."""
+"""Chain, Portfolio and Screen: who proposes what and is told what, against their parts run by hand and plain Python."""
 
 import dataclasses
 import functools
@@ -19,14 +19,14 @@ from jaxhpt import (
     Genetic,
     Grid,
     Int,
-    Mix,
+    Portfolio,
     QuasiRandom,
     Random,
     Screen,
     Space,
 )
-from jaxhpt.algorithms.base import Endless, Proposals, informed
-from jaxhpt.algorithms.hybrids.portfolio import MEMORY, TOP, MixState
+from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, informed
+from jaxhpt.algorithms.hybrids.portfolio import MEMORY, TOP, PortfolioState
 from jaxhpt.core import history
 from jaxhpt.core.history import Known, Status
 from jaxhpt.core.metrics import choose
@@ -50,7 +50,7 @@ class NearState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Near(Endless):
+class Near(AlgorithmDefaults):
     """Propose settings near one place; number them within the event."""
 
     place: float
@@ -74,7 +74,7 @@ class Near(Endless):
         others = jnp.sum(known & ~own, dtype=jnp.int32)
         notes = state.notes + jnp.sum(jnp.where(own, note, 0.0))
         own = state.own + jnp.sum(own, dtype=jnp.int32)
-        return NearState(state.asked, own, notes, state.others + others)
+        return NearState(state.asked, own, notes, state.extra_metrics + others)
 
 
 GOOD, FAIR, BAD = Near(0.3), Near(0.5), Near(0.9)
@@ -156,7 +156,7 @@ def test_each_part_of_a_chain_is_told_its_own_notes_and_that_others_have_none():
     notes = np.concatenate([found.note for found in used])
     assert np.isnan(notes).tolist() == [[False, True]] * 10 + [[True, False]] * 10
     for part, column in zip(search.state.parts, notes.T, strict=True):
-        assert (int(part.asked), int(part.own), int(part.others)) == (10, 10, 10)
+        assert (int(part.asked), int(part.own), int(part.extra_metrics)) == (10, 10, 10)
         assert float(part.notes) == np.nansum(column)
 
 
@@ -183,7 +183,7 @@ def test_a_chain_of_grids_is_tried_whole():
         assert sorted(map(tuple, unit.tolist())) == sorted(map(tuple, tried.tolist()))
 
 
-MIX = Mix(BAD, GOOD, FAIR, least=0.05)
+MIX = Portfolio(BAD, GOOD, FAIR, least=0.05)
 
 
 def test_a_mix_shares_alike_at_first_and_then_gives_to_who_finds_more():
@@ -205,7 +205,7 @@ def test_proposals_of_a_mix_are_of_the_part_that_their_note_names_and_each_is_to
     assert len(set(who.tolist())) == 3
     for i, part in enumerate(search.state.parts):
         assert np.isnan(note[:, 1 + i]).tolist() == (who != i).tolist()
-        assert (int(part.own), int(part.others)) == (np.sum(who == i), np.sum(who != i))
+        assert (int(part.own), int(part.extra_metrics)) == (np.sum(who == i), np.sum(who != i))
         assert float(part.notes) == np.nansum(note[:, 1 + i])
 
 
@@ -371,7 +371,7 @@ def halved(events="all", seed=0):
     """Search by several algorithms together, after earlier trials, while a scheduler stops the worse ones."""
     rng = np.random.default_rng(0)
     prior = [({"x": x, "n": int(n)}, 2 * x) for x, n in zip(rng.uniform(size=6), rng.integers(0, 9, 6), strict=True)]
-    algorithm = Chain(Grid(points=2), Mix(Random(), DifferentialEvolution(population=4)), trials=3)
+    algorithm = Chain(Grid(points=2), Portfolio(Random(), DifferentialEvolution(population=4)), trials=3)
     options = {"prior": prior, "scheduler": jaxhpt.ASHA(), "lanes": 4, "progress": False, "seed": seed}
     space = {"x": Float(0, 1), "n": Int(0, 8)}
     return jaxhpt.search(climbing(), space, algorithm=algorithm, trials=60, events_per_dispatch=events, **options)
@@ -421,16 +421,16 @@ def test_a_screen_of_nsga2_spreads_over_a_front(same_bits):
         (lambda: Chain(Random, Genetic()), TypeError, "algorithms"),
         (lambda: Chain(Random(), Genetic(), trials=0), ValueError, "trials=0"),
         (lambda: Chain(Random(), Genetic(), trials=2.5), TypeError, "trials=2.5"),
-        (lambda: Mix(Random()), ValueError, "algorithms"),
-        (lambda: Mix(Random(), None), TypeError, "algorithms=None"),
-        (lambda: Mix(Random(), Genetic(), least=-0.1), ValueError, "least=-0.1"),
-        (lambda: Mix(Random(), Genetic(), least=0.51), ValueError, "least=0.51"),
+        (lambda: Portfolio(Random()), ValueError, "algorithms"),
+        (lambda: Portfolio(Random(), None), TypeError, "algorithms=None"),
+        (lambda: Portfolio(Random(), Genetic(), least=-0.1), ValueError, "least=-0.1"),
+        (lambda: Portfolio(Random(), Genetic(), least=0.51), ValueError, "least=0.51"),
         (lambda: Screen("genetic"), TypeError, "breeder='genetic'"),
         (lambda: Screen(Genetic), TypeError, "breeder"),
         (lambda: Screen(Genetic(), factor=1), ValueError, "factor=1"),
         (lambda: Screen(Genetic(), factor=2.0), TypeError, "factor=2.0"),
         (lambda: Screen(Genetic(), model=Genetic()), TypeError, "model"),
-        (lambda: Mix(Random(), Grid()).init(jax.random.key(0), problem()), ValueError, "algorithms=Grid"),
+        (lambda: Portfolio(Random(), Grid()).init(jax.random.key(0), problem()), ValueError, "algorithms=Grid"),
         (lambda: Screen(Grid()).init(jax.random.key(0), problem()), ValueError, "breeder=Grid"),
     ],
 )
@@ -440,5 +440,5 @@ def test_what_cannot_be_combined_is_refused_by_its_name(make, error, text):
 
 
 def test_an_algorithm_with_an_end_may_be_a_part_of_a_mix_before_one_that_has_none():
-    state = Mix(Random(), Chain(Grid(points=2), Random())).init(jax.random.key(0), problem())
-    assert isinstance(state, MixState)
+    state = Portfolio(Random(), Chain(Grid(points=2), Random())).init(jax.random.key(0), problem())
+    assert isinstance(state, PortfolioState)

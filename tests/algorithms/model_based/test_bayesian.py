@@ -239,8 +239,8 @@ def test_half_of_the_events_look_afield_at_first():
     assert 0.3 < share(25) < 0.7
     assert share(55) == 0
     assert share(30, dataclasses.replace(PROBLEM, trials=32)) == 0  # few are left
-    assert share(25, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3)) == 0
-    assert share(25, dataclasses.replace(PROBLEM, columns=SEVERAL)) == 0
+    assert share(25, dataclasses.replace(PROBLEM, steps=9, interval=3, report_interval=3)) == 0
+    assert share(25, dataclasses.replace(PROBLEM, metrics=SEVERAL)) == 0
 
 
 def test_the_last_tenth_closes_in_on_what_was_found():
@@ -250,8 +250,8 @@ def test_the_last_tenth_closes_in_on_what_was_found():
 
     assert [closing(count) for count in (57, 58, 63)] == [False, True, True]
     assert [closing(count, dataclasses.replace(PROBLEM, prior=20)) for count in (64, 78)] == [False, True]
-    assert not closing(63, dataclasses.replace(PROBLEM, steps=9, interval=3, stride=3))
-    assert not closing(63, dataclasses.replace(PROBLEM, columns=SEVERAL))
+    assert not closing(63, dataclasses.replace(PROBLEM, steps=9, interval=3, report_interval=3))
+    assert not closing(63, dataclasses.replace(PROBLEM, metrics=SEVERAL))
 
 
 def test_picks_that_close_in_are_nearer_to_the_best():

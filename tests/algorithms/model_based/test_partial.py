@@ -16,7 +16,7 @@ from jaxhpt.core.space import Space
 
 SPACE = Space.of({"x": jaxhpt.Float(0, 1), "c": jaxhpt.Choice(["a", "b", "c"])})
 WHOLE = Problem(SPACE, choose(("loss",)), trials=12, lanes=4, steps=27, interval=1)
-PARTIAL = dataclasses.replace(WHOLE, stride=1)
+PARTIAL = dataclasses.replace(WHOLE, report_interval=1)
 STATUS = [Status.DONE, Status.STOPPED, Status.STOPPED, Status.FAILED, Status.RUNNING, Status.PRIOR, Status.STOPPED]
 STEPS = [27, 3, 9, 9, 3, 0, 9]
 VALUE = [0.3, 0.1, 0.2, np.inf, np.inf, 0.4, 0.5]
