@@ -283,7 +283,11 @@ def network(scheduler, seed):
 
 def population(options, pool):
     """Print losses of population-based training, and of fixed settings at as many steps."""
-    kinds = {"best fixed": None, "pbt": jaxhpt.PBT(every=LONG // 40), "pb2": jaxhpt.PB2(every=LONG // 40)}
+    kinds = {
+        "best fixed": None,
+        "pbt": jaxhpt.PBT(perturbation_interval=LONG // 40),
+        "pb2": jaxhpt.PB2(perturbation_interval=LONG // 40),
+    }
     jobs = [(kind, seed) for seed in range(options.network_seeds) for kind in kinds.values()]
     loss = np.array(pool.starmap(language_model, jobs, chunksize=1)).reshape(-1, len(kinds))
     print(f"\nPart population: {MODELS} models, {LONG} steps, {options.network_seeds} seeds; nats a character")

@@ -31,11 +31,11 @@ WINDOW = 4  # of the rolling model
 POWERS = np.linspace(0.05, 3.0, 60, dtype=np.float32)
 TOP, KEPT = 20, 4  # one in so many is a winner; one in so many is kept
 STOPPERS = {
-    "no stopping": jaxhpt.MedianStop(every=1, min_trials=BUDGET),  # reports as the others do
-    "median_stop": jaxhpt.MedianStop(every=1),
+    "no stopping": jaxhpt.MedianStop(eval_interval=1, min_trials=BUDGET),  # reports as the others do
+    "median_stop": jaxhpt.MedianStop(eval_interval=1),
     "asha from 2": jaxhpt.ASHA(3, 2),
     "asha from 3": jaxhpt.ASHA(3, 3),
-    "grey_stop": jaxhpt.GreyStop(every=1),
+    "grey_stop": jaxhpt.GreyStop(eval_interval=1),
 }
 BREEDERS = {"genetic": jaxhpt.Genetic(), "grey_guided": jaxhpt.GreyGuided(jaxhpt.Genetic())}
 BRED = (200, 1000)  # trials

@@ -72,7 +72,7 @@ def main(models=16, steps=2000, seed=0):
     """Train a population, and as many models under fixed settings for as many steps."""
     common = {"trials": models, "lanes": models, "algorithm": "random", "seed": seed}
     fixed = jaxhpt.search(task(steps), SPACE, **common)
-    found = jaxhpt.search(task(steps), SPACE, scheduler=jaxhpt.PBT(every=max(1, steps // 40)), **common)
+    found = jaxhpt.search(task(steps), SPACE, scheduler=jaxhpt.PBT(perturbation_interval=max(1, steps // 40)), **common)
     print(f"best of {models} fixed settings: {fixed.best.value:.4f} nats a character, {fixed.best.hparams}")
     print(f"population-based training:   {found.best.value:.4f}, learning rates of the winner by steps:")
     draw(found.lineage(found.best))

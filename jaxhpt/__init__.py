@@ -25,7 +25,7 @@ from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats
 from jaxhpt.results.trial import Stretch, Trial
-from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, GreyStop, Hyperband, MedianStop, Patience, RunToEnd
+from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
 from jaxhpt.search import SearchError, maximize, minimize, search
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
@@ -50,6 +50,7 @@ __all__ = [
     "Chain",
     "Choice",
     "DifferentialEvolution",
+    "EarlyStopping",
     "FlaxTask",
     "Float",
     "Genetic",
@@ -59,7 +60,6 @@ __all__ = [
     "Hyperband",
     "Int",
     "MedianStop",
-    "Patience",
     "Portfolio",
     "QuasiRandom",
     "Random",

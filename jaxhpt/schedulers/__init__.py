@@ -2,10 +2,10 @@
 
 from jaxhpt.schedulers.asha import ASHA
 from jaxhpt.schedulers.base import Copies, Scheduler, Verdict
+from jaxhpt.schedulers.early_stopping import EarlyStopping
 from jaxhpt.schedulers.grey_stop import GreyStop
 from jaxhpt.schedulers.hyperband import Hyperband
 from jaxhpt.schedulers.median_stop import MedianStop
-from jaxhpt.schedulers.patience import Patience
 from jaxhpt.schedulers.pb2 import PB2
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.schedulers.run_to_end import RunToEnd
@@ -16,7 +16,7 @@ SCHEDULERS: dict[str, type] = {
     "hyperband": Hyperband,
     "median_stop": MedianStop,
     "grey_stop": GreyStop,
-    "patience": Patience,
+    "early_stopping": EarlyStopping,
     "pbt": PBT,
     "pb2": PB2,
 }
@@ -27,10 +27,10 @@ __all__ = [
     "PBT",
     "SCHEDULERS",
     "Copies",
+    "EarlyStopping",
     "GreyStop",
     "Hyperband",
     "MedianStop",
-    "Patience",
     "RunToEnd",
     "Scheduler",
     "Verdict",

@@ -23,10 +23,11 @@ from jaxhpt.schedulers.rungs import Rungs
 
 @dataclasses.dataclass(frozen=True)
 class ASHA(KeepsCurves):
-    """Stop at each rung all but the best of those that came there. Choose it where losers show early.
+    """Asynchronous successive halving: stop at each rung all but the best of those that came there.
 
-    At `min_steps`, `eta` times as many, and so on, a trial is scored and goes on if it is in the best 1/`eta` of all
-    that came so far, itself included; the best always goes on. The lane of one that stops begins another trial at once.
+    Choose it where losers show early. At `min_steps`, `eta` times as many, and so on, a trial is scored and goes on if
+    it is in the best 1/`eta` of all that came so far, itself included; the best always goes on. The lane of one that
+    stops begins another trial at once.
 
     Args:
       eta: at least 2. A rung stops all but one in `eta`, and the next one is `eta` times as far; 2 is careful.

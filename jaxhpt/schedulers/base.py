@@ -3,7 +3,7 @@
 A scheduler is a frozen dataclass of settings with pure functions, run at every event inside the compiled loop.
 """
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -78,13 +78,16 @@ class Periodic(KeepsCurves):
     """The part of those that look at trials every so many steps.
 
     Attributes:
-      every: steps between two looks, at least 1; None is a twentieth of the longest trial.
+      period_name: the setting that says how many steps are between two looks, at least 1; None is the longest trial
+        over `looks`.
+      looks: at the longest trial, where nothing else is asked for.
     """
 
-    every: int | None
+    period_name: ClassVar[str] = "eval_interval"
+    looks: ClassVar[int] = PARTS
 
     def __post_init__(self) -> None:
-        settle_counts(self, "every")
+        settle_counts(self, self.period_name)
 
     def event_interval(self, longest: int) -> int | None:
         """Ask for an event at each look."""
@@ -103,7 +106,7 @@ class Periodic(KeepsCurves):
         return lanes.spent | self.looked_at(lanes, problem)
 
     def _wanted(self, longest: int) -> int:
-        return self.every or max(1, longest // PARTS)
+        return getattr(self, self.period_name) or max(1, longest // self.looks)
 
 
 class Reporting(Periodic):

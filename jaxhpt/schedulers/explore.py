@@ -11,24 +11,24 @@ from jaxhpt.core.typing import Array, Key
 from jaxhpt.surrogates.features import features
 
 
-def perturbed(key: Key, unit: Array, space: Space, step: float, resample: float) -> Array:
+def perturbed(key: Key, unit: Array, space: Space, perturbation: float, resample: float) -> Array:
     """Move settings a little: f32[N, D] snapped -> f32[N, D] snapped.
 
-    Floats and numbers move up or down by half to one and a half steps, what would leave the range turns back; whole
-    numbers and ordered choices move by one level at least. Any dimension is drawn anew by chance, and unordered choices
-    only so.
+    Floats and numbers move up or down by half to one and a half times `perturbation`, what would leave the range turns
+    back; whole numbers and ordered choices move by one level at least. Any dimension is drawn anew by chance, and
+    unordered choices only so.
 
     Args:
       key: consumed.
       unit: what is moved.
       space: static.
-      step: in units of the range, on the scale of the dimension.
+      perturbation: in units of the range, on the scale of the dimension.
       resample: chance of each dimension to be drawn anew, in [0, 1].
     """
     k = jax.random.split(key, 2)
     levels = space.levels.astype(np.float32)
     chance = uniforms(k[0], (3, *unit.shape))
-    size = jnp.maximum(step * (0.5 + chance[0]), 1.0 / levels[None])
+    size = jnp.maximum(perturbation * (0.5 + chance[0]), 1.0 / levels[None])
     moved = reflect(unit + jnp.where(chance[1] < 0.5, -size, size))
     if np.isfinite(levels).any():
         moved = leave_bin(moved, unit, *space.bins(unit))

@@ -13,7 +13,7 @@ Maron and Moore, "Hoeffding races", https://papers.nips.cc/paper/841 (1993), for
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,9 @@ class GreyStopState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GreyStop(Reporting):
-    """Stop a trial that is forecast to end behind the best. Choose it where curves are smooth and trials many.
+    """Grey forecast stopping: end a trial whose learning curve is forecast to end behind the best.
+
+    Choose it where curves are smooth and trials many.
 
     From a few reports on, a grey model of the gains forecasts each trial's final score, in a band as wide as such
     forecasts proved wrong in this search so far. A trial ends when the better end of its band is behind the worse end
@@ -65,7 +67,7 @@ class GreyStop(Reporting):
     never stopped. Unlike rungs it keeps no share: with few good trials it stops nearly all.
 
     Args:
-      every: steps between reports, at least 1; None is a fortieth of the longest trial.
+      eval_interval: steps between reports, at least 1; None is a fortieth of the longest trial.
       min_reports: reports before a trial is judged, at least 3; fewer are cheaper, and the forecasts worse.
       min_trials: trials that must have come as far as `min_reports` before any is stopped, at least 1.
       top: finished or live trials that must be out of reach, at least 1. More keep more, as an algorithm that learns
@@ -81,7 +83,7 @@ class GreyStop(Reporting):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=40, trials=256, algorithm="random", scheduler=jaxhpt.GreyStop(every=1), progress=False,
+      ...     steps=40, trials=256, algorithm="random", scheduler=jaxhpt.GreyStop(eval_interval=1), progress=False,
       ... )
       >>> sum(trial.status == "stopped" for trial in result.trials) > 100
       True
@@ -90,11 +92,13 @@ class GreyStop(Reporting):
       See the module.
     """
 
-    every: int | None = None
+    eval_interval: int | None = None
     min_reports: int = 4
     min_trials: int = 3
     top: int = 2
     band: float = 2.0
+
+    looks: ClassVar[int] = LOOKS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,9 +166,6 @@ class GreyStop(Reporting):
             )
 
         return jax.lax.cond(jnp.any(ends), learn, lambda: state)
-
-    def _wanted(self, longest: int) -> int:
-        return self.every or max(1, longest // LOOKS)
 
 
 def _entered(gain: Array, curve: Array, count: Array, total: Array, looked: Array) -> Array:

@@ -13,10 +13,11 @@ from jaxhpt.schedulers.asha import ASHA
 
 @dataclasses.dataclass(frozen=True)
 class Hyperband(ASHA):
-    """Run several brackets of `ASHA` side by side. Choose it where nobody knows how early losers show.
+    """Hyperband: several brackets of successive halving side by side, as in `ASHA`, begun early and late.
 
-    The first bracket has all rungs, the next one lacks the lowest, and so on; the last one stops nothing. Lanes are
-    dealt to the brackets in turn, so that each gets the same compute, and trials are compared within their bracket.
+    Choose it where nobody knows how early losers show. The first bracket has all rungs, the next one lacks the lowest,
+    and so on; the last one stops nothing. Lanes are dealt to the brackets in turn, so that each gets the same compute,
+    and trials are compared within their bracket.
 
     Args:
       eta: as of `ASHA`.

@@ -20,12 +20,12 @@ from jaxhpt.schedulers.rungs import Rungs
 
 @dataclasses.dataclass(frozen=True)
 class MedianStop(Reporting):
-    """Stop a trial whose best is worse than the median of the others' means so far. Choose it to stop little, safely.
+    """Median stopping rule: end a trial whose best is worse than the median of the others' means so far.
 
-    Trials are compared at each report with the running means of all that came as far.
+    Choose it to stop little, safely. Trials are compared at each report with the running means of all that came as far.
 
     Args:
-      every: steps between reports, at least 1; None is a twentieth of the longest trial.
+      eval_interval: steps between reports, at least 1; None is a twentieth of the longest trial.
       min_steps: steps before any trial is stopped, at least 1; None is a tenth of the longest trial.
       min_trials: trials that must have come as far, at least 1.
 
@@ -46,7 +46,7 @@ class MedianStop(Reporting):
       See the module.
     """
 
-    every: int | None = None
+    eval_interval: int | None = None
     min_steps: int | None = None
     min_trials: int = 5
 

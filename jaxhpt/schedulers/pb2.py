@@ -55,16 +55,17 @@ class PB2State(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PB2(PBT):
-    """Population-based bandits. Choose it in place of `PBT` for populations of 4 to 32, where chance is a bad guide.
+    """Population-based bandits (PB2): `PBT` whose settings a Gaussian process chooses.
 
-    As `PBT`, but the settings of copies come from a Gaussian process, which learns from all the population has seen how
-    much a setting improves a model at which time of its training, and is asked where it hopes for most.
+    Choose it in place of `PBT` for populations of 4 to 32, where chance is a bad guide. As `PBT`, but the settings of
+    copies come from a Gaussian process, which learns from all the population has seen how much a setting improves a
+    model at which time of its training, and is asked where it hopes for most.
 
     Args:
-      every: as of `PBT`.
+      perturbation_interval: as of `PBT`.
       exploit: as of `PBT`.
-      share: as of `PBT`.
-      step: as of `PBT`; while there is no model, and for a half of the settings that it is asked about.
+      quantile_fraction: as of `PBT`.
+      perturbation: as of `PBT`; while there is no model, and for a half of the settings that it is asked about.
       resample: as of `PBT`; likewise.
       boldness: deviations of the model that are hoped for, above 0; more explores more.
 
@@ -76,7 +77,7 @@ class PB2(PBT):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=40, trials=8, lanes=8, scheduler=jaxhpt.PB2(every=5), progress=False,
+      ...     steps=40, trials=8, lanes=8, scheduler=jaxhpt.PB2(perturbation_interval=5), progress=False,
       ... )
       >>> result.stats.copies > 0
       True
@@ -149,7 +150,9 @@ class PB2(PBT):
         centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
         theta = fit(begin(state.theta[None]), steps, x, y, known, axes, centre).theta
         model = gp.condition(theta, x, y, known, known, axes, centre)
-        near = perturbed(k[0], unit[jnp.arange(POOL // 2, dtype=jnp.int32) % num], space, self.step, self.resample)
+        near = perturbed(
+            k[0], unit[jnp.arange(POOL // 2, dtype=jnp.int32) % num], space, self.perturbation, self.resample
+        )
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
         belief = gp.believe(model, inputs(pool, now), axes)
         covariance = gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root

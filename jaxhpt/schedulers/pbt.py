@@ -5,7 +5,7 @@ Jaderberg, Dalibard, Osindero, Czarnecki, Donahue, Razavi, Vinyals, Green, Dunni
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,22 +28,23 @@ class PBTState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PBT(Periodic):
-    """Population-based training. Choose it where the best setting changes while a model trains, as learning rates do.
+    """Population-based training (PBT): the worst of a population go on from the best's weights, under moved settings.
 
-    The lanes are the population: give as many `trials` as `lanes`, and all train from the beginning to the end. Every
-    so many steps they are scored; the worst end, and their lanes go on from the weights, optimiser state and step count
-    of some of the best, with settings moved a little. Each copy is a trial of its own, with its `parent`, beyond
-    `trials`; `Result.lineage` tells the whole schedule. One that failed is replaced likewise. No trial goes on from one
-    that has trained less. What is read at the start of a training only, such as the scale of its first weights, no
-    longer has an effect in a copy; nor has a hyperparameter that sets the length, as a copy has its parent's budget.
+    Choose it where the best setting changes while a model trains, as learning rates do. The lanes are the population:
+    give as many `trials` as `lanes`, and all train from the beginning to the end. Every so many steps they are scored;
+    the worst end, and their lanes go on from the weights, optimiser state and step count of some of the best, with
+    settings moved a little. Each copy is a trial of its own, with its `parent`, beyond `trials`; `Result.lineage` tells
+    the whole schedule. One that failed is replaced likewise. No trial goes on from one that has trained less. What is
+    read at the start of a training only, such as the scale of its first weights, no longer has an effect in a copy; nor
+    has a hyperparameter that sets the length, as a copy has its parent's budget.
 
     Args:
-      every: steps between two comparisons, at least 1; None is a twentieth of the longest trial.
-      exploit: "truncation", the worst `share` copies from the best `share`; "tournament", each copies from another one
-        drawn by chance if that is better.
-      share: of the population, above 0 and at most 1/2; for truncation.
-      step: how far a setting moves, in units of its range on its own scale, above 0 and at most 1/2: on a logarithmic
-        scale from 1e-5 to 1e-1, 0.1 is a factor of 2.5.
+      perturbation_interval: steps between two comparisons, at least 1; None is a twentieth of the longest trial.
+      exploit: "truncation", the worst `quantile_fraction` copies from the best; "tournament", each copies from another
+        one drawn by chance if that is better.
+      quantile_fraction: of the population, above 0 and at most 1/2; for truncation.
+      perturbation: how far a setting moves, in units of its range on its own scale, above 0 and at most 1/2: on a
+        logarithmic scale from 1e-5 to 1e-1, 0.1 is a factor of 2.5.
       resample: chance of each dimension to be drawn anew instead, in [0, 1]; unordered choices change only so.
 
     Raises:
@@ -54,7 +55,7 @@ class PBT(Periodic):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=40, trials=16, lanes=16, scheduler=jaxhpt.PBT(every=5), progress=False,
+      ...     steps=40, trials=16, lanes=16, scheduler=jaxhpt.PBT(perturbation_interval=5), progress=False,
       ... )
       >>> len(result.lineage(result.best)) >= 1
       True
@@ -63,18 +64,22 @@ class PBT(Periodic):
       See the module.
     """
 
-    every: int | None = None
+    perturbation_interval: int | None = None
     exploit: str = "truncation"
-    share: float = 0.2
-    step: float = 0.1
+    quantile_fraction: float = 0.2
+    perturbation: float = 0.1
     resample: float = 0.1
+
+    period_name: ClassVar[str] = "perturbation_interval"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known = self.exploit in EXPLOITS
         require(known, "exploit", self.exploit, f"known; {suggest(str(self.exploit), EXPLOITS)}")
-        require(0 < self.share <= 0.5, "share", self.share, "above 0 and at most 1/2")
-        require(0 < self.step <= 0.5, "step", self.step, "above 0 and at most 1/2")
+        require(
+            0 < self.quantile_fraction <= 0.5, "quantile_fraction", self.quantile_fraction, "above 0 and at most 1/2"
+        )
+        require(0 < self.perturbation <= 0.5, "perturbation", self.perturbation, "above 0 and at most 1/2")
         require(0 <= self.resample <= 1, "resample", self.resample, "in [0, 1]")
 
     def num_copies(self, problem: Problem) -> int:
@@ -105,7 +110,7 @@ class PBT(Periodic):
         self, key: Key, state: Any, unit: Array, wanted: Array, lanes: Lanes, problem: Problem
     ) -> tuple[Array, Any]:
         """Return settings for copies of f32[N, D], and the state; nothing of worth where bool[] `wanted` is False."""
-        return perturbed(key, unit, problem.space, self.step, self.resample), state
+        return perturbed(key, unit, problem.space, self.perturbation, self.resample), state
 
     def _ready(self, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes are compared in this event: bool[L]."""
@@ -116,8 +121,10 @@ class PBT(Periodic):
         num = score.shape[0]
         order = jnp.lexsort((score, ~ready)).astype(jnp.int32)
         compared = jnp.sum(ready, dtype=jnp.int32)
-        few = jnp.minimum(jnp.maximum((self.share * compared.astype(jnp.float32)).astype(jnp.int32), 1), compared // 2)
-        index = jnp.arange(max(1, int(self.share * num)), dtype=jnp.int32)
+        few = jnp.minimum(
+            jnp.maximum((self.quantile_fraction * compared.astype(jnp.float32)).astype(jnp.int32), 1), compared // 2
+        )
+        index = jnp.arange(max(1, int(self.quantile_fraction * num)), dtype=jnp.int32)
         drawn = (uniforms(key, index.shape) * few.astype(jnp.float32)).astype(jnp.int32)
         used = index < few
         return jnp.where(used, order[drawn], num), jnp.where(used, order[compared - 1 - index], num)

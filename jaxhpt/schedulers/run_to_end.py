@@ -19,7 +19,7 @@ class RunToEndState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunToEnd(Settings):
-    """Train every trial for its whole budget, and score it once, at the end."""
+    """No early stopping: train every trial for its whole budget, and score it once, at the end."""
 
     def event_interval(self, longest: int) -> int | None:
         """Return None: it looks at nothing in between."""

@@ -77,7 +77,7 @@ def test_settings_keep_plain_ints():
         (jaxhpt.ASHA(eta=eight, min_steps=eight), ("eta", "min_steps")),
         (jaxhpt.Hyperband(brackets=eight), ("brackets",)),
         (jaxhpt.MedianStop(min_steps=eight, min_trials=eight), ("min_steps", "min_trials")),
-        (jaxhpt.Patience(patience=eight, every=eight), ("patience", "every")),
+        (jaxhpt.EarlyStopping(patience=eight, eval_interval=eight), ("patience", "eval_interval")),
     ]
     for made, fields in settings:
         for field in fields:

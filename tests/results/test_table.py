@@ -53,7 +53,7 @@ def count_up(direction, scheduler, steps=12, interval=2):
     )  # fmt: skip
 
 
-SCHEDULERS = ["run_to_end", jaxhpt.ASHA(min_steps=2, eta=2), "median_stop", jaxhpt.MedianStop(every=4)]
+SCHEDULERS = ["run_to_end", jaxhpt.ASHA(min_steps=2, eta=2), "median_stop", jaxhpt.MedianStop(eval_interval=4)]
 
 
 @pytest.mark.parametrize("direction", ["min", "max"])

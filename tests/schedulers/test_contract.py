@@ -25,7 +25,7 @@ from jaxhpt.schedulers import Scheduler, rungs
 
 TRIALS = 20
 UNEQUAL = {"steps": "epochs", "steps_per_epoch": 3, "trials": TRIALS, "seed": 2}
-COSTLY = {"pb2": jaxhpt.PB2(every=6)}  # fits a model at each comparison
+COSTLY = {"pb2": jaxhpt.PB2(perturbation_interval=6)}  # fits a model at each comparison
 every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
 every_width = pytest.mark.parametrize("lanes", [1, 5])
 
@@ -51,7 +51,7 @@ def test_a_search_ends_and_every_trial_with_it(run, score_of, name, lanes):
         assert math.isnan(trial.value) if math.isinf(score) else trial.value == score
         if trial.parent is None:
             assert trial.steps <= 3 * trial.hparams["epochs"]
-            assert trial.status != "done" or trial.steps == 3 * trial.hparams["epochs"] or name == "patience"
+            assert trial.status != "done" or trial.steps == 3 * trial.hparams["epochs"] or name == "early_stopping"
     assert result.stats.failed == sum(t.status == "failed" for t in result.trials) > 0
     assert any(t.status == "done" for t in begun)
 

@@ -73,9 +73,9 @@ class Bands:
 
 
 DRILLS = {
-    "one lane": ((GreyStop(every=1, min_trials=1), 1, 8), 8),
-    "one to reach": ((GreyStop(every=1, top=1, band=0.5, min_reports=3), 6, 12), 12),
-    "longer events": ((GreyStop(every=3, top=3, band=0.25, min_trials=9), 6, 24, 3), 8),
+    "one lane": ((GreyStop(eval_interval=1, min_trials=1), 1, 8), 8),
+    "one to reach": ((GreyStop(eval_interval=1, top=1, band=0.5, min_reports=3), 6, 12), 12),
+    "longer events": ((GreyStop(eval_interval=3, top=3, band=0.25, min_trials=9), 6, 24, 3), 8),
 }
 
 
@@ -127,7 +127,7 @@ def evaluate(n, data, h):
     return {"loss": scale * jax.lax.switch(kind, list(CURVES.values()), n, h) + shift}
 
 
-def search(curve, scheduler=GreyStop(every=1), scale=1.0, shift=0.0, **options):  # noqa: B008
+def search(curve, scheduler=GreyStop(eval_interval=1), scale=1.0, shift=0.0, **options):  # noqa: B008
     """Search with curves that are data, so that all searches with a scheduler share one program."""
     settings = {"steps": 40, "trials": 120, "lanes": 4, **options}
     return jaxhpt.search(
@@ -183,7 +183,7 @@ def test_failed_trials_teach_nothing_and_stop_nobody():
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_some_always_come_to_their_end(curve):
-    hasty = GreyStop(every=1, band=0.0, top=1, min_trials=1, min_reports=3)
+    hasty = GreyStop(eval_interval=1, band=0.0, top=1, min_trials=1, min_reports=3)
     result = search(curve, hasty, lanes=16, trials=40, steps=12)
     assert any(t.status == "done" for t in result.trials)
 
@@ -191,7 +191,7 @@ def test_some_always_come_to_their_end(curve):
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("every", 0, ValueError),
+        ("eval_interval", 0, ValueError),
         ("min_reports", 2, ValueError),
         ("min_reports", 4.0, TypeError),
         ("min_trials", 0, ValueError),

@@ -60,7 +60,7 @@ def test_decisions_are_those_of_means(drill, name):
 
 def test_a_whole_search_is_that_of_means(known, simulated, ended):
     options = {"steps": "epochs", "steps_per_epoch": 3, "interval": 4}
-    result = known(MedianStop(every=4, min_trials=2), **options)
+    result = known(MedianStop(eval_interval=4, min_trials=2), **options)
     assert ended(result) == simulated(result, Median(1, 2, 4))
     assert {t.status for t in result.trials} == {"done", "stopped", "failed"}
 
@@ -69,12 +69,12 @@ def test_so_many_trials_must_have_come_as_far_however_many_reports_there_are():
     result = jaxhpt.search(
         lambda n, batch, h, key: n + 1, {"x": jaxhpt.Float(0, 1)}, init=lambda key, h: jnp.int32(0),
         evaluate=lambda n, data, h: h["x"] + 0.0 * n, steps=300, trials=6, lanes=1, progress=False,
-        scheduler=MedianStop(every=1, min_steps=1, min_trials=7),
+        scheduler=MedianStop(eval_interval=1, min_steps=1, min_trials=7),
     )  # fmt: skip
     assert {t.status for t in result.trials} == {"done"}
 
 
-@pytest.mark.parametrize("field", ["every", "min_steps", "min_trials"])
+@pytest.mark.parametrize("field", ["eval_interval", "min_steps", "min_trials"])
 def test_arguments_out_of_range(field):
     with pytest.raises(ValueError, match=f"{field}=0: must be at least 1"):
         MedianStop(**{field: 0})

@@ -31,7 +31,7 @@ def search():
 
 
 def test_it_remembers_what_each_setting_gained(search):
-    run = search(jaxhpt.PB2(every=EVERY))._run
+    run = search(jaxhpt.PB2(perturbation_interval=EVERY))._run
     carry = begin(run.program, jax.random.key(3))
     for _ in range(STEPS // EVERY):
         carry, _ = dispatch(run.program, carry, run.data, run.program.grains_of(1))
@@ -55,12 +55,14 @@ def test_its_copies_go_where_most_is_gained(search):
             if trial.parent is not None and trial.start >= 4 * EVERY
         ])  # fmt: skip
 
-    assert away(jaxhpt.PB2(every=EVERY)) < 0.5 * away(jaxhpt.PBT(every=EVERY))
+    assert away(jaxhpt.PB2(perturbation_interval=EVERY)) < 0.5 * away(jaxhpt.PBT(perturbation_interval=EVERY))
 
 
 def test_no_more_is_remembered_than_there_is_room_for(search, monkeypatch):
     monkeypatch.setattr(pb2, "MEMORY", 16)
-    scheduler = jaxhpt.PB2(every=EVERY, boldness=1.25)  # of its own, so that no program is found compiled
+    scheduler = jaxhpt.PB2(
+        perturbation_interval=EVERY, boldness=1.25
+    )  # of its own, so that no program is found compiled
     carry = search(scheduler)._run.outcome.carry
     assert carry.scheduler.gain.shape == (16,)
     assert int(carry.scheduler.count) > 16

@@ -94,7 +94,8 @@ def search(linear, exploit, **options):
     return jaxhpt.search(
         step, SPACE, init=init, evaluate=evaluate, train_data=linear.train_data, valid_data=linear.valid_data,
         batch_size=16, steps=STEPS, objective="loss", algorithm="random", trials=TRIALS, lanes=LANES, interval=INTERVAL,
-        scheduler=PBT(every=EVERY, exploit=exploit, share=0.3), progress=False, seed=1, **options,
+        scheduler=PBT(perturbation_interval=EVERY, exploit=exploit, quantile_fraction=0.3),
+        progress=False, seed=1, **options,
     )  # fmt: skip
 
 
@@ -292,7 +293,7 @@ def decide():
 
     @functools.cache
     def compiled(exploit):
-        scheduler = PBT(every=5, exploit=exploit, share=0.4, resample=0.0)
+        scheduler = PBT(perturbation_interval=5, exploit=exploit, quantile_fraction=0.4, resample=0.0)
         return jax.jit(lambda key, lanes, past: scheduler.decide(key, scheduler.init(key, MADE), lanes, past, MADE)[0])
 
     def call(exploit, given, seed):
@@ -372,13 +373,13 @@ def test_the_settings_of_copies_are_near_those_of_their_sources(decide, exploit)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"every": 0}, "every=0: must be at least 1"),
+        ({"perturbation_interval": 0}, "perturbation_interval=0: must be at least 1"),
         ({"exploit": "tournement"}, "exploit='tournement': must be known; did you mean 'tournament'"),
-        ({"share": 0}, "share=0: must be above 0 and at most 1/2"),
-        ({"share": 0.6}, "share=0.6: must be"),
-        ({"share": float("nan")}, "share=nan: must be"),
-        ({"step": 0.0}, "step=0.0: must be above 0 and at most 1/2"),
-        ({"step": 0.51}, "step=0.51: must be"),
+        ({"quantile_fraction": 0}, "quantile_fraction=0: must be above 0 and at most 1/2"),
+        ({"quantile_fraction": 0.6}, "quantile_fraction=0.6: must be"),
+        ({"quantile_fraction": float("nan")}, "quantile_fraction=nan: must be"),
+        ({"perturbation": 0.0}, "perturbation=0.0: must be above 0 and at most 1/2"),
+        ({"perturbation": 0.51}, "perturbation=0.51: must be"),
         ({"resample": -0.1}, "resample=-0.1: must be in"),
         ({"resample": 1.1}, "resample=1.1: must be in"),
     ],
@@ -389,5 +390,5 @@ def test_arguments_out_of_range(given, message):
 
 
 def test_an_argument_that_is_no_whole_number():
-    with pytest.raises(TypeError, match=r"every=2.5: must be an int"):
-        PBT(every=2.5)
+    with pytest.raises(TypeError, match=r"perturbation_interval=2.5: must be an int"):
+        PBT(perturbation_interval=2.5)

@@ -1,4 +1,4 @@
-"""Patience: a trial that no longer gets better is done.
+"""Early stopping: a trial that no longer gets better is done.
 
 Prechelt, "Early stopping - but when?", https://doi.org/10.1007/978-3-642-35289-8_5 (1998).
 """
@@ -18,21 +18,22 @@ from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective
 
 
-class PatienceState(NamedTuple):
+class EarlyStoppingState(NamedTuple):
     """Nothing: the curves tell."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience(Reporting):
-    """End trials that have not become better for some reports. Choose it where trainings converge at their own pace.
+class EarlyStopping(Reporting):
+    """Early stopping: end a trial that has not become better for `patience` reports.
 
-    Such a trial is done, not stopped: it counts as one that trained for its whole budget.
+    Choose it where trainings converge at their own pace. Such a trial is done, not stopped: it counts as one that
+    trained for its whole budget.
 
     Args:
       patience: reports in a row without a better one, at least 1, after which a trial ends.
       min_delta: by how much a report must be better than the last one that counted as better, at least 0, in units of
         the objective.
-      every: steps between reports, at least 1; None is a twentieth of the longest trial.
+      eval_interval: steps between reports, at least 1; None is a twentieth of the longest trial.
 
     Raises:
       ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
@@ -42,7 +43,7 @@ class Patience(Reporting):
       >>> result = jaxhpt.search(
       ...     lambda w, batch, h, key: w - h["lr"] * 2 * w, {"lr": jaxhpt.Float(1e-3, 1.0, log=True)},
       ...     init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2},
-      ...     steps=100, trials=64, scheduler=jaxhpt.Patience(3, min_delta=1e-3), progress=False,
+      ...     steps=100, trials=64, scheduler=jaxhpt.EarlyStopping(3, min_delta=1e-3), progress=False,
       ... )
       >>> result.best.steps < 100
       True
@@ -53,7 +54,7 @@ class Patience(Reporting):
 
     patience: int = 3
     min_delta: float = 0.0
-    every: int | None = None
+    eval_interval: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,14 +62,14 @@ class Patience(Reporting):
         sound = isinstance(self.min_delta, int | float) and math.isfinite(self.min_delta)
         require(sound and self.min_delta >= 0, "min_delta", self.min_delta, "a finite number, at least 0")
 
-    def init(self, key: Key, problem: Problem) -> PatienceState:
+    def init(self, key: Key, problem: Problem) -> EarlyStoppingState:
         """Return the empty state."""
         require_one_objective(self, problem)
-        return PatienceState()
+        return EarlyStoppingState()
 
     def decide(
-        self, key: Key, state: PatienceState, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Verdict, PatienceState]:
+        self, key: Key, state: EarlyStoppingState, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, EarlyStoppingState]:
         """Call done what stands still."""
         curve = curves_of(lanes, history, problem)
 

@@ -1,4 +1,4 @@
-"""Patience: who stands still, against a loop in plain Python."""
+"""Early stopping: who stands still, against a loop in plain Python."""
 
 import collections
 import math
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt import Patience
+from jaxhpt import EarlyStopping
 
 
 class Waiting:
@@ -32,10 +32,10 @@ class Waiting:
 
 
 DRILLS = {
-    "one lane": ((Patience(), 1, 12), (3,)),
-    "at once": ((Patience(1), 5, 12), (1,)),
-    "by much": ((Patience(2, min_delta=4), 5, 12), (2, 4)),
-    "longer events": ((Patience(2, min_delta=0.5), 8, 30, 4), (2, 0.5)),
+    "one lane": ((EarlyStopping(), 1, 12), (3,)),
+    "at once": ((EarlyStopping(1), 5, 12), (1,)),
+    "by much": ((EarlyStopping(2, min_delta=4), 5, 12), (2, 4)),
+    "longer events": ((EarlyStopping(2, min_delta=0.5), 8, 30, 4), (2, 0.5)),
 }
 
 
@@ -55,7 +55,7 @@ def test_decisions_are_those_of_a_loop(drill, name):
 
 
 def search(known):
-    return known(Patience(1, 8.0, every=4), steps="epochs", steps_per_epoch=3, interval=4, seed=4)
+    return known(EarlyStopping(1, 8.0, eval_interval=4), steps="epochs", steps_per_epoch=3, interval=4, seed=4)
 
 
 def test_a_whole_search_is_that_of_a_loop(known, simulated, ended):
@@ -82,11 +82,11 @@ def flat(scheduler, **options):
 
 
 def test_reports_are_counted_however_many_there_are():
-    assert {t.steps for t in flat(Patience(3, every=1)).trials} == {4}
+    assert {t.steps for t in flat(EarlyStopping(3, eval_interval=1)).trials} == {4}
 
 
 def test_reports_are_as_far_apart_as_asked_for_where_events_are_not():
-    assert {t.steps for t in flat(Patience(3, every=60), interval=20).trials} == {240}
+    assert {t.steps for t in flat(EarlyStopping(3, eval_interval=60), interval=20).trials} == {240}
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,15 @@ def test_reports_are_as_far_apart_as_asked_for_where_events_are_not():
         ({"min_delta": math.nan}, "min_delta=nan: must be"),
         ({"min_delta": math.inf}, "min_delta=inf: must be"),
         ({"min_delta": "much"}, "min_delta='much': must be"),
-        ({"every": 0}, "every=0: must be at least 1"),
+        ({"eval_interval": 0}, "eval_interval=0: must be at least 1"),
     ],
 )
 def test_arguments_out_of_range(given, message):
     with pytest.raises(ValueError, match=message):
-        Patience(**given)
+        EarlyStopping(**given)
 
 
-@pytest.mark.parametrize("field", ["patience", "every"])
+@pytest.mark.parametrize("field", ["patience", "eval_interval"])
 def test_arguments_that_are_no_whole_numbers(field):
     with pytest.raises(TypeError, match=f"{field}=2.5: must be an int"):
-        Patience(**{field: 2.5})
+        EarlyStopping(**{field: 2.5})
