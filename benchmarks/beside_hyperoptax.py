@@ -66,7 +66,7 @@ def theirs(**settings):
 
 def contenders():
     """Return what runs, by name: a function that makes a search."""
-    light = functools.partial(ours, candidates=256, refined=16, refit_steps=5)
+    light = functools.partial(ours, candidates=256, num_ascents=16, refit_steps=5)
     own = {"jaxhpt bayesian": ours, "the same, lighter": light}
     if missing("hyperoptax"):
         return own

@@ -246,7 +246,7 @@ def test_a_grid_is_asked_to_its_end():
 
 @pytest.mark.parametrize("algorithm", ["bayesian", "auto"])
 def test_the_first_settings_do_not_wait_for_the_model_and_are_the_same(algorithm, monkeypatch):
-    chosen = jaxhpt.Bayesian(initial=6, limit=64, candidates=64, refined=8)
+    chosen = jaxhpt.Bayesian(initial=6, limit=64, candidates=64, num_ascents=8)
     chosen = chosen if algorithm == "bayesian" else jaxhpt.ALGORITHMS[algorithm]()
 
     def early(count):

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from jaxhpt.algorithms.model_based.dataset import ENDED, Evidence, axes, chosen, evidence, inputs, num_inputs, trained
+from jaxhpt.algorithms.model_based.dataset import (
+    ENDED,
+    TrainingData,
+    axes,
+    chosen,
+    inputs,
+    num_inputs,
+    trained,
+    training_data,
+)
 from jaxhpt.algorithms.model_based.model import centre, refitted
 from jaxhpt.core.arrays import compact, full_precision
 from jaxhpt.core.checks import require, suggest
@@ -115,38 +124,38 @@ def _grey(history: History, problem: Problem, rows: Array, counts: Array, column
 
 def _permutation(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
     """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
-    seen = evidence(history, problem, rows)
-    seen = seen._replace(y=seen.y[column : column + 1])
+    data = training_data(history, problem, rows)
+    data = data._replace(y=data.y[column : column + 1])
     first = begin(start(num_inputs(problem))[None])
-    theta = refitted(first, jnp.zeros((), bool), seen, problem, FIT_STEPS).theta[0]
-    about, far = axes(problem), trained(history, problem, seen.row)
-    model = gp.condition(theta, seen.x, seen.y[0], seen.known, seen.known, about, centre(seen))
+    theta = refitted(first, jnp.zeros((), bool), data, problem, FIT_STEPS).theta[0]
+    about, far = axes(problem), trained(history, problem, data.row)
+    model = gp.condition(theta, data.x, data.y[0], data.observed, data.observed, about, centre(data))
     weight = solve_triangular(model.chol.T, model.white, lower=False)
 
     def error(unit: Array) -> Array:
         scaled = gp.scaled(inputs(unit, far, problem), theta, about, model.centre)
-        guess = model.mean + jnp.where(seen.known, weight, 0.0) @ gp.covariance(model, model.x, scaled)
-        return jnp.sum(jnp.where(seen.known, (guess - seen.y[0]) ** 2, 0.0))
+        guess = model.mean + jnp.where(data.observed, weight, 0.0) @ gp.covariance(model, model.x, scaled)
+        return jnp.sum(jnp.where(data.observed, (guess - data.y[0]) ** 2, 0.0))
 
-    there = problem.space.active(seen.unit) & seen.known[:, None]
+    there = problem.space.active(data.unit) & data.observed[:, None]
     keys = np.random.default_rng(SEED).random((SHUFFLES, rows.shape[0])).astype(np.float32)
 
     def shuffled(dimension: Array, key: Array) -> Array:
-        return error(problem.space.snap(_shuffled(seen, there, dimension, key)))
+        return error(problem.space.snap(_shuffled(data, there, dimension, key)))
 
     def rise(dimension: Array) -> Array:
         return jnp.mean(jax.lax.map(lambda key: shuffled(dimension, key), jnp.asarray(keys)))
 
-    return jax.lax.map(rise, jnp.arange(problem.num_dimensions, dtype=jnp.int32)) - error(seen.unit)
+    return jax.lax.map(rise, jnp.arange(problem.num_dimensions, dtype=jnp.int32)) - error(data.unit)
 
 
-def _shuffled(seen: Evidence, there: Array, dimension: Array, key: Array) -> Array:
+def _shuffled(data: TrainingData, there: Array, dimension: Array, key: Array) -> Array:
     """Shuffle one column among the rows that have the dimension, by keys f32[N]: f32[N, D]."""
     order = compact(there[:, dimension])
     index, many = jnp.arange(key.shape[0], dtype=jnp.int32), jnp.sum(there[:, dimension], dtype=jnp.int32)
     last = jnp.where(index < many, key, 2.0)
-    value = seen.unit[:, dimension]
-    return seen.unit.at[order, dimension].set(value[order[jnp.argsort(last).astype(jnp.int32)]])
+    value = data.unit[:, dimension]
+    return data.unit.at[order, dimension].set(value[order[jnp.argsort(last).astype(jnp.int32)]])
 
 
 METHODS: dict[str, tuple[Callable, int, tuple[Status, ...]]] = {

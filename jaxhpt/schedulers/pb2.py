@@ -25,7 +25,7 @@ from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
 from jaxhpt.surrogates.features import embed, with_axis, with_column
 from jaxhpt.surrogates.gp_fit import begin, fit, start
-from jaxhpt.surrogates.outcome_transforms import standardised
+from jaxhpt.surrogates.outcome_transforms import standardize
 
 MEMORY = 256  # latest observations that are learned from
 ENOUGH = 8  # observations that a model needs
@@ -67,7 +67,7 @@ class PB2(PBT):
       quantile_fraction: as of `PBT`.
       perturbation: as of `PBT`; while there is no model, and for a half of the settings that it is asked about.
       resample: as of `PBT`; likewise.
-      boldness: deviations of the model that are hoped for, above 0; more explores more.
+      ucb_beta: deviations of the model that are hoped for, above 0; more explores more.
 
     Raises:
       ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
@@ -86,11 +86,11 @@ class PB2(PBT):
       See the module, and `surrogates.gp`.
     """
 
-    boldness: float = 1.5
+    ucb_beta: float = 1.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.boldness > 0, "boldness", self.boldness, "above 0")
+        require(self.ucb_beta > 0, "ucb_beta", self.ucb_beta, "above 0")
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Begin without observations."""
@@ -146,7 +146,7 @@ class PB2(PBT):
             return with_column(embed(unit, space), when)
 
         known = jnp.arange(MEMORY, dtype=jnp.int32) < state.count
-        x, y = inputs(state.unit, state.when), standardised(state.gain, known)
+        x, y = inputs(state.unit, state.when), standardize(state.gain, known)
         centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
         theta = fit(begin(state.theta[None]), steps, x, y, known, axes, centre).theta
         model = gp.condition(theta, x, y, known, known, axes, centre)
@@ -154,14 +154,14 @@ class PB2(PBT):
             k[0], unit[jnp.arange(POOL // 2, dtype=jnp.int32) % num], space, self.perturbation, self.resample
         )
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
-        belief = gp.believe(model, inputs(pool, now), axes)
-        covariance = gp.covariance(model, belief.x, belief.x) - belief.root.T @ belief.root
+        predicted = gp.posterior(model, inputs(pool, now), axes)
+        covariance = gp.covariance(model, predicted.x, predicted.x) - predicted.root.T @ predicted.root
 
         def hope(i: Array, mean: Array, deviation: Array) -> Array:
-            return mean[0] - self.boldness * deviation[0]
+            return mean[0] - self.ucb_beta * deviation[0]
 
         noise = gp.noise(theta)[None]
-        picked = pick_one_by_one(hope, belief.mean[None], covariance[None], noise, num, jnp.int32(num))
+        picked = pick_one_by_one(hope, predicted.mean[None], covariance[None], noise, num, jnp.int32(num))
         return pool[picked], state._replace(theta=theta)
 
 

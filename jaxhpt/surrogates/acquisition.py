@@ -27,16 +27,16 @@ _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 _TAIL = -6.0  # below it the asymptotic series is the more precise
 
 
-class Taste(NamedTuple):
+class PickParams(NamedTuple):
     """What each of n picks is after.
 
     Attributes:
-      boldness: f32[n] deviations below the mean that it hopes for.
-      weight: f32[n, M] how steep each of the M objectives is for it; all 1 where there is one.
+      beta: f32[n] deviations below the mean that it hopes for.
+      weights: f32[n, M] how steep each of the M objectives is for it; all 1 where there is one.
     """
 
-    boldness: Array
-    weight: Array
+    beta: Array
+    weights: Array
 
 
 def log_expected_improvement(mean: Array, deviation: Array, least: Array) -> Array:
@@ -108,21 +108,21 @@ def scalarised(objectives: Array, weight: Array, nadir: Array) -> Array:
     return jnp.max((objectives - nadir.reshape(shape)) * weight, axis=0)
 
 
-def lower_bound(mean: Array, deviation: Array, taste: Taste, nadir: Array) -> Array:
+def lower_bound(mean: Array, deviation: Array, params: PickParams, nadir: Array) -> Array:
     """Return the optimist's view: bounds of all objectives, folded into one, with broken constraints dear.
 
     Args:
       mean: f32[J, n, P] of the M objectives, then of the slacks of the constraints.
       deviation: f32[J, n, P].
-      taste: of the n picks.
+      params: of the n picks.
       nadir: f32[M].
 
     Returns:
       f32[n, P].
     """
     num = nadir.shape[0]
-    bound = mean - taste.boldness[None, :, None] * deviation  # [J, n, P]
-    value = scalarised(bound[:num], taste.weight.T[:, :, None], nadir)
+    bound = mean - params.beta[None, :, None] * deviation  # [J, n, P]
+    value = scalarised(bound[:num], params.weights.T[:, :, None], nadir)
     return value + BROKEN * jnp.sum(jnp.maximum(bound[num:], 0.0), axis=0)
 
 

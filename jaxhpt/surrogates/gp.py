@@ -7,10 +7,10 @@ Notations. All arrays are float32.
   F  features of a place, D dimensions they belong to (see `features.py`)
 
   x       [N, F]  features
-  y       [N]     values, standardised
+  y       [N]     values, standardized
   mask    [N]     bool, rows that count
-  theta   [2 D + 2] logarithms of the D length-scales; D skews, see `input_warp.py`; logarithms of the signal variance
-                  and of the noise variance
+  theta   [2 D + 2] logarithms of the D length-scales; D log-warps, see `input_warp.py`; logarithms of the signal
+                  variance and of the noise variance
   K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension, and detail; see below.
                   Distances are those of warped features
   chol    [N, N]  lower Cholesky factor of K
@@ -45,9 +45,9 @@ LEAST_NOISE = 1e-4  # variance, of a standardised value; below it float32 cannot
 # Mean and deviation of log length-scale, before log(D) / 2. Where a density of the scale itself has its mode, not of
 # its logarithm, and narrow: at 30 trials a wide one lets noise in one dimension explain everything.
 SCALE_PRIOR = (-0.85, 0.7)
-# Most ranges are right as they are given: minus the logarithm of the density of a skew rises by so much for each unit,
-# as Laplace's does, but is round where it is smaller than the second number.
-SKEW_PRIOR = (2.0, 0.3)
+# Most ranges are right as they are given: minus the logarithm of the density of a log-warp rises by so much for each
+# unit, as Laplace's does, but is round where it is smaller than the second number.
+LOG_WARP_PRIOR = (2.0, 0.3)
 SIGNAL_PRIOR = (0.0, 0.5)
 NOISE_PRIOR = (-6.0, 2.0)
 SCALE_BOUNDS = (math.log(5e-3), math.log(1e3))
@@ -88,7 +88,7 @@ class Model(NamedTuple):
     mask: Array
 
 
-class Belief(NamedTuple):
+class Posterior(NamedTuple):
     """What a model says of P places.
 
     Attributes:
@@ -107,14 +107,14 @@ class Belief(NamedTuple):
 def prior(theta: Array) -> tuple[Array, Array]:
     """Return minus the logarithm of what is believed of theta before any data, up to a constant, and its gradient.
 
-    Normal, and for skews a hyperbolic distribution.
+    Normal, and for log-warps a hyperbolic distribution.
     """
-    size, (pull, soft) = num_dimensions(theta), SKEW_PRIOR
+    size, (pull, soft) = num_dimensions(theta), LOG_WARP_PRIOR
     scale = (SCALE_PRIOR[0] + 0.5 * math.log(size), SCALE_PRIOR[1])
     normal = np.array([*[scale] * size, *[(0.0, np.inf)] * size, SIGNAL_PRIOR, NOISE_PRIOR], np.float32)
-    away, skew = (theta - normal[:, 0]) / normal[:, 1], theta[size : 2 * size]
-    bow = jnp.sqrt(1.0 + (skew / soft) ** 2)
-    gradient = (away / normal[:, 1]).at[size : 2 * size].set(pull * skew / (soft * bow))
+    away, log_warp = (theta - normal[:, 0]) / normal[:, 1], theta[size : 2 * size]
+    bow = jnp.sqrt(1.0 + (log_warp / soft) ** 2)
+    gradient = (away / normal[:, 1]).at[size : 2 * size].set(pull * log_warp / (soft * bow))
     return 0.5 * jnp.sum(away**2) + pull * soft * jnp.sum(bow - 1.0), gradient
 
 
@@ -131,8 +131,8 @@ def num_dimensions(theta: Array) -> int:
     return (theta.shape[-1] - 2) // 2
 
 
-def skews(theta: Array, axes: Axes) -> Array:
-    """Return the skew of each feature, f32[F]."""
+def log_warps(theta: Array, axes: Axes) -> Array:
+    """Return the log-warp of each feature, f32[F]."""
     return jnp.where(axes.warped, theta[num_dimensions(theta) + axes.owner], 0.0)
 
 
@@ -159,9 +159,9 @@ def _matern(r: Array, fall: Array) -> tuple[Array, Array]:
 
 def scaled(x: Array, theta: Array, axes: Axes, centre: Array) -> Array:
     """Return centred warped features over their length-scales: [P, F] -> [P, F]."""
-    skew = skews(theta, axes)
-    middle = beside(input_warp.forward(centre, skew), x)
-    return (input_warp.forward(x, skew) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
+    log_warp = log_warps(theta, axes)
+    middle = beside(input_warp.forward(centre, log_warp), x)
+    return (input_warp.forward(x, log_warp) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
 
 
 def noise(theta: Array) -> Array:
@@ -231,39 +231,39 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
     outer = jnp.outer(alpha, alpha) - inverse
     a = outer * slope
     by_place = jnp.sum(a, axis=1)[:, None] * s - a @ s
-    by_feature = jnp.sum(by_place[None] * jnp.stack([s, -_by_skew(theta, x, axes, centre)]), axis=1)
-    by_scale, by_skew = jnp.zeros((2, size), jnp.float32).at[:, axes.owner].add(by_feature)
+    by_feature = jnp.sum(by_place[None] * jnp.stack([s, -_by_log_warp(theta, x, axes, centre)]), axis=1)
+    by_scale, by_log_warp = jnp.zeros((2, size), jnp.float32).at[:, axes.owner].add(by_feature)
     by_signal = 0.5 * jnp.sum(outer * k)
     by_noise = 0.5 * jnp.exp(theta[-1]) * jnp.sum(jnp.diagonal(outer) * ones)
-    return loss, pull - jnp.concatenate([by_scale, by_skew, jnp.stack([by_signal, by_noise])])
+    return loss, pull - jnp.concatenate([by_scale, by_log_warp, jnp.stack([by_signal, by_noise])])
 
 
-def _by_skew(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
-    """Return the derivative of `scaled` by the skew of each feature: [N, F] -> [N, F]."""
-    skew = skews(theta, axes)
-    change = input_warp.by_skew(x, skew) - beside(input_warp.by_skew(centre, skew), x)
+def _by_log_warp(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
+    """Return the derivative of `scaled` by the log-warp of each feature: [N, F] -> [N, F]."""
+    log_warp = log_warps(theta, axes)
+    change = input_warp.by_log_warp(x, log_warp) - beside(input_warp.by_log_warp(centre, log_warp), x)
     return jnp.where(axes.warped, change, 0.0) * beside(jnp.exp(-theta[axes.owner]), x)
 
 
-def condition(theta: Array, x: Array, y: Array, known: Array, mask: Array, axes: Axes, centre: Array) -> Model:
+def condition(theta: Array, x: Array, y: Array, observed: Array, mask: Array, axes: Axes, centre: Array) -> Model:
     """Let a process see data.
 
-    Rows of `mask` that are not `known`, which must come after those that are, only make it sure of their places:
+    Rows of `mask` that are not `observed`, which must come after those that are, only make it sure of their places:
     the mean is what it is without them.
 
     Args:
       theta: f32[2 D + 2].
       x: f32[N, F].
       y: f32[N].
-      known: bool[N] rows whose value is known.
+      observed: bool[N] rows whose value is known.
       mask: bool[N] rows whose place is known.
       axes: of the features, static.
       centre: f32[F].
     """
     s, _, _, chol = _factors(theta, x, mask, axes, centre)
-    both = jnp.stack([jnp.where(known, y, 0.0), known.astype(jnp.float32)], axis=1)
-    # Rows come in order, so what is solved for the known ones does not depend on those after them.
-    solved = solve_triangular(chol, both, lower=True) * known[:, None].astype(jnp.float32)
+    both = jnp.stack([jnp.where(observed, y, 0.0), observed.astype(jnp.float32)], axis=1)
+    # Rows come in order, so what is solved for the observed ones does not depend on those after them.
+    solved = solve_triangular(chol, both, lower=True) * observed[:, None].astype(jnp.float32)
     mean = _mean(jnp.sum(solved[:, 0] * solved[:, 1]), jnp.sum(solved[:, 1] ** 2))
     return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
 
@@ -273,14 +273,14 @@ def smoothed(model: Model, y: Array) -> Array:
     return y - noise(model.theta) * solve_triangular(model.chol.T, model.white, lower=False)
 
 
-def believe(model: Model, x: Array, axes: Axes) -> Belief:
+def posterior(model: Model, x: Array, axes: Axes) -> Posterior:
     """Ask a model about places: x f32[P, F]. Eqs. (2.23) to (2.26)."""
     s = scaled(x, model.theta, axes, model.centre)
     cross = covariance(model, model.x, s)
     root = solve_triangular(model.chol, jnp.where(model.mask[:, None], cross, 0.0), lower=True)
     signal = jnp.exp(model.theta[-2])
     variance = jnp.maximum(signal - jnp.sum(root**2, axis=0), 1e-6 * signal)
-    return Belief(model.mean + model.white @ root, variance, root, s)
+    return Posterior(model.mean + model.white @ root, variance, root, s)
 
 
 def covariance(model: Model, a: Array, b: Array) -> Array:

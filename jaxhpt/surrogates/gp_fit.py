@@ -52,7 +52,7 @@ def fit(first: Fit, steps: Array, x: Array, y: Array, mask: Array, axes: gp.Axes
       y: f32[N].
       mask: bool[N].
       axes: of the features, static.
-      centre: f32[F], where the best is: skews stay within its reach.
+      centre: f32[F], where the best is: log-warps stay within its reach.
 
     Returns:
       The best theta met, f32[2 D + 2], and the strides that its start has come to; the first start where none could be

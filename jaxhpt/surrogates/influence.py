@@ -25,7 +25,7 @@ import numpy as np
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
 from jaxhpt.surrogates.features import features
-from jaxhpt.surrogates.outcome_transforms import standardised
+from jaxhpt.surrogates.outcome_transforms import standardize
 
 BINS = 16  # along an ordered dimension
 WIDTH = 0.3  # of a kernel over one row, in units of the range; falls with the fifth root of the rows
@@ -101,7 +101,7 @@ def explained(unit: Array, score: Array, mask: Array, space: Space) -> Array:
       x, are not seen; of dimensions that go together, as late in a search, each gets what they share; effects finer
       than a sixteenth of the range are smoothed away.
     """
-    y, there = standardised(score, mask), space.active(unit) & mask[:, None]
+    y, there = standardize(score, mask), space.active(unit) & mask[:, None]
     curves = [_graded(_sorted(unit, there, y, space, columns)) for columns in _kinds(space)]
     order = np.argsort(np.concatenate(_kinds(space))).astype(np.int32)
     gain, varied, chance, rows = (jnp.concatenate(part)[order] for part in zip(*curves, strict=True))
@@ -144,11 +144,11 @@ def _graded(curves: _Curves) -> tuple[Array, Array, Array, Array]:
     """Return y' M y, sum y^2, the share of it that the former has by chance, and the rows: f32[d] each."""
     count, total, varied, near = curves
     rows = jnp.sum(count, axis=1)
-    known = jnp.sum(near * count[:, None, :], axis=2)
-    weight = near / (known + PULL)[:, :, None]  # S, from bin to bin
+    support = jnp.sum(near * count[:, None, :], axis=2)
+    weight = near / (support + PULL)[:, :, None]  # S, from bin to bin
     curve = jnp.sum(weight * total[:, None, :], axis=2)
     gain = jnp.sum(2.0 * curve * total - count * curve**2, axis=1)
-    flat = known / (known + PULL)  # S 1
+    flat = support / (support + PULL)  # S 1
     own = jnp.sum(count * jnp.diagonal(weight, axis1=1, axis2=2), axis=1)
     squares = jnp.sum(count[:, :, None] * count[:, None, :] * weight**2, axis=(1, 2))
     ones = jnp.sum(count * (2.0 * flat - flat**2), axis=1)

@@ -7,60 +7,60 @@ import jax.numpy as jnp
 
 from jaxhpt.core.typing import Array
 
-BENT = 4  # the worst three of four are bent
+TAIL = 4  # the worst three of four are bent
 
 
-def standardised(score: Array, known: Array, bent: Array | bool = True) -> Array:
+def standardize(score: Array, observed: Array, log_tail: Array | bool = True) -> Array:
     """Prepare an objective: the bad part bent by a logarithm, failures as the worst of the others, then standardised.
 
     Args:
       score: f32[N] minimised; +inf where failed.
-      known: bool[N] rows that count.
-      bent: bool[] whether the bad part is; straight, far trends show that lead to where nothing is known.
+      observed: bool[N] rows that count.
+      log_tail: bool[] whether the bad part is bent; straight, far trends show that lead to where nothing is known.
 
     Returns:
-      f32[N] of mean 0 and deviation 1 over `known`; 0 elsewhere. Rising with `score`, and 0 where all are equal.
+      f32[N] of mean 0 and deviation 1 over `observed`; 0 elsewhere. Rising with `score`, and 0 where all are equal.
     """
-    ok = known & jnp.isfinite(score)
+    ok = observed & jnp.isfinite(score)
     worst = jnp.max(jnp.where(ok, score, -jnp.inf))
     value = jnp.where(ok, score, jnp.where(jnp.isfinite(worst), worst, 0.0))
-    ordered = jnp.sort(jnp.where(known, value, jnp.inf))
-    count = jnp.maximum(jnp.sum(known, dtype=jnp.int32), 1)
-    bend = ordered[count // BENT]
+    ordered = jnp.sort(jnp.where(observed, value, jnp.inf))
+    count = jnp.maximum(jnp.sum(observed, dtype=jnp.int32), 1)
+    bend = ordered[count // TAIL]
     width = jnp.maximum(bend - ordered[0], 1e-6 * jnp.abs(bend) + 1e-30)
-    value = jnp.where(bent & (value > bend), bend + width * jnp.log1p((value - bend) / width), value)
-    return _scaled(value, known, count)
+    value = jnp.where(log_tail & (value > bend), bend + width * jnp.log1p((value - bend) / width), value)
+    return _scaled(value, observed, count)
 
 
-def _scaled(value: Array, known: Array, count: Array) -> Array:
+def _scaled(value: Array, observed: Array, count: Array) -> Array:
     count = count.astype(jnp.float32)
-    mean = jnp.sum(jnp.where(known, value, 0.0)) / count
-    away = jnp.where(known, value - mean, 0.0)
+    mean = jnp.sum(jnp.where(observed, value, 0.0)) / count
+    away = jnp.where(observed, value - mean, 0.0)
     largest = jnp.max(jnp.abs(away))
     unit = away / jnp.where(largest > 0, largest, 1.0)  # first, so that no square overflows
     return unit / jnp.sqrt(jnp.maximum(jnp.sum(unit**2) / count, 1e-12))
 
 
-def effort(steps: Array, known: Array) -> Array:
-    """Prepare what trials cost: i32[N] steps -> f32[N] logarithms, of mean 0 over bool[N] `known`; 0 elsewhere."""
+def log_cost(steps: Array, observed: Array) -> Array:
+    """Prepare what trials cost: i32[N] steps -> f32[N] logarithms, of mean 0 over bool[N] `observed`; 0 elsewhere."""
     value = jnp.log(jnp.maximum(steps, 1).astype(jnp.float32))
-    mean = jnp.sum(jnp.where(known, value, 0.0)) / jnp.maximum(jnp.sum(known, dtype=jnp.float32), 1.0)
-    return jnp.where(known, value - mean, 0.0)
+    mean = jnp.sum(jnp.where(observed, value, 0.0)) / jnp.maximum(jnp.sum(observed, dtype=jnp.float32), 1.0)
+    return jnp.where(observed, value - mean, 0.0)
 
 
-def slack(excess: Array, known: Array) -> Array:
+def constraint_slack(excess: Array, observed: Array) -> Array:
     """Prepare a constraint: how far beyond its bound, 0 at the bound, bent on both sides.
 
     Args:
       excess: f32[N] above 0 where the bound is broken; +inf where failed.
-      known: bool[N].
+      observed: bool[N].
 
     Returns:
-      f32[N] of the same sign; 0 where not `known`.
+      f32[N] of the same sign; 0 where not `observed`.
     """
-    ok = known & jnp.isfinite(excess)
+    ok = observed & jnp.isfinite(excess)
     size = jnp.sort(jnp.where(ok, jnp.abs(excess), jnp.inf))
     middle = size[jnp.maximum(jnp.sum(ok, dtype=jnp.int32) - 1, 0) // 2]
-    bent = jnp.arcsinh(excess / jnp.where(jnp.isfinite(middle) & (middle > 0), middle, 1.0))
-    worst = jnp.maximum(jnp.max(jnp.where(ok, bent, -jnp.inf)), 1.0)
-    return jnp.where(known, jnp.where(ok, bent, worst), 0.0)
+    value = jnp.arcsinh(excess / jnp.where(jnp.isfinite(middle) & (middle > 0), middle, 1.0))
+    worst = jnp.maximum(jnp.max(jnp.where(ok, value, -jnp.inf)), 1.0)
+    return jnp.where(observed, jnp.where(ok, value, worst), 0.0)

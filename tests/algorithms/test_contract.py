@@ -65,7 +65,7 @@ COMBINED = {  # few, of many parts: they take long to compile
         Portfolio(GreyGuided(Genetic(population=8, adaptive=True)), DifferentialEvolution(population=4)),
         trials=5,
     ),
-    "screen": Screen(Random(), factor=2, model=Bayesian(limit=64, candidates=64, refined=4)),
+    "screen": Screen(Random(), factor=2, model=Bayesian(limit=64, candidates=64, num_ascents=4)),
     "refine": Refine(GreyGuided(Random()), share=0.5),
 }
 SMALL = {"genetic": Genetic(population=8), "nsga2": NSGA2(population=8), "cma_es": CMAES(restarts=1)}

@@ -52,7 +52,7 @@ SPACES = {
 }
 SIZES = {"switch": 2, "int": 13, "log": 64, "cube": 27, "when": 26, "mixed": 150}
 LARGE = Space.of({"a": Int(0, 99), "b": Int(1, 99, log=True), "c": Bool()})  # 19,800 settings
-QUICK = Bayesian(limit=64, candidates=64, refined=4, refit_steps=2)
+QUICK = Bayesian(limit=64, candidates=64, num_ascents=4, refit_steps=2)
 NAMED = {name: kind() for name, kind in ALGORITHMS.items() if name not in ("auto", "random")}
 COMBINED = {
     "chain": Chain(Random(), Genetic(), trials=5),

@@ -71,7 +71,7 @@ def test_settings_keep_plain_ints():
         (jaxhpt.Genetic(population=eight, elites=np.int64(2)), ("population", "elites")),
         (jaxhpt.DifferentialEvolution(population=eight), ("population",)),
         (jaxhpt.CMAES(population=eight, restarts=np.int64(1)), ("population", "restarts")),
-        (jaxhpt.TPE(initial=eight, good=eight, candidates=eight), ("initial", "good", "candidates")),
+        (jaxhpt.TPE(initial=eight, num_good=eight, candidates=eight), ("initial", "num_good", "candidates")),
         (jaxhpt.Grid(points=eight), ("points",)),
         (jaxhpt.Chain(jaxhpt.Random(), jaxhpt.Genetic(), trials=eight), ("trials",)),
         (jaxhpt.ASHA(eta=eight, min_steps=eight), ("eta", "min_steps")),

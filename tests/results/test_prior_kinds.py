@@ -77,7 +77,7 @@ def test_values_beyond_float32_are_left_out_of_a_search(earlier):
     assert found.metrics.dtype == jnp.float32
 
 
-def test_what_ended_early_or_runs_is_no_evidence(earlier):
+def test_what_ended_early_or_runs_is_no_training_data(earlier):
     table = earlier.to_pandas()
     table.loc[0, "status"] = "stopped"
     assert_known(known_exactly(table, Space.of(SPACE), LOSS), earlier, range(1, 6))

@@ -60,16 +60,15 @@ def test_its_copies_go_where_most_is_gained(search):
 
 def test_no_more_is_remembered_than_there_is_room_for(search, monkeypatch):
     monkeypatch.setattr(pb2, "MEMORY", 16)
-    scheduler = jaxhpt.PB2(
-        perturbation_interval=EVERY, boldness=1.25
-    )  # of its own, so that no program is found compiled
+    own = {"perturbation_interval": EVERY, "ucb_beta": 1.25}  # so that no program is found compiled
+    scheduler = jaxhpt.PB2(**own)
     carry = search(scheduler)._run.outcome.carry
     assert carry.scheduler.gain.shape == (16,)
     assert int(carry.scheduler.count) > 16
     assert jnp.isfinite(carry.scheduler.gain).all()
 
 
-@pytest.mark.parametrize("boldness", [0, -1.0])
-def test_boldness_out_of_range(boldness):
-    with pytest.raises(ValueError, match=f"boldness={boldness}: must be above 0"):
-        jaxhpt.PB2(boldness=boldness)
+@pytest.mark.parametrize("ucb_beta", [0, -1.0])
+def test_ucb_beta_out_of_range(ucb_beta):
+    with pytest.raises(ValueError, match=f"ucb_beta={ucb_beta}: must be above 0"):
+        jaxhpt.PB2(ucb_beta=ucb_beta)

@@ -15,13 +15,13 @@ from jaxhpt import Float, Int, Space, When
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.features import embed, features
 from jaxhpt.surrogates.gp_fit import LEAST_STEP, STEP, Fit, begin, fit, start
-from jaxhpt.surrogates.outcome_transforms import slack, standardised
+from jaxhpt.surrogates.outcome_transforms import constraint_slack, standardize
 
 ROWS, SIZE = 24, 3
 AXES = gp.Axes(np.arange(SIZE), np.array([True, True, False]))
 loss_and_gradient = jax.jit(lambda theta, x, y, mask: gp.loss_and_gradient(theta, x, y, mask, AXES, x[0]))
 condition = jax.jit(lambda theta, x, y, known, mask: gp.condition(theta, x, y, known, mask, AXES, x[0]))
-believe = jax.jit(lambda model, x: gp.believe(model, x, AXES))
+posterior = jax.jit(lambda model, x: gp.posterior(model, x, AXES))
 
 
 @functools.cache
@@ -39,9 +39,9 @@ EVERY = np.ones(ROWS, bool)
 
 def warped(x, theta):
     """Warp in float64."""
-    x, skew = x.astype(np.float64), np.where(AXES.warped, theta[SIZE : 2 * SIZE], 0.0)
-    k = np.where(skew == 0, 1.0, skew)
-    return np.where(skew == 0, x, np.log1p(np.expm1(k) * x) / k)
+    x, log_warp = x.astype(np.float64), np.where(AXES.warped, theta[SIZE : 2 * SIZE], 0.0)
+    k = np.where(log_warp == 0, 1.0, log_warp)
+    return np.where(log_warp == 0, x, np.log1p(np.expm1(k) * x) / k)
 
 
 def kernel(a, b, theta):
@@ -64,11 +64,11 @@ def dense(x, y, theta):
 def dense_loss(theta, x, y):
     k, mean, residual = dense(x, y, theta)
     likelihood = 0.5 * (residual @ np.linalg.solve(k, residual) + np.linalg.slogdet(k)[1] + len(x) * np.log(2 * np.pi))
-    (middle, width), (pull, soft) = gp.SCALE_PRIOR, gp.SKEW_PRIOR
+    (middle, width), (pull, soft) = gp.SCALE_PRIOR, gp.LOG_WARP_PRIOR
     away = [(theta[:SIZE] - middle - 0.5 * np.log(SIZE)) / width]
     away += [(theta[i] - m) / w for i, (m, w) in ((-2, gp.SIGNAL_PRIOR), (-1, gp.NOISE_PRIOR))]
-    bent = pull * soft * (np.sqrt(1 + (theta[SIZE : 2 * SIZE] / soft) ** 2) - 1).sum()
-    return likelihood + bent + 0.5 * (mean**2 + sum((np.asarray(a) ** 2).sum() for a in away))
+    bow = pull * soft * (np.sqrt(1 + (theta[SIZE : 2 * SIZE] / soft) ** 2) - 1).sum()
+    return likelihood + bow + 0.5 * (mean**2 + sum((np.asarray(a) ** 2).sum() for a in away))
 
 
 def test_likelihood_equals_dense_float64():
@@ -87,7 +87,7 @@ def test_gradient_equals_finite_differences_in_float64():
 def test_posterior_equals_dense_float64():
     x, y = data()
     places = np.random.default_rng(1).random((40, SIZE)).astype(np.float32)
-    found = believe(condition(THETA, x, y, EVERY, EVERY), places)
+    found = posterior(condition(THETA, x, y, EVERY, EVERY), places)
     k, mean, residual = dense(x, y, THETA)
     cross = kernel(x, places, THETA)
     np.testing.assert_allclose(found.mean, mean + cross.T @ np.linalg.solve(k, residual), atol=2e-4)
@@ -102,7 +102,7 @@ def test_posterior_equals_scikit_learn():
     parts = broad + ConstantKernel(signal * gp.DETAIL) * Matern(scales / gp.FINER, nu=2.5) + WhiteKernel(noise)
     places = np.random.default_rng(2).random((40, SIZE)).astype(np.float32)
     model = condition(THETA, x, y, EVERY, EVERY)
-    found = believe(model, places)
+    found = posterior(model, places)
     other = GaussianProcessRegressor(parts, optimizer=None).fit(warped(x, THETA), y - float(model.mean))
     mean, deviation = other.predict(warped(places, THETA), return_std=True)
     np.testing.assert_allclose(found.mean, mean + float(model.mean), atol=3e-4)
@@ -121,8 +121,8 @@ def test_masked_rows_and_larger_buckets_change_nothing(rows):
     for ours, other in zip(loss_and_gradient(THETA, x2, y2, mask), loss_and_gradient(THETA, x, y, EVERY), strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-3, atol=1e-3)
     a, b = (
-        believe(condition(THETA, x2, y2, mask, mask), x[:5] + 0.05),
-        believe(condition(THETA, x, y, EVERY, EVERY), x[:5] + 0.05),
+        posterior(condition(THETA, x2, y2, mask, mask), x[:5] + 0.05),
+        posterior(condition(THETA, x, y, EVERY, EVERY), x[:5] + 0.05),
     )
     np.testing.assert_allclose(a.mean, b.mean, atol=1e-5)
     np.testing.assert_allclose(a.variance, b.variance, atol=1e-5)
@@ -133,8 +133,9 @@ def test_running_trials_make_sure_and_leave_the_mean():
     known = np.arange(ROWS) < ROWS - 6
     places = x[-6:]
     without, beside = condition(THETA, x, y, known, known), condition(THETA, x, y, known, EVERY)
-    np.testing.assert_allclose(believe(beside, places).mean, believe(without, places).mean, atol=1e-5)
-    assert (np.asarray(believe(beside, places).variance) < 0.6 * np.asarray(believe(without, places).variance)).all()
+    found, other = posterior(beside, places), posterior(without, places)
+    np.testing.assert_allclose(found.mean, other.mean, atol=1e-5)
+    assert (np.asarray(found.variance) < 0.6 * np.asarray(other.variance)).all()
 
 
 @pytest.mark.parametrize(
@@ -172,9 +173,9 @@ def test_what_is_believed_of_the_rows_is_smoothed():
     x, y = data()
     known = np.arange(ROWS) < ROWS - 4
     model = condition(THETA, x, y, known, EVERY)
-    believed = believe(model, x).mean
-    np.testing.assert_allclose(gp.smoothed(model, y)[known], believed[known], atol=2e-5)
-    assert np.abs(believed - y)[known].max() > 0.01
+    expected = posterior(model, x).mean
+    np.testing.assert_allclose(gp.smoothed(model, y)[known], expected[known], atol=2e-5)
+    assert np.abs(expected - y)[known].max() > 0.01
 
 
 def test_draws_have_the_mean_and_the_covariance():
@@ -191,7 +192,7 @@ def test_picks_one_by_one_shrink_the_variance_as_a_new_model_would():
     x, y = data()
     known = np.arange(ROWS) < ROWS - 4
     model = condition(THETA, x, y, known, known)
-    there = believe(model, x)
+    there = posterior(model, x)
     covariance = gp.covariance(model, there.x, there.x) - there.root.T @ there.root
     seen = []
     wanted = jnp.array([20, 21, 22, 23])
@@ -205,7 +206,7 @@ def test_picks_one_by_one_shrink_the_variance_as_a_new_model_would():
     )
     jax.effects_barrier()
     np.testing.assert_array_equal(picked[:4], wanted)
-    after = believe(condition(THETA, x, y, known, EVERY), x).variance
+    after = posterior(condition(THETA, x, y, known, EVERY), x).variance
     np.testing.assert_allclose(seen[4] ** 2, after, atol=2e-4)
 
 
@@ -237,7 +238,7 @@ def test_fits_never_break(seeds):
         x = jnp.clip(jax.random.uniform(k[1], (SIZE,)) + spread * jax.random.normal(k[2], (rows, SIZE)), 0.0, 1.0)
         mask = jnp.arange(rows) < jax.random.randint(k[3], (), 1, rows + 1)
         rough = jax.random.normal(k[4], (rows,)) * (jax.random.uniform(k[3]) < 0.3)
-        y = standardised(jnp.sum((x - 0.3) ** 2, axis=1) + rough, mask)
+        y = standardize(jnp.sum((x - 0.3) ** 2, axis=1) + rough, mask)
         first = jnp.asarray(start(SIZE))
         theta = fit(begin(first[None]), jnp.array([15]), x, y, mask, AXES, x[0]).theta
         before = gp.loss_and_gradient(first, x, y, mask, AXES, x[0])[0]
@@ -292,29 +293,29 @@ def test_features_keep_choices_unordered_and_numbers_in_order():
     assert apart(part("z.k"))[0, 1] > 0
 
 
-def test_outcomes_are_standardised_bent_and_in_order():
+def test_outcomes_are_standardized_with_a_log_tail_and_in_order():
     score = jnp.array([3.0, 1.0, 2.0, 1e30, jnp.inf, 5.0, 100.0, 4.0])
     known = jnp.arange(8) < 7
-    y = np.asarray(standardised(score, known))
+    y = np.asarray(standardize(score, known))
     assert y[:7].mean() == pytest.approx(0, abs=1e-5)
     assert y[:7].std() == pytest.approx(1, abs=1e-3)
     assert y[7] == 0
     order = [1, 2, 0, 5, 6, 3]
     assert (np.diff(y[order]) >= 0).all()
     assert y[4] == y[3]
-    assert np.ptp(np.asarray(standardised(jnp.full(8, 2.0), known))) == 0
+    assert np.ptp(np.asarray(standardize(jnp.full(8, 2.0), known))) == 0
 
 
 def test_outcomes_that_are_not_bent_keep_their_proportions():
     score = jnp.array([3.0, 1.0, 2.0, 9.0, jnp.inf, 5.0, 100.0, 4.0])
-    y = np.asarray(standardised(score, jnp.arange(8) < 7, False))
+    y = np.asarray(standardize(score, jnp.arange(8) < 7, False))
     assert y[:7].std() == pytest.approx(1, abs=1e-3)
     assert y[4] == y[6]
     np.testing.assert_allclose((y[[0, 2, 3, 5]] - y[1]) / (y[6] - y[1]), np.array([2, 1, 8, 4]) / 99, rtol=1e-4)
 
 
 def test_slack_keeps_its_sign():
-    y = np.asarray(slack(jnp.array([-2.0, 0.0, 1e6, jnp.inf, 0.5]), jnp.arange(5) < 4))
+    y = np.asarray(constraint_slack(jnp.array([-2.0, 0.0, 1e6, jnp.inf, 0.5]), jnp.arange(5) < 4))
     assert y[0] < 0
     assert y[1] == 0
     assert y[3] >= y[2] > 0

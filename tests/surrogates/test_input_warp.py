@@ -58,17 +58,17 @@ def test_the_derivative_equals_differences_in_float64():
     unit, k = np.linspace(0, 1, 21)[:, None], SKEWS.astype(np.float64)
     exact = lambda k: np.where(k == 0, unit, np.log1p(np.expm1(k) * unit) / np.where(k == 0, 1, k))  # noqa: E731
     expected = (exact(k + 1e-4) - exact(k - 1e-4)) / 2e-4
-    np.testing.assert_allclose(input_warp.by_skew(unit.astype(np.float32), SKEWS), expected, atol=1e-4)
+    np.testing.assert_allclose(input_warp.by_log_warp(unit.astype(np.float32), SKEWS), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("best", [0.12, 0.3, 0.5, 0.7, 0.88])
 def test_the_best_is_at_the_mean_of_the_density_of_the_largest_skew(best):
-    skew = float(input_warp.reach(jnp.float32(best)))
-    density = lambda u: np.expm1(skew) / (skew or 1) / (1 + np.expm1(skew) * u) if skew else 1.0  # noqa: E731
+    log_warp = float(input_warp.reach(jnp.float32(best)))
+    density = lambda u: np.expm1(log_warp) / (log_warp or 1) / (1 + np.expm1(log_warp) * u) if log_warp else 1.0  # noqa: E731
     assert scipy.integrate.quad(density, 0, 1)[0] == pytest.approx(1)
     mean = scipy.integrate.quad(lambda u: u * density(u), 0, 1)[0]
     assert mean == pytest.approx(best, abs=0.012)
-    assert density(best) >= 0.95  # what is near the best is seen no more coarsely than without a skew
+    assert density(best) >= 0.95  # what is near the best is seen no more coarsely than without a log_warp
 
 
 def test_at_the_ends_of_a_range_a_skew_may_go_furthest():
@@ -91,15 +91,15 @@ def test_a_scale_is_learned_and_explains_more():
     x, y = log_shaped()
     centre = x[np.argmin(y)]
     learned, plain = (run(x, y, is_warped, centre) for is_warped in (True, False))
-    skews = np.asarray(learned.theta[2:4])
-    assert skews[0] > 2
-    assert abs(skews[1]) < 1
+    log_warps = np.asarray(learned.theta[2:4])
+    assert log_warps[0] > 2
+    assert abs(log_warps[1]) < 1
     np.testing.assert_array_equal(plain.theta[2:4], 0)
     others, truth = log_shaped(400, seed=1)
     error = []
     for model, is_warped in ((learned, True), (plain, False)):
-        belief = gp.believe(model, others, gp.Axes(AXES.owner, np.full(2, is_warped)))
-        error.append(float(np.sqrt(np.mean((np.asarray(belief.mean) - truth) ** 2))))
+        found = gp.posterior(model, others, gp.Axes(AXES.owner, np.full(2, is_warped)))
+        error.append(float(np.sqrt(np.mean((np.asarray(found.mean) - truth) ** 2))))
     assert error[0] < 0.6 * error[1]
 
 

@@ -134,6 +134,6 @@ class Refine(Composite):
         base = jnp.broadcast_to(history.unit[state.best[0]], (num, size))
         chance = uniforms(k[0], (num, size + 2))
         mask = pick(chance[:, 2:], jnp.maximum(chance[:, :1], 1.0 / size), chance[:, 1])
-        moved = candidates.moves(normals(k[1], (num, size)), base, state.sigma, space)
+        moved = candidates.perturb(normals(k[1], (num, size)), base, state.sigma, space)
         child = settle(jnp.where(mask, moved, base), existing(base, space), chance[:, 2:], space)
         return distinct(k[2], child, history, problem, count, Mutation())

@@ -81,7 +81,7 @@ class Screen(Composite):
     def ask(
         self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, ScreenState]:
-        """Lay out the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
+        """Follow the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
         breed, pick = jax.random.split(key)
         many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
         breeds = ~in_initial_design(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
@@ -97,11 +97,11 @@ class Screen(Composite):
             note = jnp.where(own[:, None], children.note[child], jnp.nan)
             return proposals(unit)._replace(note=note), after
 
-        def lay_out() -> tuple[Proposals, BayesianState]:
+        def design() -> tuple[Proposals, BayesianState]:
             unit = self.model.initial_design(model, index, jnp.ones(num, bool), local[:num], problem)
             return proposals(unit)._replace(note=children.note[:num]), model  # none was bred: empty notes
 
-        found, model = jax.lax.cond(breeds, choose, lay_out)
+        found, model = jax.lax.cond(breeds, choose, design)
         return found, ScreenState((parts[0], model))
 
     def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:

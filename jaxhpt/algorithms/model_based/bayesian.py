@@ -19,18 +19,18 @@ from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.base import ModelBased
-from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, Picker, Shortlist
+from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, BatchSelector, Shortlist
 from jaxhpt.algorithms.model_based.candidates import View
 from jaxhpt.algorithms.model_based.dataset import (
     design_size,
     enough,
-    evidence,
     in_initial_design,
     num_inputs,
     num_outputs,
+    training_data,
 )
-from jaxhpt.algorithms.model_based.model import believe, refitted, sized, surrogate
-from jaxhpt.algorithms.model_based.phase import draw_stance
+from jaxhpt.algorithms.model_based.model import posterior, refitted, sized, surrogate
+from jaxhpt.algorithms.model_based.phase import draw_phase
 from jaxhpt.core.checks import require, settle_counts, suggest
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -76,12 +76,12 @@ class Bayesian(ModelBased):
         believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
-      boldness: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
+      ucb_beta: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
         The range is twice as wide, by logarithm, in events that look further afield, and begins at a fifth in those
-        that close in on what was found; see `draw_stance`.
+        that close in on what was found; see `draw_phase`.
       candidates: places that the model is asked about in each event, half around the best trials; all settings of a
         space that has no more.
-      refined: how many of them follow the gradient.
+      num_ascents: how many of them follow the gradient.
       refit_steps: steps of the fit in each event, from where the last one ended; below 10 lanes at most 6 to 14.
       limit: rows of the largest model, a power of two from 64 to 2048: beyond it the best, the latest and evenly
         spread trials are learned from, so that time stays flat.
@@ -104,22 +104,24 @@ class Bayesian(ModelBased):
 
     initial: int | None = None
     acquisition: str = AUTO
-    boldness: tuple[float, float] = (1.0, 3.0)
+    ucb_beta: tuple[float, float] = (1.0, 3.0)
     candidates: int = 2048
-    refined: int = 64
+    num_ascents: int = 64
     refit_steps: int = 15
     limit: int = 512
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = (AUTO, *ACQUISITIONS)
-        known = self.acquisition in names
-        require(known, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), names)}")
-        pair = isinstance(self.boldness, tuple) and len(self.boldness) == 2
-        require(pair and 0 < self.boldness[0] <= self.boldness[1], "boldness", self.boldness, "two rising numbers > 0")
-        settle_counts(self, "candidates", "refined", "refit_steps")
+        exists = self.acquisition in names
+        require(exists, "acquisition", self.acquisition, f"known; {suggest(str(self.acquisition), names)}")
+        pair = isinstance(self.ucb_beta, tuple) and len(self.ucb_beta) == 2
+        require(pair and 0 < self.ucb_beta[0] <= self.ucb_beta[1], "ucb_beta", self.ucb_beta, "two rising numbers > 0")
+        settle_counts(self, "candidates", "num_ascents", "refit_steps")
         require(self.candidates >= 64, "candidates", self.candidates, "at least 64")
-        require(self.refined <= self.candidates // 2, "refined", self.refined, "at most half of the candidates")
+        require(
+            self.num_ascents <= self.candidates // 2, "num_ascents", self.num_ascents, "at most half of the candidates"
+        )
 
     def init(self, key: Key, problem: Problem) -> BayesianState:
         """Start without a model."""
@@ -127,14 +129,14 @@ class Bayesian(ModelBased):
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
         best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
-        outputs = num_outputs(problem, self._picker(problem).costs)
+        outputs = num_outputs(problem, self._selector(problem).costs)
         theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
         return BayesianState(key, best, begin(theta), jnp.int32(0))
 
     def ask(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, BayesianState]:
-        """Fit, search and pick, or lay out the initial design; see `Algorithm.ask`."""
+        """Fit, search and pick, or follow the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
         fresh = in_initial_design(index, state.best, self.initial, problem)
         used = jnp.arange(num, dtype=jnp.int32) < count
@@ -154,13 +156,13 @@ class Bayesian(ModelBased):
     def design(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, BayesianState]:
-        """Lay out the initial design; see `Designed`."""
+        """Propose the initial design; see `Designed`."""
         index, fresh = history.next_rows(num), jnp.ones(num, bool)
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
         return proposals(self.initial_design(state, index, fresh, none, problem)), state
 
     def initial_design(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
-        """Put points of the initial design in the places that are fresh; see `laid_out`."""
+        """Put points of the initial design in the places that are fresh; see `initial_design`."""
         size = self.initial or design_size(problem.space)
         return initial_design(state.scramble, index, fresh, child, problem.space, size)
 
@@ -173,11 +175,11 @@ class Bayesian(ModelBased):
         outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))], jnp.int32)
 
         def score(rows: Array) -> Array:
-            seen = evidence(history, problem, rows, self._picker(problem).costs)
-            known = surrogate(state.fit.theta, seen, history, problem)
-            belief = believe(known, unit, problem)
-            mean, deviation = belief.mean[outputs], jnp.sqrt(belief.variance)[outputs]
-            return acquisition.constrained_improvement(mean, deviation, known.aim.least)
+            data = training_data(history, problem, rows, self._selector(problem).costs)
+            model = surrogate(state.fit.theta, data, history, problem)
+            predicted = posterior(model, unit, problem)
+            mean, deviation = predicted.mean[outputs], jnp.sqrt(predicted.variance)[outputs]
+            return acquisition.constrained_improvement(mean, deviation, model.aim.least)
 
         def model() -> Array:
             return sized(self.limit, history, problem, state.best, score)
@@ -185,10 +187,10 @@ class Bayesian(ModelBased):
         none = jnp.zeros(unit.shape[0], jnp.float32)
         return jax.lax.cond(enough(state.best, problem), model, lambda: none)
 
-    def _picker(self, problem: Problem) -> Picker:
+    def _selector(self, problem: Problem) -> BatchSelector:
         wide = problem.num_dimensions > WIDE and len(problem.objectives) == 1
         fitting = "log_ei" if wide else "bounds"  # in wide spaces bounds hope for what is far from everything
-        return Picker(fitting if self.acquisition == AUTO else self.acquisition, self.boldness, self.refined)
+        return BatchSelector(fitting if self.acquisition == AUTO else self.acquisition, self.ucb_beta, self.num_ascents)
 
     def choose(
         self,
@@ -216,25 +218,25 @@ class Bayesian(ModelBased):
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
           from elsewhere; and the state with the model that found them.
         """
-        pool_key, shortlist_key, pick_key, stance_key = jax.random.split(key, 4)
-        picker = self._picker(problem)
-        stance = draw_stance(stance_key, history, problem)
+        pool_key, shortlist_key, pick_key, phase_key = jax.random.split(key, 4)
+        selector = self._selector(problem)
+        phase = draw_phase(phase_key, history, problem)
         best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
 
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
-            seen = evidence(history, problem, rows, picker.costs, ~stance.afield)
-            ended = jnp.sum(seen.known, dtype=jnp.int32)
+            data = training_data(history, problem, rows, selector.costs, ~phase.explore)
+            ended = jnp.sum(data.observed, dtype=jnp.int32)
             fresh = ended.astype(jnp.float32) >= GROWTH * state.fitted.astype(jnp.float32)
             steps = min(self.refit_steps, LEAST_STEPS + num - 1)
-            fit = refitted(state.fit, fresh, seen, problem, steps)
-            known = surrogate(fit.theta, seen, history, problem)
-            view = candidates.view(fit.theta, problem.space)
+            fit = refitted(state.fit, fresh, data, problem, steps)
+            model = surrogate(fit.theta, data, history, problem)
+            view = candidates.view_of(fit.theta, problem.space)
             pool = self._pool(pool_key, best, view, problem, local)
-            found = picker.shortlist(shortlist_key, pool, known, history, problem, num, stance)
+            found = selector.shortlist(shortlist_key, pool, model, history, problem, num, phase)
             return fit, jnp.where(fresh, ended, state.fitted), found
 
         fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
-        picked = picker.pick(pick_key, found, num, count, stance)
+        picked = selector.pick(pick_key, found, num, count, phase)
         return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
 
     def _pool(self, key: Key, best: Array, view: View, problem: Problem, local: Array | None) -> Array:
@@ -243,9 +245,9 @@ class Bayesian(ModelBased):
         few = settings(space, self.candidates)
         if few is not None:
             return few if local is None else jnp.concatenate([local, few])
-        near = candidates.around(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
+        near = candidates.local_candidates(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
         near = near if local is None else jnp.concatenate([local, near])
-        return jnp.concatenate([near, candidates.everywhere(key, view, space, near.shape[0])])
+        return jnp.concatenate([near, candidates.global_candidates(key, view, space, near.shape[0])])
 
 
 def _filled(rows: Array, none: int) -> Array:

@@ -1,7 +1,7 @@
 """Where a model is asked: points all over the space, steps of all sizes from the best trials, and their children.
 
 All are drawn as the model sees the space: steps follow its length-scales, long where it is flat and short where it is
-steep, and its skews, short in absolute terms where it looks closely at an end of a range.
+steep, and its log-warps, short in absolute terms where it looks closely at an end of a range.
 """
 
 import math
@@ -31,19 +31,19 @@ FIRST_MOVE, LARGEST_MOVE = 0.1, 0.5  # of the refinement, in length-scales
 
 
 class View(NamedTuple):
-    """How a model sees a space: f32[D] length-scales, and f32[D] skews."""
+    """How a model sees a space: f32[D] length-scales, and f32[D] log-warps."""
 
     scale: Array
-    skew: Array
+    log_warp: Array
 
 
-def view(theta: Array, space: Space) -> View:
+def view_of(theta: Array, space: Space) -> View:
     """Return how the first of some models sees a space: theta f32[J, ...], see `gp`."""
     size, first = space.num_dimensions, gp.num_dimensions(theta)
     return View(jnp.exp(theta[0, :size]), theta[0, first : first + size])
 
 
-def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
+def local_candidates(key: Key, best: Array, view: View, space: Space, num: int) -> Array:
     """Draw settings around the best: f32[num, D], snapped.
 
     A quarter are children of two of them; the others differ from one in some dimensions, from one to all, by normal
@@ -52,7 +52,7 @@ def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
     Args:
       key: consumed.
       best: f32[B, D] snapped, the places to start from.
-      seen: how the model sees the space.
+      view: how the model sees the space.
       space: static.
       num: static.
     """
@@ -66,8 +66,8 @@ def around(key: Key, best: Array, seen: View, space: Space, num: int) -> Array:
     rate = jnp.maximum(chance[:, 2:3], 1.0 / size)
     mask = pick(chance[:, 4:], rate, chance[:, 3])
     far = jnp.exp(math.log(STEPS[0]) + uniforms(k[1], (num, 1)) * math.log(STEPS[1] / STEPS[0]))
-    lengths = stretch(seen.scale)[None] * far
-    moved = moves(normals(k[2], (num, size)), base, lengths, space, seen.skew)
+    lengths = stretch(view.scale)[None] * far
+    moved = perturb(normals(k[2], (num, size)), base, lengths, space, view.log_warp)
     return settle(jnp.where(mask, moved, base), parents.known, chance[:, 4:], space)
 
 
@@ -76,21 +76,21 @@ def stretch(scale: Array) -> Array:
     return jnp.clip(scale / jnp.exp(jnp.mean(jnp.log(scale))), 1.0 / STRETCH, STRETCH)
 
 
-def moves(normal: Array, base: Array, lengths: Array, space: Space, skew: Array | float = 0.0) -> Array:
-    """Step from places, as seen with some skew; choices are drawn anew.
+def perturb(normal: Array, base: Array, lengths: Array, space: Space, log_warp: Array | float = 0.0) -> Array:
+    """Step from places, as the model sees them; choices are drawn anew.
 
     Args:
       normal: f32[num, D].
       base: f32[num, D] in [0, 1].
       lengths: f32[num, D] of the steps.
       space: static.
-      skew: f32[D]; 0 where ranges are seen as they are given.
+      log_warp: f32[D]; 0 where ranges are seen as they are given.
 
     Returns:
       f32[num, D] in [0, 1].
     """
     unordered, levels = genes(space)
-    moved = input_warp.backward(reflect(input_warp.forward(base, skew) + lengths * normal), skew)
+    moved = input_warp.backward(reflect(input_warp.forward(base, log_warp) + lengths * normal), log_warp)
     if np.isfinite(levels).any():
         moved = leave_bin(moved, base, *space.bins(base))
     if not unordered.any():
@@ -99,7 +99,7 @@ def moves(normal: Array, base: Array, lengths: Array, space: Space, skew: Array 
     return jnp.where(unordered, operators.resample(uniform, base, np.where(unordered, levels, 1.0)), moved)
 
 
-def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Space, steps: int) -> Array:
+def ascend(start: Array, score: Callable[[Array], Array], view: View, space: Space, steps: int) -> Array:
     """Follow the gradient of a score from each start: f32[R, D] -> the best places met, f32[R, D], snapped.
 
     Only numbers move, continuous or of `MANY` levels. Steps go by the sign of the gradient, so that no score is too
@@ -108,7 +108,7 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
     Args:
       start: f32[R, D].
       score: f32[R, D] -> f32[R], each of its own place, smaller is better.
-      seen: how the model sees the space.
+      view: how the model sees the space.
       space: static.
       steps: static.
     """
@@ -117,10 +117,10 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
     if not free.any() or steps == 0:
         return start
     rule = optax.rprop(FIRST_MOVE, max_step_size=LARGEST_MOVE)
-    unit = jnp.where(free, jnp.minimum(seen.scale, 1.0), 0.0)
+    unit = jnp.where(free, jnp.minimum(view.scale, 1.0), 0.0)
 
     def total(x: Array) -> tuple[Array, Array]:
-        value = score(input_warp.backward(x, seen.skew))
+        value = score(input_warp.backward(x, view.log_warp))
         return jnp.sum(value), value
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
@@ -131,17 +131,17 @@ def refined(start: Array, score: Callable[[Array], Array], seen: View, space: Sp
         moved, memory = rule.update(jnp.where(jnp.isfinite(gradient), gradient, 0.0), memory, x)
         return (jnp.clip(x + moved * unit[None], 0.0, 1.0), memory, best, least), None
 
-    begin = input_warp.forward(start, seen.skew)
+    begin = input_warp.forward(start, view.log_warp)
     first = (begin, rule.init(begin), begin, jnp.full(start.shape[0], jnp.inf, jnp.float32))
     (_, _, best, _), _ = jax.lax.scan(step, first, None, length=steps)
-    ended = space.snap(input_warp.backward(best, seen.skew))
+    ended = space.snap(input_warp.backward(best, view.log_warp))
     return jnp.where(best == begin, start, ended)  # unmoved ones keep their bits
 
 
-def everywhere(key: Key, seen: View, space: Space, num: int) -> Array:
+def global_candidates(key: Key, view: View, space: Space, num: int) -> Array:
     """Draw settings evenly over the space as seen, and half of them on its faces: f32[num, D], snapped."""
     inside, outside = jax.random.split(key)
     half = jnp.arange((num + 1) // 2, dtype=jnp.int32)
     even = sobol(inside, half, space.num_dimensions)
     both = jnp.concatenate([even, on_faces(outside, half[: num // 2], space)])
-    return space.snap(input_warp.backward(both, seen.skew))
+    return space.snap(input_warp.backward(both, view.log_warp))

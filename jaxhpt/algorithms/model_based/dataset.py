@@ -18,7 +18,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
 from jaxhpt.surrogates.features import embed, features, with_axis, with_column
 from jaxhpt.surrogates.gp import Axes
-from jaxhpt.surrogates.outcome_transforms import effort, slack, standardised
+from jaxhpt.surrogates.outcome_transforms import constraint_slack, log_cost, standardize
 
 ENOUGH = 3  # trials that a model needs
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
@@ -41,15 +41,15 @@ class Aim(NamedTuple):
     front: Array
 
 
-class Evidence(NamedTuple):
+class TrainingData(NamedTuple):
     """Rows of a model, those that have ended first.
 
     Attributes:
       row: i32[N] row ids; C for none.
       unit: f32[N, D].
       x: f32[N, F] features; the last is how far the trials were trained, where that differs.
-      y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `known`.
-      known: bool[N] trials that have ended.
+      y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `observed`.
+      observed: bool[N] trials that have ended.
       mask: bool[N] these, and those that run.
     """
 
@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
     unit: Array
     x: Array
     y: Array
-    known: Array
+    observed: Array
     mask: Array
 
 
@@ -118,9 +118,9 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     return jax.lax.cond(history.count > size, some, lambda: everything)
 
 
-def evidence(
-    history: History, problem: Problem, rows: Array, costs: bool = False, bent: Array | bool = True
-) -> Evidence:
+def training_data(
+    history: History, problem: Problem, rows: Array, costs: bool = False, log_tail: Array | bool = True
+) -> TrainingData:
     """Read rows of the history.
 
     Args:
@@ -128,23 +128,23 @@ def evidence(
       problem: static.
       rows: i32[N], C for none.
       costs: static; whether the steps of trials are an output, too, the last one.
-      bent: bool[] whether the bad part of the objectives is; see `standardised`.
+      log_tail: bool[] whether the bad part of the objectives is bent; see `standardize`.
     """
     there = rows < problem.capacity
     ended = there & (history.status[rows] >= Status.DONE)
     order = compact(ended)
-    rows, known = rows[order], ended[order]
+    rows, observed = rows[order], ended[order]
     unit, scores = history.unit[rows], history.metrics[rows]
     columns = problem.metrics
-    y = [standardised(scores[:, i], known, bent) for i in range(len(columns.objectives))]
+    y = [standardize(scores[:, i], observed, log_tail) for i in range(len(columns.objectives))]
     for constraint in columns.constraints:
         column = columns.names.index(constraint.name)
         excess = constraint.excess(scores[:, column] * columns.signs[column])
-        y.append(slack(jnp.where(jnp.isfinite(scores[:, column]), excess, jnp.inf), known))
+        y.append(constraint_slack(jnp.where(jnp.isfinite(scores[:, column]), excess, jnp.inf), observed))
     if costs:
-        y.append(effort(history.steps[rows], known))
+        y.append(log_cost(history.steps[rows], observed))
     x = inputs(unit, trained(history, problem, rows), problem)
-    return Evidence(rows, unit, x, jnp.stack(y), known, rows < problem.capacity)
+    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < problem.capacity)
 
 
 def partial(problem: Problem) -> bool:
@@ -153,7 +153,7 @@ def partial(problem: Problem) -> bool:
 
 
 def num_inputs(problem: Problem) -> int:
-    """Return how many length-scales and skews a model has: D, and one for how far trials are trained, if it differs."""
+    """Return how many length-scales a model has: D, and one for how far trials are trained, if it differs."""
     return problem.num_dimensions + partial(problem)
 
 
@@ -205,20 +205,20 @@ def best_first(history: History, problem: Problem, rows: Array, num: int) -> Arr
     return ordered(history, problem, rows, num)[:num]
 
 
-def incumbent(history: History, problem: Problem, seen: Evidence, value: Array) -> Array:
+def incumbent(history: History, problem: Problem, data: TrainingData, value: Array) -> Array:
     """Return the least of values f32[N] among the trials that keep all constraints; +inf where there is none: f32[]."""
-    scores = history.metrics[seen.row]
-    good = seen.known & jnp.isfinite(scores[:, 0]) & problem.metrics.feasible(scores)
+    scores = history.metrics[data.row]
+    good = data.observed & jnp.isfinite(scores[:, 0]) & problem.metrics.feasible(scores)
     return jnp.min(jnp.where(good, value, jnp.inf))
 
 
-def aim(history: History, problem: Problem, seen: Evidence, believed: Array) -> Aim:
+def aim(history: History, problem: Problem, data: TrainingData, believed: Array) -> Aim:
     """Say what is to be beaten, where f32[N] `believed` is what is believed of the first objective of the rows."""
-    least = incumbent(history, problem, seen, believed)
-    return Aim(least, nadir(problem, seen), pareto_front(problem, seen))
+    least = incumbent(history, problem, data, believed)
+    return Aim(least, nadir(problem, data), pareto_front(problem, data))
 
 
-def pareto_front(problem: Problem, seen: Evidence) -> Array:
+def pareto_front(problem: Problem, data: TrainingData) -> Array:
     """Return the front of two objectives, f32[2, FRONT + 1], by the first; the reference point fills it up.
 
     That is half way from the worst of the front to the worst of all, so that the ends of the front can be moved. Of a
@@ -226,9 +226,9 @@ def pareto_front(problem: Problem, seen: Evidence) -> Array:
     """
     if len(problem.objectives) != 2:
         return jnp.zeros((2, FRONT + 1), jnp.float32)
-    worst = jnp.max(jnp.where(seen.known, seen.y[:2], -jnp.inf), axis=1)
-    corner = 0.5 * (nadir(problem, seen) + worst)
-    y, good = seen.y[:2], _unbeaten(problem, seen) & (_broken(problem, seen) <= 0)
+    worst = jnp.max(jnp.where(data.observed, data.y[:2], -jnp.inf), axis=1)
+    corner = 0.5 * (nadir(problem, data) + worst)
+    y, good = data.y[:2], _unbeaten(problem, data) & (_broken(problem, data) <= 0)
     good &= jnp.all(y < corner[:, None], axis=0)
     order = jnp.argsort(jnp.where(good, y[0], jnp.inf)).astype(jnp.int32)
     count = jnp.sum(good, dtype=jnp.int32)
@@ -238,24 +238,24 @@ def pareto_front(problem: Problem, seen: Evidence) -> Array:
     return jnp.where(index < jnp.minimum(count, FRONT), y[:, row], corner[:, None])
 
 
-def _unbeaten(problem: Problem, seen: Evidence) -> Array:
+def _unbeaten(problem: Problem, data: TrainingData) -> Array:
     """Tell which rows no other beats in all objectives, constraints first: bool[N]."""
-    dominance = pareto.dominates(seen.y[: len(problem.objectives)].T, _broken(problem, seen))
-    return seen.known & ~jnp.any(dominance & seen.known[:, None], axis=0)
+    dominance = pareto.dominates(data.y[: len(problem.objectives)].T, _broken(problem, data))
+    return data.observed & ~jnp.any(dominance & data.observed[:, None], axis=0)
 
 
-def _broken(problem: Problem, seen: Evidence) -> Array:
+def _broken(problem: Problem, data: TrainingData) -> Array:
     """Measure by how much constraints are broken: f32[N]."""
-    return jnp.sum(jnp.maximum(seen.y[len(problem.objectives) : num_outputs(problem)], 0.0), axis=0)
+    return jnp.sum(jnp.maximum(data.y[len(problem.objectives) : num_outputs(problem)], 0.0), axis=0)
 
 
-def nadir(problem: Problem, seen: Evidence) -> Array:
+def nadir(problem: Problem, data: TrainingData) -> Array:
     """Return what a Pareto front should be better than, f32[M]: its worst values, and some of its range more."""
     num = len(problem.objectives)
-    y = seen.y[:num]
+    y = data.y[:num]
     if num == 1:
         return jnp.zeros(1, jnp.float32)
-    first = _unbeaten(problem, seen)
+    first = _unbeaten(problem, data)
     worst = jnp.max(jnp.where(first, y, -jnp.inf), axis=1)
     ideal = jnp.min(jnp.where(first, y, jnp.inf), axis=1)
     return jnp.where(jnp.any(first), worst + BEYOND * jnp.maximum(worst - ideal, 0.1), 0.0)

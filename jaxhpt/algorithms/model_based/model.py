@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.model_based.dataset import Aim, Evidence, aim, axes, chosen, inputs, num_inputs
+from jaxhpt.algorithms.model_based.dataset import Aim, TrainingData, aim, axes, chosen, inputs, num_inputs
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array
@@ -26,13 +26,13 @@ class Surrogate(NamedTuple):
     """What is known in one event.
 
     Attributes:
-      seen: the rows learned from.
-      models: one process an output, leaves [J, ...].
+      data: the rows learned from.
+      processes: one process an output, leaves [J, ...].
       aim: what is to be beaten.
     """
 
-    seen: Evidence
-    models: gp.Model
+    data: TrainingData
+    processes: gp.Model
     aim: Aim
 
 
@@ -59,53 +59,53 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
     return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
 
 
-def refitted(before: Fit, fresh: Array, seen: Evidence, problem: Problem, steps: int) -> Fit:
+def refitted(before: Fit, fresh: Array, data: TrainingData, problem: Problem, steps: int) -> Fit:
     """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
 
     Args:
       before: leaves [J, 2 D + 2], 2 D + 4 where trials are judged before their end.
       fresh: bool[].
-      seen: the rows; a few hundred of them, evenly spread, are enough.
+      data: the rows; a few hundred of them, evenly spread, are enough.
       problem: static.
       steps: static.
     """
     about = axes(problem)
-    size, ended = seen.known.shape[0], jnp.sum(seen.known, dtype=jnp.int32)
+    size, ended = data.observed.shape[0], jnp.sum(data.observed, dtype=jnp.int32)
     index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
-    x, known, middle = seen.x[rows], seen.known[rows], centre(seen)
+    x, observed, middle = data.x[rows], data.observed[rows], centre(data)
     far = jnp.stack([jnp.int32(steps), jnp.where(fresh, jnp.int32(FRESH_STEPS), 0)])
 
     new = begin(start(num_inputs(problem)))
 
     def one(before: Fit, y: Array) -> Fit:
         both = jax.tree.map(lambda *a: jnp.stack(a), before, new)
-        return fit(both, far, x, y, known, about, middle)
+        return fit(both, far, x, y, observed, about, middle)
 
-    return each(one, before, seen.y[:, rows])
+    return each(one, before, data.y[:, rows])
 
 
-def centre(seen: Evidence) -> Array:
+def centre(data: TrainingData) -> Array:
     """Return the features of the best row, near which precision matters: f32[F]."""
-    return seen.x[jax.lax.argmin(jnp.where(seen.known, seen.y[0], jnp.inf), 0, jnp.int32)]
+    return data.x[jax.lax.argmin(jnp.where(data.observed, data.y[0], jnp.inf), 0, jnp.int32)]
 
 
-def surrogate(theta: Array, seen: Evidence, history: History, problem: Problem) -> Surrogate:
+def surrogate(theta: Array, data: TrainingData, history: History, problem: Problem) -> Surrogate:
     """Let processes of given hyperparameters f32[J, 2 D + 2] see the data."""
-    about, middle = axes(problem), centre(seen)
+    about, middle = axes(problem), centre(data)
 
     def one(theta: Array, y: Array) -> gp.Model:
-        return gp.condition(theta, seen.x, y, seen.known, seen.mask, about, middle)
+        return gp.condition(theta, data.x, y, data.observed, data.mask, about, middle)
 
-    models = each(one, theta, seen.y)
-    first = jax.tree.map(lambda a: a[0], models)
-    return Surrogate(seen, models, aim(history, problem, seen, gp.smoothed(first, seen.y[0])))
+    processes = each(one, theta, data.y)
+    first = jax.tree.map(lambda a: a[0], processes)
+    return Surrogate(data, processes, aim(history, problem, data, gp.smoothed(first, data.y[0])))
 
 
-def believe(known: Surrogate, unit: Array, problem: Problem) -> gp.Belief:
+def posterior(model: Surrogate, unit: Array, problem: Problem) -> gp.Posterior:
     """Return what is believed of settings f32[P, D] after whole trainings, leaves [J, ...]."""
     about, x = axes(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
-    return each(lambda model: gp.believe(model, x, about), known.models)
+    return each(lambda process: gp.posterior(process, x, about), model.processes)
 
 
 def each(function: Callable[..., Any], *outputs: Any) -> Any:

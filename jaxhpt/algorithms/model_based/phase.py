@@ -1,8 +1,8 @@
-"""What an event of a model-based search is after: more of what is known, something further afield, or a good finish.
+"""What an event of a model-based search is after: more of what is known, something further away, or a good finish.
 
-Afield, the model sees scores straight, not bent, and hopes are bolder. A model of bent scores looks closely at what the
-best trials have in common; one of straight scores sees trends over the whole space. Alone, each is stuck on tasks where
-the other is not: so half of the events look afield at first.
+Exploring, the model sees scores straight, not bent, and hopes are bolder. A model of bent scores looks closely at what
+the best trials have in common; one of straight scores sees trends over the whole space. Alone, each is stuck on tasks
+where the other is not: so half of the events explore at first.
 
 The last few trials close in on what was found, since nothing comes after them that could use what else they learned.
 
@@ -20,24 +20,24 @@ from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 
-EARLY = 50  # trials of a search until which some events look afield
-SHARE = 0.5  # of these events
-CLOSING = 0.1  # share of the trials that close in on what was found
+EXPLORE_UNTIL = 50  # trials of a search until which some events explore
+EXPLORE_SHARE = 0.5  # of these events
+EXPLOIT = 0.1  # share of the trials that close in on what was found
 
 
-class Stance(NamedTuple):
+class Phase(NamedTuple):
     """What an event is after; neither is the usual.
 
     Attributes:
-      afield: bool[] whether it looks further afield.
-      closing: bool[] whether it closes in on what was found.
+      explore: bool[] whether it looks further away.
+      exploit: bool[] whether it closes in on what was found.
     """
 
-    afield: Array
-    closing: Array
+    explore: Array
+    exploit: Array
 
 
-def draw_stance(key: Key, history: History, problem: Problem) -> Stance:
+def draw_phase(key: Key, history: History, problem: Problem) -> Phase:
     """Draw what an event is after.
 
     Args:
@@ -46,11 +46,11 @@ def draw_stance(key: Key, history: History, problem: Problem) -> Stance:
       problem: static.
     """
     if len(problem.objectives) > 1 or partial(problem):
-        return Stance(*jnp.zeros(2, bool))
-    closing = closes(history, problem)
-    return Stance((history.count < EARLY) & ~closing & (uniforms(key, ()) < SHARE), closing)
+        return Phase(*jnp.zeros(2, bool))
+    exploit = exploits(history, problem)
+    return Phase((history.count < EXPLORE_UNTIL) & ~exploit & (uniforms(key, ()) < EXPLORE_SHARE), exploit)
 
 
-def closes(history: History, problem: Problem) -> Array:
-    """Tell whether so few trials are left that they go to what was found: bool[]; see `draw_stance`."""
-    return problem.left(history.count).astype(jnp.float32) <= CLOSING * problem.trials
+def exploits(history: History, problem: Problem) -> Array:
+    """Tell whether so few trials are left that they go to what was found: bool[]; see `draw_phase`."""
+    return problem.left(history.count).astype(jnp.float32) <= EXPLOIT * problem.trials

@@ -57,8 +57,8 @@ class TPE(ModelBased):
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
-      good: trials that count as good, at least 2, once there are enough; their number grows as the root of the trials,
-        to 64. Fewer close in on a place sooner.
+      num_good: trials that count as good, at least 2, once there are enough; their number grows as the root of the
+        trials, to 64. Fewer close in on a place sooner.
       candidates: draws that each proposal is the best of, at least 1. More are greedier.
       limit: other trials that are compared with, a power of two from 64 to 2048: beyond it the best, the latest and
         evenly spread ones.
@@ -79,14 +79,14 @@ class TPE(ModelBased):
     """
 
     initial: int | None = None
-    good: int = 8
+    num_good: int = 8
     candidates: int = 16
     limit: int = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "good", "candidates")
-        require(2 <= self.good <= MOST, "good", self.good, f"from 2 to {MOST}")
+        settle_counts(self, "num_good", "candidates")
+        require(2 <= self.num_good <= MOST, "num_good", self.num_good, f"from 2 to {MOST}")
 
     def init(self, key: Key, problem: Problem) -> TPEState:
         """Start without a model."""
@@ -96,7 +96,7 @@ class TPE(ModelBased):
     def ask(
         self, key: Key, state: TPEState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, TPEState]:
-        """Draw and compare, or lay out the initial design; see `Algorithm.ask`."""
+        """Draw and compare, or follow the initial design; see `Algorithm.ask`."""
         index = history.next_rows(num)
         fresh = in_initial_design(index, state.best, self.initial, problem)
         child = self._promising(key, state, history, problem, num)
@@ -124,7 +124,7 @@ class TPE(ModelBased):
 
     def _num_good(self, count: Array) -> Array:
         trials = count.astype(jnp.float32)
-        num = jnp.maximum(jnp.minimum(SHARE * trials, float(self.good)), GROWTH * jnp.sqrt(trials))
+        num = jnp.maximum(jnp.minimum(SHARE * trials, float(self.num_good)), GROWTH * jnp.sqrt(trials))
         return jnp.maximum(jnp.ceil(num), 2.0).astype(jnp.int32)
 
 

@@ -37,7 +37,7 @@ LANES, CAPACITY = 8, 64
 PLANE = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
 BOX = Space.of({name: Float(0, 1) for name in "abcd"})
 BOARD = Space.of({name: Int(0, 8) for name in "abcd"})
-SMALL = Bayesian(limit=64, candidates=64, refined=4)
+SMALL = Bayesian(limit=64, candidates=64, num_ascents=4)
 
 
 class NearState(NamedTuple):

@@ -12,7 +12,7 @@ import jaxhpt
 from jaxhpt import Bayesian, Choice, Float, Int, Space, When
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.dataset import best_first, chosen
-from jaxhpt.algorithms.model_based.phase import draw_stance
+from jaxhpt.algorithms.model_based.phase import draw_phase
 from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
@@ -144,7 +144,7 @@ def test_several_objectives_need_bounds():
 def test_the_acquisition_fits_the_dimensions_and_the_objectives(dimensions, objectives, given, expected):
     columns = choose(tuple(objectives), objectives=dict.fromkeys(objectives, "min"))
     space = Space.of({f"x{i}": Float(0, 1) for i in range(dimensions)})
-    found = Bayesian(acquisition=given)._picker(Problem(space, columns, 8, 4, 1, 1))
+    found = Bayesian(acquisition=given)._selector(Problem(space, columns, 8, 4, 1, 1))
     assert found.acquisition == expected
 
 
@@ -153,9 +153,9 @@ def test_the_acquisition_fits_the_dimensions_and_the_objectives(dimensions, obje
     [
         ("initial", 0),
         ("acquisition", "ei"),
-        ("boldness", (2.0, 1.0)),
+        ("ucb_beta", (2.0, 1.0)),
         ("candidates", 8),
-        ("refined", 4096),
+        ("num_ascents", 4096),
         ("limit", 500),
     ],
 )
@@ -195,21 +195,21 @@ def test_acquire_prefers_what_promises_more():
     assert score[0] < score[1]
 
 
-def seen(space, skew=0.0):
+def view_of(space, log_warp=0.0):
     """How a model sees a space whose length-scales are all 1."""
-    return candidates.View(jnp.ones(space.num_dimensions), jnp.full(space.num_dimensions, skew))
+    return candidates.View(jnp.ones(space.num_dimensions), jnp.full(space.num_dimensions, log_warp))
 
 
-@pytest.mark.parametrize("skew", [0.0, 5.0])
-def test_half_the_places_all_over_the_space_are_on_its_faces(skew):
+@pytest.mark.parametrize("log_warp", [0.0, 5.0])
+def test_half_the_places_all_over_the_space_are_on_its_faces(log_warp):
     space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "n": Int(1, 16), "c": Choice(["a", "b", "c", "d"])})
-    view = seen(space)._replace(skew=jnp.array([skew if name in "ab" else 0.0 for name in space.names]))
-    unit = np.asarray(candidates.everywhere(jax.random.key(0), view, space, 4096))
+    view = view_of(space)._replace(log_warp=jnp.array([log_warp if name in "ab" else 0.0 for name in space.names]))
+    unit = np.asarray(candidates.global_candidates(jax.random.key(0), view, space, 4096))
     by_name = dict(zip(space.names, unit.T, strict=True))
     for name in "ab":
         ends = [(by_name[name] == end).mean() for end in (0, 1)]
         np.testing.assert_allclose(ends, 1 / 8, atol=0.01)
-        inside = np.sort(input_warp.forward(by_name[name][:2048], np.float32(skew)))
+        inside = np.sort(input_warp.forward(by_name[name][:2048], np.float32(log_warp)))
         np.testing.assert_allclose(inside, (np.arange(2048) + 0.5) / 2048, atol=0.01)
     _, counts = np.unique(by_name["n"], return_counts=True)
     assert counts[[0, -1]].min() > 3 * counts[1:-1].max()
@@ -230,11 +230,11 @@ def test_a_first_batch_goes_beyond_the_design_by_turns_to_the_ends():
         assert set(np.unique(unit[outwards, 2])) == set(np.unique(even[:, 2]))
 
 
-def test_half_of_the_events_look_afield_at_first():
+def test_half_of_the_events_explore_at_first():
     def share(count, problem=PROBLEM):
-        seen = history.empty(problem)._replace(count=jnp.int32(count))
+        past = history.empty(problem)._replace(count=jnp.int32(count))
         keys = jax.random.split(jax.random.key(0), 64)
-        return np.mean(jax.vmap(lambda key: draw_stance(key, seen, problem).afield)(keys))
+        return np.mean(jax.vmap(lambda key: draw_phase(key, past, problem).explore)(keys))
 
     assert 0.3 < share(25) < 0.7
     assert share(55) == 0
@@ -244,14 +244,14 @@ def test_half_of_the_events_look_afield_at_first():
 
 
 def test_the_last_tenth_closes_in_on_what_was_found():
-    def closing(count, problem=PROBLEM):
-        seen = history.empty(problem)._replace(count=jnp.int32(count))
-        return bool(draw_stance(jax.random.key(0), seen, problem).closing)
+    def exploits(count, problem=PROBLEM):
+        past = history.empty(problem)._replace(count=jnp.int32(count))
+        return bool(draw_phase(jax.random.key(0), past, problem).exploit)
 
-    assert [closing(count) for count in (57, 58, 63)] == [False, True, True]
-    assert [closing(count, dataclasses.replace(PROBLEM, prior=20)) for count in (64, 78)] == [False, True]
-    assert not closing(63, dataclasses.replace(PROBLEM, steps=9, interval=3, report_interval=3))
-    assert not closing(63, dataclasses.replace(PROBLEM, metrics=SEVERAL))
+    assert [exploits(count) for count in (57, 58, 63)] == [False, True, True]
+    assert [exploits(count, dataclasses.replace(PROBLEM, prior=20)) for count in (64, 78)] == [False, True]
+    assert not exploits(63, dataclasses.replace(PROBLEM, steps=9, interval=3, report_interval=3))
+    assert not exploits(63, dataclasses.replace(PROBLEM, metrics=SEVERAL))
 
 
 def test_picks_that_close_in_are_nearer_to_the_best():
@@ -270,7 +270,7 @@ def test_picks_that_close_in_are_nearer_to_the_best():
 def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
     space = Space.of({"x": Float(0, 1), "n": Int(0, 100), "few": Int(1, 3), "c": Choice(list("abcdefghijkl"))})
     first = space.snap(jnp.full((1, 4), 0.3))
-    found = candidates.refined(first, lambda x: jnp.sum((x - 0.805) ** 2, axis=1), seen(space), space, 20)
+    found = candidates.ascend(first, lambda x: jnp.sum((x - 0.805) ** 2, axis=1), view_of(space), space, 20)
     before, after = (dict(zip(space.names, np.asarray(unit[0]), strict=True)) for unit in (first, found))
     np.testing.assert_allclose([after["x"], after["n"]], 0.805, atol=0.02)
     assert (after["few"], after["c"]) == (before["few"], before["c"])
@@ -279,7 +279,7 @@ def test_numbers_of_many_levels_follow_the_gradient_and_choices_stay():
 def test_a_place_that_nothing_draws_away_keeps_its_bits():
     space = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
     first = jax.random.uniform(jax.random.key(0), (64, 2))
-    found = candidates.refined(first, lambda x: (x[:, 0] - 0.5) ** 2, seen(space, 4.0), space, 10)
+    found = candidates.ascend(first, lambda x: (x[:, 0] - 0.5) ** 2, view_of(space, 4.0), space, 10)
     np.testing.assert_array_equal(found[:, 1], first[:, 1])
     assert (np.abs(found[:, 0] - 0.5) < np.abs(first[:, 0] - 0.5)).mean() > 0.9
 
@@ -287,7 +287,10 @@ def test_a_place_that_nothing_draws_away_keeps_its_bits():
 def test_steps_are_short_at_the_end_that_the_model_looks_at_closely():
     space = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
     best = jnp.array([[1e-3, 0.5]])
-    away = [np.asarray(candidates.around(jax.random.key(0), best, seen(space, k), space, 2048)) for k in (0.0, 8.0)]
+    away = [
+        np.asarray(candidates.local_candidates(jax.random.key(0), best, view_of(space, k), space, 2048))
+        for k in (0.0, 8.0)
+    ]
     near = [np.median(np.abs(unit - best)[unit != best[0]]) for unit in away]
     assert near[1] < near[0]
     factor = [np.median(np.abs(np.log(np.maximum(u[:, 0], 1e-6) / 1e-3))[u[:, 0] != 1e-3]) for u in away]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt.algorithms.model_based import dataset as evidence
+from jaxhpt.algorithms.model_based import dataset
 from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
@@ -37,35 +37,35 @@ def past():
 
 
 def test_a_model_is_shown_how_far_a_trial_was_trained(past):
-    far = evidence.trained(past, PARTIAL, jnp.arange(len(STEPS)))
+    far = dataset.trained(past, PARTIAL, jnp.arange(len(STEPS)))
     third = np.log(3) / np.log(27)
     # What is done, running or known beforehand counts as whole: a running trial must keep others away from its place.
     np.testing.assert_allclose(far, [1, third, 2 * third, 2 * third, 1, 1, 2 * third], rtol=1e-6)
-    seen = evidence.evidence(past, PARTIAL, jnp.arange(12))
+    data = dataset.training_data(past, PARTIAL, jnp.arange(12))
     ordered = np.argsort([s < Status.DONE for s in STATUS], kind="stable")
-    np.testing.assert_allclose(seen.x[: len(STEPS), -1], np.asarray(far)[ordered], rtol=1e-6)
-    assert seen.x.shape[1] == len(evidence.axes(PARTIAL).owner) == 5
-    assert evidence.axes(PARTIAL).owner.tolist() == [0, 0, 0, 1, 2]
-    assert evidence.num_inputs(PARTIAL) == 3
+    np.testing.assert_allclose(data.x[: len(STEPS), -1], np.asarray(far)[ordered], rtol=1e-6)
+    assert data.x.shape[1] == len(dataset.axes(PARTIAL).owner) == 5
+    assert dataset.axes(PARTIAL).owner.tolist() == [0, 0, 0, 1, 2]
+    assert dataset.num_inputs(PARTIAL) == 3
 
 
 def test_where_all_are_trained_to_the_end_nothing_is_added(past):
-    assert evidence.evidence(past, WHOLE, jnp.arange(12)).x.shape[1] == len(evidence.axes(WHOLE).owner) == 4
+    assert dataset.training_data(past, WHOLE, jnp.arange(12)).x.shape[1] == len(dataset.axes(WHOLE).owner) == 4
     best = jnp.array([1, 2, 0, 12], jnp.int32)
-    kept, count = evidence.far_enough(past, WHOLE, best)
+    kept, count = dataset.far_enough(past, WHOLE, best)
     assert (kept.tolist(), int(count)) == ([1, 2, 0, 12], len(STEPS))
 
 
 def test_only_those_trained_as_far_as_some_count_as_good(past):
     best = jnp.array([1, 2, 0, 5, 6, 12, 12], jnp.int32)  # by value; 1 had three steps, as few as no D + 1 others
-    kept, count = evidence.far_enough(past, PARTIAL, best)
+    kept, count = dataset.far_enough(past, PARTIAL, best)
     assert kept.tolist() == [2, 0, 5, 6, 12, 12, 12]
     assert int(count) == 4
 
 
 def test_few_trials_are_all_compared(past):
     few = past._replace(steps=past.steps.at[jnp.array([0, 2, 6])].set(0), status=past.status.at[5].set(Status.STOPPED))
-    kept, _ = evidence.far_enough(few, PARTIAL, jnp.array([1, 2, 0, 12], jnp.int32))
+    kept, _ = dataset.far_enough(few, PARTIAL, jnp.array([1, 2, 0, 12], jnp.int32))
     assert kept.tolist() == [1, 2, 0, 12]
 
 

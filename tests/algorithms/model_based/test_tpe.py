@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_bits(same_bits):
 
 
 def test_the_least_settings_of_it_still_find_the_middle_of_the_sphere():
-    least = TPE(initial=1, good=2, candidates=1, limit=64)
+    least = TPE(initial=1, num_good=2, candidates=1, limit=64)
     result = jaxhpt.minimize(SPHERE, SPHERE.space(2), algorithm=least, trials=192, lanes=16, seed=1, progress=False)
     assert result.best.value < 0.05
 
