@@ -21,7 +21,7 @@ from jaxhpt.core.keys import root_of
 from jaxhpt.core.metrics import SCALAR, MetricSpec, choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Hparams
+from jaxhpt.core.typing import NONE, Hparams
 from jaxhpt.engine import asking
 from jaxhpt.engine.asking import width
 from jaxhpt.engine.snapshot import Snapshot
@@ -188,7 +188,7 @@ class Tuner:
         with self._watch.compiling(("ask", width(num), early)):
             self._state, rows, unit = asking.ask(self._algorithm, self._bare, width(num), *arguments)
             rows, unit = jax.device_get((rows, unit))
-        opened = rows < self.problem.capacity
+        opened = rows < NONE
         self._status[rows[opened]] = Status.RUNNING
         self._count += int(opened.sum())
         return rows[opened], unit[opened]
@@ -218,7 +218,7 @@ class Tuner:
         status = np.where(failed, Status.FAILED, Status.DONE).astype(np.int8)
         self._scores[rows], self._status[rows] = scores, status
         extra = width(len(rows)) - len(rows)
-        padded = np.pad(rows, (0, extra), constant_values=self.problem.capacity).astype(np.int32)
+        padded = np.pad(rows, (0, extra), constant_values=NONE).astype(np.int32)
         arguments = map(jnp.asarray, (self._device_scores(), padded, np.pad(status, (0, extra))))
         with self._watch.compiling(("tell", len(padded))):
             self._state = asking.tell(self._algorithm, self._bare, self._root, self._state, *arguments)
@@ -231,7 +231,7 @@ class Tuner:
         standing = self.problem.metrics.standing(self._scores)
         standing = np.where(self._status == Status.PRIOR, np.inf, standing)
         row = int(standing.argmin())
-        return row if np.isfinite(standing[row]) else self.problem.capacity
+        return row if np.isfinite(standing[row]) else NONE
 
     def _start(self) -> None:
         """Begin to show progress, at the first trials."""
@@ -261,7 +261,7 @@ class Tuner:
 
     def _snapshot(self) -> Snapshot:
         status, row, objective = self._status, self._best_row(), self.problem.objectives[0]
-        found = row < self.problem.capacity
+        found = row < NONE
         busy, prior = int((status == Status.RUNNING).sum()), self.problem.prior
         return Snapshot(
             trials=self.problem.trials,

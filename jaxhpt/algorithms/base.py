@@ -10,15 +10,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import full_precision
 from jaxhpt.core.checks import Settings
-from jaxhpt.core.history import History, Known
+from jaxhpt.core.history import History, Known, empty_history, remember
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.pareto import crowding, dominates, fronts
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 
 class Proposals(NamedTuple):
@@ -50,11 +49,11 @@ def proposals(unit: Array, valid: Array | None = None) -> Proposals:
 @full_precision
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
-    history = columns.empty(problem, algorithm.num_notes(problem), None if known is None else known.first)
+    history = empty_history(problem, algorithm.num_notes(problem), None if known is None else known.first)
     state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
     if known is None or problem.prior == 0:
         return history, state
-    history, rows = columns.remember(history, known)
+    history, rows = remember(history, known)
     return history, algorithm.tell(key_of(root, Stream.PRIOR), state, history, problem, rows)
 
 
@@ -64,31 +63,31 @@ def fitness(history: History, problem: Problem, rows: Array) -> Array:
     Args:
       history: all trials.
       problem: static.
-      rows: i32[n] row ids; C for none.
+      rows: i32[n] row ids; NONE for none.
 
     Returns:
       f32[n]; +inf for none and for failed trials.
     """
-    known = rows < problem.capacity
+    known = rows < NONE
     return jnp.where(known, problem.metrics.fitness(history.metrics[rows]), jnp.inf)
 
 
 def by_fitness(history: History, problem: Problem, rows: Array, num: int) -> Array:
-    """Return the best of rows i32[n], C for none, by fitness: i32[num], best first; C for those that failed."""
+    """Return the best of rows i32[n], NONE for none, by fitness: i32[num], best first; NONE for those that failed."""
     value = fitness(history, problem, rows)
     _, order = jax.lax.top_k(-value, num)
-    return jnp.where(jnp.isfinite(value), rows, problem.capacity)[order]
+    return jnp.where(jnp.isfinite(value), rows, NONE)[order]
 
 
 def by_fronts(history: History, problem: Problem, rows: Array, num: int) -> Array:
-    """Order rows i32[n], C for none, by front and then by crowding, the best `num` at least: i32[n], best first."""
+    """Order rows i32[n], NONE for none, by front and then by crowding, the best `num` at least: i32[n], best first."""
     scores = history.metrics[rows]
     objectives = scores[:, : len(problem.objectives)]
-    alive = (rows < problem.capacity) & jnp.isfinite(scores[:, 0])
+    alive = (rows < NONE) & jnp.isfinite(scores[:, 0])
     violation = problem.metrics.violation(scores) if problem.metrics.constraints else None
     rank = fronts(dominates(objectives, violation) & alive[:, None], alive, num)
     order = jnp.lexsort((rows, -crowding(objectives, rank), rank)).astype(jnp.int32)
-    return jnp.where(alive, rows, problem.capacity)[order]
+    return jnp.where(alive, rows, NONE)[order]
 
 
 def require_one_objective(algorithm: Any, problem: Problem) -> None:
@@ -124,7 +123,7 @@ class Algorithm(Protocol):
         ...
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
-        """Learn from rows that ended: `finished` i32[n] row ids, C for none. Return the state."""
+        """Learn from rows that ended: `finished` i32[n] row ids, NONE for none. Return the state."""
         ...
 
     def num_points(self, space: Space) -> int | None:

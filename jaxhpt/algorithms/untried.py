@@ -14,14 +14,13 @@ import numpy as np
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.variation import Mutation, genes, renewed
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import compact, exclusive_count, select
 from jaxhpt.core.hashing import contained, fingerprint, inserted
-from jaxhpt.core.history import History
+from jaxhpt.core.history import History, open_rows, repeated
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 FEW = 4096  # settings among which the nearest is looked for
 MANY = 2**22  # settings that are listed at most
@@ -89,15 +88,15 @@ def _after_first(
     Returns:
       Proposals, the state of the algorithm, and bool[Q] which proposals are the user's.
     """
-    copies = jnp.sum(history.parent >= 0, dtype=jnp.int32)
+    copies = jnp.sum(history.parent < NONE, dtype=jnp.int32)
     queued = jnp.int32(0) if waiting is None else jnp.sum(waiting.valid, dtype=jnp.int32)
     before = history.count - copies - problem.prior + queued
     index, most = jnp.arange(num, dtype=jnp.int32), history.first.shape[0]
     own = history.first[jnp.clip(before + index, 0, most - 1)]
     given = index < jnp.minimum(most - before, count)
     note = jnp.full((num, history.note.shape[1]), jnp.nan, jnp.float32)
-    rows = jnp.where(given, history.count + index, problem.capacity)
-    begun = columns.open_rows(history, rows, own, note, jnp.zeros((), jnp.int32))
+    rows = jnp.where(given, history.count + index, NONE)
+    begun = open_rows(history, rows, own, note, jnp.zeros((), jnp.int32))
     taken = jnp.sum(given, dtype=jnp.int32)
     found, state = ask(key, state, begun, problem, num, count - taken)
     later = jax.tree.map(lambda a: a[jnp.maximum(index - taken, 0)], found)
@@ -135,7 +134,7 @@ def untried(
         own &= ~jnp.pad(given, (first, 0))
 
     def again(unit: Array) -> Array:
-        return columns.repeated(history, unit, valid) & own
+        return repeated(history, unit, valid) & own
 
     repeats = again(unit)
 

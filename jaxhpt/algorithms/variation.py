@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import operators
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import leave_bin, reflect
-from jaxhpt.core.history import History
+from jaxhpt.core.history import History, repeated
 from jaxhpt.core.keys import words
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
@@ -157,18 +156,18 @@ def distinct(key: Key, child: Array, history: History, problem: Problem, count: 
       f32[Q, D] snapped. Still repeated where 4 tries found nothing new; see `untried` for what becomes of those.
     """
     used = jnp.arange(child.shape[0], dtype=jnp.int32) < count
-    return renewed(key, child, lambda child: used & columns.repeated(history, child), problem.space, mutation, TRIES)
+    return renewed(key, child, lambda child: used & repeated(history, child), problem.space, mutation, TRIES)
 
 
 def renewed(
-    key: Key, child: Array, repeated: Callable[[Array], Array], space: Space, mutation: Mutation, tries: int
+    key: Key, child: Array, is_repeated: Callable[[Array], Array], space: Space, mutation: Mutation, tries: int
 ) -> Array:
     """Mutate children again, and again from where that led, as long as they are repeated and there are tries left.
 
     Args:
       key: consumed.
       child: f32[Q, D] snapped.
-      repeated: f32[Q, D] -> bool[Q] which are.
+      is_repeated: f32[Q, D] -> bool[Q] which are.
       space: static.
       mutation: of one or more genes of a repeated child.
       tries: static; at most.
@@ -182,12 +181,12 @@ def renewed(
         drawn = words(jax.random.fold_in(key, tried), (child.shape[0], child.shape[1] + 1))
         other = _mutate_some(drawn, child, space, mutation)
         child = jnp.where(again[:, None], other, child)
-        return child, repeated(child), tried + 1
+        return child, is_repeated(child), tried + 1
 
     def going(carry: tuple[Array, Array, Array]) -> Array:
         return jnp.any(carry[1]) & (carry[2] < tries)
 
-    child, _, _ = jax.lax.while_loop(going, mutate, (child, repeated(child), jnp.zeros((), jnp.int32)))
+    child, _, _ = jax.lax.while_loop(going, mutate, (child, is_repeated(child), jnp.zeros((), jnp.int32)))
     return child
 
 

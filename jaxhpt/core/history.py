@@ -1,7 +1,8 @@
 """History: fixed-capacity columns, one row a trial. The data of every algorithm is a view on it.
 
 A row is opened when its trial starts, so running trials are in it too. Row ids that are written through use
-C for "none": with `mode="drop"` such a write vanishes, where -1 would wrap and overwrite the last row.
+NONE for "none": with `mode="drop"` such a write vanishes, where -1 would wrap and overwrite the last row. No
+state holds the capacity, so that it may grow.
 """
 
 import enum
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxhpt.core.hashing import contained, empty_table, fingerprint, inserted, repeats
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array
+from jaxhpt.core.typing import NONE, Array
 
 
 class Status(enum.IntEnum):
@@ -61,7 +62,7 @@ class History(NamedTuple):
       curve: f32[C, R] reports of the first objective; +inf where there is none.
       steps: i32[C] training steps at the latest report, or at the copy that a row began with.
       start: i32[C] tick of the batch stream at which the trial started.
-      parent: i32[C] row it was copied from; -1 for none.
+      parent: i32[C] row it was copied from; NONE for none.
       note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
       fingerprint: u32[C] hash of `unit`.
       tried: u32[T] a hash table of the fingerprints, see `hashing`; T is a power of two, at least 4 C.
@@ -92,7 +93,7 @@ class History(NamedTuple):
         return self.count + jnp.arange(num, dtype=jnp.int32)
 
 
-def empty(problem: Problem, notes: int = 0, first: Array | None = None) -> History:
+def empty_history(problem: Problem, notes: int = 0, first: Array | None = None) -> History:
     """Make a history without trials, `notes` columns wide in `note`, before whose trials `first` f32[F, D] come."""
     rows = problem.capacity
     return History(
@@ -102,7 +103,7 @@ def empty(problem: Problem, notes: int = 0, first: Array | None = None) -> Histo
         curve=jnp.full((rows, problem.reports), jnp.inf, jnp.float32),
         steps=jnp.zeros(rows, jnp.int32),
         start=jnp.zeros(rows, jnp.int32),
-        parent=jnp.full(rows, -1, jnp.int32),
+        parent=jnp.full(rows, NONE, jnp.int32),
         note=jnp.full((rows, notes), jnp.nan, jnp.float32),
         fingerprint=jnp.zeros(rows, jnp.uint32),
         tried=empty_table(rows),
@@ -118,7 +119,7 @@ def open_rows(
 
     Args:
       history: the columns.
-      rows: i32[L] fresh row ids, in order from `history.count`; C for none.
+      rows: i32[L] fresh row ids, in order from `history.count`; NONE for none.
       unit: f32[L, D] snapped settings.
       note: f32[L, M].
       tick: i32[] tick of the batch stream.
@@ -129,7 +130,7 @@ def open_rows(
             parent=history.parent.at[rows].set(origin.parent, mode="drop"),
             steps=history.steps.at[rows].set(origin.steps, mode="drop"),
         )
-    fresh, marks = rows < history.status.shape[0], fingerprint(unit)
+    fresh, marks = rows < NONE, fingerprint(unit)
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),
         status=history.status.at[rows].set(jnp.int8(Status.RUNNING), mode="drop"),
@@ -181,7 +182,7 @@ def report(history: History, rows: Array, scores: Array, steps: Array, place: Ar
 
     Args:
       history: the columns.
-      rows: i32[L] rows that report; C for none.
+      rows: i32[L] rows that report; NONE for none.
       scores: f32[L, K] minimised; +inf where failed.
       steps: i32[L] training steps done.
       place: i32[L] column of the curve, in [0, R).
@@ -194,5 +195,5 @@ def report(history: History, rows: Array, scores: Array, steps: Array, place: Ar
 
 
 def close(history: History, rows: Array, status: Array) -> History:
-    """End trials: rows i32[L] (C for none) take status i8[L]."""
+    """End trials: rows i32[L] (NONE for none) take status i8[L]."""
     return history._replace(status=history.status.at[rows].set(status, mode="drop"))

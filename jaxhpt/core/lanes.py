@@ -9,8 +9,8 @@ class Copies(NamedTuple):
     """Lanes that go on from another lane's weights.
 
     Attributes:
-      source: i32[N] lane copied from; L for none.
-      target: i32[N] lane that takes the copy, each once; L for none.
+      source: i32[N] lane copied from; NONE for none.
+      target: i32[N] lane that takes the copy, each once; NONE for none.
       unit: f32[N, D] settings of the copy.
     """
 
@@ -25,7 +25,7 @@ class Lanes(NamedTuple):
     Attributes:
       state: train states, leaves [L, ...].
       values: decoded dimensions, D arrays [L].
-      trial: i32[L] row of the trial; C for none.
+      trial: i32[L] row of the trial; NONE for none.
       steps: i32[L] training steps done.
       budget: i32[L] training steps the trial may have; 0 where the lane is free.
     """

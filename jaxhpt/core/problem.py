@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def capacity(self) -> int:
-        """Rows of the history, C; a row id of C means none."""
+        """Rows of the history, C."""
         return self.prior + self.trials + self.copies
 
     def left(self, opened: Array) -> Array:

@@ -14,13 +14,15 @@ Words:
   unit     encoded settings, f32 in [0, 1]
   hparams  decoded settings: the user's own pytree, one scalar a leaf
   scores   what is minimised inside; `metrics` carry the user's own sign
-  row      a trial's place in the history, which is its id
+  row      a trial's place in the history, which is its id; NONE where there is none
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+
+NONE = 2**31 - 1  # an id, of a row or a lane, that means none: writes to it are dropped, reads clamp, it sorts last
 
 Array = jax.Array
 Key = jax.Array

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from jaxhpt.algorithms import Algorithm
 from jaxhpt.algorithms.base import Designed, informed
 from jaxhpt.algorithms.untried import propose
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import exclusive_count, full_precision
-from jaxhpt.core.history import History, Known
+from jaxhpt.core.history import History, Known, close, open_rows, report
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 
 class AskState(NamedTuple):
@@ -42,15 +41,15 @@ def begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> A
 def ask(
     algorithm: Algorithm, problem: Problem, num: int, root: Key, state: AskState, count: Array, designed: bool
 ) -> tuple[AskState, Array, Array]:
-    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], C for none, and their settings.
+    """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], NONE for none, and their settings.
 
     Where all of them are `designed`, the program is a small one, without the algorithm's model; the bits are the same.
     """
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
     how = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
     found, new = propose(algorithm, key, state.algorithm, history, problem, num, count, how=how)
-    rows = jnp.where(found.valid, history.count + exclusive_count(found.valid), problem.capacity)
-    history = columns.open_rows(history, rows, found.unit, found.note, state.clock)
+    rows = jnp.where(found.valid, history.count + exclusive_count(found.valid), NONE)
+    history = open_rows(history, rows, found.unit, found.note, state.clock)
     return AskState(history, new, state.clock + 1), rows, found.unit
 
 
@@ -59,11 +58,11 @@ def ask(
 def tell(
     algorithm: Algorithm, problem: Problem, root: Key, state: AskState, scores: Array, rows: Array, status: Array
 ) -> AskState:
-    """Close rows i32[num], C for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
+    """Close rows i32[num], NONE for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
     ones = jnp.ones(rows.shape, jnp.int32)
-    reached = scores[jnp.minimum(rows, problem.capacity - 1)]
-    history = columns.report(state.history._replace(metrics=scores), rows, reached, ones, jnp.zeros_like(ones))
-    history = columns.close(history, rows, status)
+    reached = scores[rows]
+    history = report(state.history._replace(metrics=scores), rows, reached, ones, jnp.zeros_like(ones))
+    history = close(history, rows, status)
     key = key_of(root, Stream.TELL, state.clock)
     learned = algorithm.tell(key, state.algorithm, history, problem, rows)
     return AskState(history, learned, state.clock + 1)

@@ -13,12 +13,11 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, informed, no_proposals
 from jaxhpt.algorithms.untried import propose
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import compact, exclusive_count, full_precision, zeros
-from jaxhpt.core.history import History, Known, Status
+from jaxhpt.core.history import History, Known, Status, open_rows
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Lanes
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.engine.settle import judge
 from jaxhpt.engine.state import Best, Program, SearchState, Summary, trials_left
 from jaxhpt.training.pool import Data
@@ -31,7 +30,7 @@ def begin(program: Program, root: Key, known: Known | None = None) -> SearchStat
     one = zeros(program.pool.functions.state)
     none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem)
     history, algorithm = informed(program.algorithm, root, problem, known)
-    best = Best(none + problem.capacity, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
+    best = Best(none + NONE, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
     return SearchState(
         lanes=lanes,
         history=history,
@@ -131,13 +130,13 @@ def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
     order = compact(queue.valid)
     mine = order[exclusive_count(free)]
     starts = free & queue.valid[mine]
-    rows = jnp.where(starts, carry.history.count + exclusive_count(starts), problem.capacity)
-    taken = jnp.zeros_like(queue.valid).at[jnp.where(starts, mine, problem.lanes)].set(True, mode="drop")
+    rows = jnp.where(starts, carry.history.count + exclusive_count(starts), NONE)
+    taken = jnp.zeros_like(queue.valid).at[jnp.where(starts, mine, NONE)].set(True, mode="drop")
     unit, tick = queue.unit[mine], carry.clock * problem.interval
 
     def start() -> tuple[Lanes, History]:
         lanes = program.pool.refill(carry.lanes, rows, unit, carry.key, data.captured)
-        return lanes, columns.open_rows(carry.history, rows, unit, queue.note[mine], tick)
+        return lanes, open_rows(carry.history, rows, unit, queue.note[mine], tick)
 
     lanes, history = jax.lax.cond(jnp.any(starts), start, lambda: (carry.lanes, carry.history))
     return carry._replace(lanes=lanes, history=history, queue=queue._replace(valid=queue.valid & ~taken))
@@ -158,7 +157,7 @@ def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
     def tell() -> Any:
         return program.algorithm.tell(key, carry.algorithm, carry.history, program.problem, rows)
 
-    some = jnp.any(rows < program.problem.capacity)
+    some = jnp.any(rows < NONE)
     return carry._replace(algorithm=jax.lax.cond(some, tell, lambda: carry.algorithm))
 
 
@@ -166,8 +165,8 @@ def _summary(program: Program, carry: SearchState) -> Summary:
     failed = jnp.sum(carry.history.status == jnp.int8(Status.FAILED), dtype=jnp.int32)
     live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
     row = carry.best.row
-    scores = carry.history.metrics[jnp.minimum(row, program.problem.capacity - 1)]
-    found = (row < program.problem.capacity) & program.problem.metrics.feasible(scores)
+    scores = carry.history.metrics[row]
+    found = (row < NONE) & program.problem.metrics.feasible(scores)
     score = jnp.where(found, scores[0], jnp.inf)
     count = carry.history.count - carry.copied - program.problem.prior
     history = jax.tree.map(jnp.copy, carry.history)

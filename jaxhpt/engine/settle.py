@@ -3,23 +3,22 @@
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import exclusive_count, full_precision
-from jaxhpt.core.history import History, Origin, Status
+from jaxhpt.core.history import History, Origin, Status, close, open_rows, report
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
-from jaxhpt.core.typing import Array
+from jaxhpt.core.typing import NONE, Array
 from jaxhpt.engine.state import Best, Program, SearchState, trials_left
 from jaxhpt.training.pool import Data
 
 
 def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState, Array]:
-    """Score the lanes that are due, let the scheduler decide, and close what has ended: rows i32[L], C for none."""
-    problem, lanes, none = program.problem, carry.lanes, program.problem.capacity
+    """Score the lanes that are due, let the scheduler decide, and close what has ended: rows i32[L], NONE for none."""
+    problem, lanes = program.problem, carry.lanes
     due = lanes.live & program.scheduler.needs_score(carry.scheduler, lanes, problem)
     scores, ok = program.pool.score(lanes, due, carry.key, data)
-    reporting, place = jnp.where(due, lanes.trial, none), problem.place(lanes.steps)
-    history = columns.report(carry.history, reporting, scores, lanes.steps, place)
+    reporting, place = jnp.where(due, lanes.trial, NONE), problem.place(lanes.steps)
+    history = report(carry.history, reporting, scores, lanes.steps, place)
     key = key_of(carry.key, Stream.DECIDE, carry.clock)
     verdict, scheduler = full_precision(program.scheduler.decide)(key, carry.scheduler, lanes, history, problem)
     lanes = lanes._replace(budget=jnp.where(lanes.live, verdict.budget, 0))
@@ -36,8 +35,8 @@ def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState
     closed = ended | replaced
     status = jnp.where(lanes.spent, jnp.int8(Status.DONE), jnp.int8(Status.STOPPED))
     status = jnp.where(failed, jnp.int8(Status.FAILED), status)
-    rows = jnp.where(closed, lanes.trial, none)
-    history = columns.close(history, rows, status)
+    rows = jnp.where(closed, lanes.trial, NONE)
+    history = close(history, rows, status)
     best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.metrics.fitness(scores))
     lanes_left = program.pool.free(lanes, ended)
     carry = carry._replace(lanes=lanes_left, history=history, scheduler=scheduler, best=best, spared=spared)
@@ -60,11 +59,9 @@ def _costs_nothing(program: Program, carry: SearchState, lanes: Lanes, going: Ar
 
 def _possible(program: Program, carry: SearchState, copies: Copies, sources: Array, targets: Array) -> Copies:
     """Drop the copies from or to lanes that do not allow it, bool[L] each, and those there are no rows for."""
-    num = program.problem.lanes
-    known = (copies.source < num) & (copies.target < num)
-    good = known & sources[jnp.minimum(copies.source, num - 1)] & targets[jnp.minimum(copies.target, num - 1)]
+    good = (copies.source < NONE) & (copies.target < NONE) & sources[copies.source] & targets[copies.target]
     good &= exclusive_count(good) < program.problem.copies - carry.copied
-    return copies._replace(source=jnp.where(good, copies.source, num), target=jnp.where(good, copies.target, num))
+    return copies._replace(source=jnp.where(good, copies.source, NONE), target=jnp.where(good, copies.target, NONE))
 
 
 def _copy(program: Program, carry: SearchState, copies: Copies, before: Lanes) -> SearchState:
@@ -76,16 +73,15 @@ def _copy(program: Program, carry: SearchState, copies: Copies, before: Lanes) -
       copies: those that are made.
       before: the lanes, before any was freed.
     """
-    problem, num = program.problem, program.problem.lanes
-    made = copies.target < num
-    rows = jnp.where(made, carry.history.count + exclusive_count(made), problem.capacity)
+    problem, made = program.problem, copies.target < NONE
+    rows = jnp.where(made, carry.history.count + exclusive_count(made), NONE)
     tick = (carry.clock + 1) * problem.interval
 
     def copy() -> tuple[Lanes, History]:
-        unit, source = problem.space.snap(copies.unit), jnp.minimum(copies.source, num - 1)
-        origin = Origin(before.trial[source], before.steps[source])
+        unit = problem.space.snap(copies.unit)
+        origin = Origin(before.trial[copies.source], before.steps[copies.source])
         foreign = jnp.full((made.shape[0], carry.history.note.shape[1]), jnp.nan, jnp.float32)
-        history = columns.open_rows(carry.history, rows, unit, foreign, tick, origin)
+        history = open_rows(carry.history, rows, unit, foreign, tick, origin)
         return program.pool.copy(carry.lanes, before, copies._replace(unit=unit), rows), history
 
     lanes, history = jax.lax.cond(jnp.any(made), copy, lambda: (carry.lanes, carry.history))

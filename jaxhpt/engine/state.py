@@ -46,7 +46,7 @@ class Best(NamedTuple):
     """The winner so far.
 
     Attributes:
-      row: i32[]; C for none.
+      row: i32[]; NONE for none.
       done: bool[] whether it trained for its whole budget.
       steps: i32[] steps trained.
       score: f32[] its fitness, minimised.

@@ -24,7 +24,7 @@ from jaxhpt.core.arrays import compact, full_precision
 from jaxhpt.core.checks import require, suggest
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array
+from jaxhpt.core.typing import NONE, Array
 from jaxhpt.surrogates import gp, influence
 from jaxhpt.surrogates.gp_fit import begin, start
 
@@ -94,9 +94,9 @@ def _measured(
     """Measure on at most `limit` rows: shares f64[D]."""
     size = min(limit, max(16, 1 << (int(history.count) - 1).bit_length()))
     score = np.where(counts, history.metrics[:, column], np.inf)
-    best = np.full(size // 2, problem.capacity, np.int32)
+    best = np.full(size // 2, NONE, np.int32)
     order = np.argsort(score, kind="stable")[: size // 2]
-    best[: len(order)] = np.where(np.isfinite(score[order]), order, problem.capacity)
+    best[: len(order)] = np.where(np.isfinite(score[order]), order, NONE)
 
     work = _work(measure, problem, size, column)
     given = jax.tree.map(lambda a: jnp.asarray(a)[None], (history, best, counts))
@@ -118,7 +118,7 @@ def _work(measure: Callable, problem: Problem, size: int, column: int) -> Callab
 
 def _grey(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
     """Grade the dimensions, f32[D]."""
-    there = (rows < problem.capacity) & counts[rows]
+    there = (rows < NONE) & counts[rows]
     return influence.importance(history.unit[rows], history.metrics[rows, column], there, problem.space)
 
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.history import History
+from jaxhpt.core.typing import NONE
 from jaxhpt.engine.replay import Segments
 
 
@@ -13,7 +14,7 @@ def births(history: History) -> np.ndarray:
     A lane trains a step a tick, so a parent's age at a copy follows from the two starts.
     """
     born = np.zeros(history.start.shape[0], np.int32)
-    for row in np.flatnonzero(history.parent >= 0):  # parents have the smaller ids
+    for row in np.flatnonzero(history.parent < NONE):  # parents have the smaller ids
         parent = history.parent[row]
         born[row] = born[parent] + history.start[row] - history.start[parent]
     return born
@@ -22,7 +23,7 @@ def births(history: History) -> np.ndarray:
 def segments_of(history: History, row: int, steps: int) -> Segments:
     """Trace a trial's life back to its first ancestor, up to a number of training steps."""
     rows = [row]
-    while history.parent[rows[0]] >= 0:
+    while history.parent[rows[0]] < NONE:
         rows.insert(0, int(history.parent[rows[0]]))
     line = np.array(rows, np.int32)
     first = history.start[line] - history.start[line[0]]  # a lane trains a step a tick

@@ -15,6 +15,7 @@ from jaxhpt.core.metrics import Objective
 from jaxhpt.core.pareto import hypervolume, nondominated
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
@@ -85,7 +86,7 @@ class Result:
         row = int(prior.argmin())
         if not np.isfinite(prior[row]):
             return self.best
-        own = self._best_row() if self._row < self._problem.capacity or len(self._problem.objectives) > 1 else row
+        own = self._best_row() if self._row < NONE or len(self._problem.objectives) > 1 else row
         return self._trials(np.array([row if prior[row] <= self._fitness[own] else own]))[0]
 
     @property
@@ -326,7 +327,7 @@ class Result:
         names, row = [o.name for o in self._problem.objectives], self._row
         if len(names) > 1:
             raise RuntimeError(f"there is no single best of several objectives, {names}: see pareto_front()")
-        if row >= self._problem.capacity:
+        if row == NONE:
             raise RuntimeError(
                 f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed"
             )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxhpt.core.history import History, Status
+from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
 from jaxhpt.results.lineage import births
@@ -95,7 +96,7 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     born = births(history)
     trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
     trained -= int(born[history.status == Status.RUNNING].sum())
-    copies = int((history.parent >= 0).sum())
+    copies = int((history.parent < NONE).sum())
     return Stats(
         trials=int(ended.sum()) - copies,
         copies=copies,

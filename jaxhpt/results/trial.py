@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Hparams
+from jaxhpt.core.typing import NONE, Hparams
 
 
 class Curve(NamedTuple):
@@ -121,6 +121,6 @@ def _trial(
         status=Status(int(history.status[row])).name.lower(),
         start=int(history.start[row]),
         feasible=feasible,
-        parent=int(history.parent[row]) if history.parent[row] >= 0 else None,
+        parent=int(history.parent[row]) if history.parent[row] < NONE else None,
         curve=_curve(history, problem, row, all_scores),
     )

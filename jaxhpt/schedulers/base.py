@@ -133,8 +133,7 @@ def up_to_interval(steps: int, problem: Problem) -> int:
 
 def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
     """Return the fitness of each lane's latest report, minimised: f32[L]; +inf where it failed or has none."""
-    rows = jnp.minimum(lanes.trial, problem.capacity - 1)
-    return jnp.where(lanes.live, problem.metrics.fitness(history.metrics[rows]), jnp.inf)
+    return jnp.where(lanes.live, problem.metrics.fitness(history.metrics[lanes.trial]), jnp.inf)
 
 
 def require_one_objective(scheduler: Any, problem: Problem) -> None:
@@ -144,5 +143,5 @@ def require_one_objective(scheduler: Any, problem: Problem) -> None:
 
 def curves_of(lanes: Lanes, history: History, problem: Problem) -> Array:
     """Return the reports of each lane's trial, minimised: f32[L, R]; +inf where there is none."""
-    curve = history.curve[jnp.minimum(lanes.trial, problem.capacity - 1)]
+    curve = history.curve[lanes.trial]
     return jnp.where(lanes.live[:, None], curve, jnp.inf)

@@ -127,7 +127,7 @@ class PB2(PBT):
         known = ready & jnp.isfinite(gain)
         kept = known & (exclusive_count(known) < MEMORY)
         place = jnp.where(kept, (state.count + exclusive_count(known)) % MEMORY, MEMORY)
-        unit = history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
+        unit = history.unit[lanes.trial]
         return state._replace(
             before=jnp.where(ready, score, state.before),
             unit=state.unit.at[place].set(unit, mode="drop"),
@@ -168,5 +168,5 @@ class PB2(PBT):
 def _inherited(before: Array, score: Array, copies: Copies | None) -> Array:
     """Give lanes that take over another's weights its score, too."""
     assert copies is not None
-    source = score[jnp.minimum(copies.source, score.shape[0] - 1)]
+    source = score[copies.source]
     return before.at[copies.target].set(source, mode="drop")

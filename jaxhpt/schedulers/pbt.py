@@ -15,7 +15,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, scores_of
 from jaxhpt.schedulers.explore import perturbed
 
@@ -98,12 +98,11 @@ class PBT(Periodic):
         pairs = self._truncated if self.exploit == "truncation" else self._tournament
         source, target = pairs(exploit_key, ready, score)
         num = lanes.trial.shape[0]
-        parent, child = jnp.minimum(source, num - 1), jnp.minimum(target, num - 1)
-        good = (source < num) & (target < num) & jnp.isfinite(score[parent]) & (score[parent] < score[child])
-        good &= lanes.steps[parent] >= lanes.steps[child]
-        old = history.unit[jnp.minimum(lanes.trial[parent], problem.capacity - 1)]
+        good = (source < NONE) & (target < NONE) & jnp.isfinite(score[source]) & (score[source] < score[target])
+        good &= lanes.steps[source] >= lanes.steps[target]
+        old = history.unit[lanes.trial[source]]
         unit, state = self.explored(explore_key, state, old, jnp.any(good), lanes, problem)
-        copies = Copies(jnp.where(good, source, num), jnp.where(good, target, num), unit)
+        copies = Copies(jnp.where(good, source, NONE), jnp.where(good, target, NONE), unit)
         return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state
 
     def explored(
@@ -117,7 +116,7 @@ class PBT(Periodic):
         return self.looked_at(lanes, problem) & ~lanes.spent
 
     def _truncated(self, key: Key, ready: Array, score: Array) -> tuple[Array, Array]:
-        """Pair the worst with some of the best: lanes copied from and to, i32[N] each; L for none."""
+        """Pair the worst with some of the best: lanes copied from and to, i32[N] each; NONE for none."""
         num = score.shape[0]
         order = jnp.lexsort((score, ~ready)).astype(jnp.int32)
         compared = jnp.sum(ready, dtype=jnp.int32)
@@ -127,7 +126,7 @@ class PBT(Periodic):
         index = jnp.arange(max(1, int(self.quantile_fraction * num)), dtype=jnp.int32)
         drawn = (uniforms(key, index.shape) * few.astype(jnp.float32)).astype(jnp.int32)
         used = index < few
-        return jnp.where(used, order[drawn], num), jnp.where(used, order[compared - 1 - index], num)
+        return jnp.where(used, order[drawn], NONE), jnp.where(used, order[compared - 1 - index], NONE)
 
     def _tournament(self, key: Key, ready: Array, score: Array) -> tuple[Array, Array]:
         """Pair each with another one: as `_truncated`."""
@@ -138,4 +137,4 @@ class PBT(Periodic):
         away = 1 + (uniforms(key, index.shape) * (compared - 1).astype(jnp.float32)).astype(jnp.int32)
         rival = order[(index + away) % jnp.maximum(compared, 1)]
         used = (index < compared) & (compared > 1)
-        return jnp.where(used, rival, num), jnp.where(used, order, num)
+        return jnp.where(used, rival, NONE), jnp.where(used, order, NONE)

@@ -10,7 +10,7 @@ from jaxhpt.core.arrays import select, zeros
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key, PyTree
+from jaxhpt.core.typing import NONE, Array, Key, PyTree
 from jaxhpt.training.batches import Batches, Shuffle
 from jaxhpt.training.user_functions import Captured, UserFunctions
 
@@ -51,7 +51,7 @@ class Pool:
         state = zeros(self.functions.state, num)
         values = tuple(jnp.zeros(num, d.dtype) for d in space.dimensions)
         none = jnp.zeros(num, jnp.int32)
-        return Lanes(state, values, jnp.full(num, self.problem.capacity, jnp.int32), none, none)
+        return Lanes(state, values, jnp.full(num, NONE, jnp.int32), none, none)
 
     def refill(self, lanes: Lanes, rows: Array, unit: Array, root: Key, captured: Captured) -> Lanes:
         """Start trials in free lanes.
@@ -60,13 +60,13 @@ class Pool:
 
         Args:
           lanes: of which some are free.
-          rows: i32[L] row of the trial that starts in each lane; C for none.
+          rows: i32[L] row of the trial that starts in each lane; NONE for none.
           unit: f32[L, D] its snapped setting.
           root: the search's key.
           captured: by the user's functions.
         """
         functions = self.functions
-        fresh = rows < self.problem.capacity
+        fresh = rows < NONE
         values = self.problem.space.values(unit)
         keys = jax.vmap(lambda row: jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0))(rows)
         state = jax.vmap(lambda v, key: functions.init(captured.init, v, key))(values, keys)
@@ -80,11 +80,11 @@ class Pool:
         Args:
           lanes: of which some are replaced.
           source: the lanes that are copied from.
-          copies: from where to where, under which snapped settings; L for none.
+          copies: from where to where, under which snapped settings; NONE for none.
           rows: i32[N] the new trials.
         """
         taken = (source.state, source.steps, source.budget)
-        moved = jax.tree.map(lambda a: a[jnp.minimum(copies.source, self.problem.lanes - 1)], taken)
+        moved = jax.tree.map(lambda a: a[copies.source], taken)
         new = (*moved, self.problem.space.values(copies.unit), rows)
         old = (lanes.state, lanes.steps, lanes.budget, lanes.values, lanes.trial)
         put = jax.tree.map(lambda a, b: a.at[copies.target].set(b, mode="drop"), old, new)
@@ -94,7 +94,7 @@ class Pool:
     def free(self, lanes: Lanes, ended: Array) -> Lanes:
         """Empty the lanes whose trials have ended: bool[L]."""
         return lanes._replace(
-            trial=jnp.where(ended, self.problem.capacity, lanes.trial),
+            trial=jnp.where(ended, NONE, lanes.trial),
             budget=jnp.where(ended, 0, lanes.budget),
         )
 

@@ -36,6 +36,7 @@ from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 LANES, EVENTS = 6, 8
 MIXED = {
@@ -109,7 +110,7 @@ def one_event(name, space, carry, key, mode, num=LANES):
     used = (
         found.valid & (jnp.arange(num) < mode.count) & (exclusive_count(found.valid) + carry.past.count < made.capacity)
     )
-    rows = jnp.where(used, carry.past.count + exclusive_count(used), made.capacity)
+    rows = jnp.where(used, carry.past.count + exclusive_count(used), NONE)
     unit = made.space.snap(found.unit)
     note = jnp.where(mode.foreign, jnp.nan, found.note)
     past = history.open_rows(carry.past, rows, unit, note, jnp.int32(0))
@@ -126,7 +127,7 @@ def compiled(name, space, num=LANES):
 
 
 def start(name, space, seed=0):
-    past = history.empty(problem(space), EVERY[name].num_notes(problem(space)))
+    past = history.empty_history(problem(space), EVERY[name].num_notes(problem(space)))
     return Carry(EVERY[name].init(jax.random.key(seed), problem(space)), past)
 
 
@@ -166,6 +167,13 @@ def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
     for method in ("init", "ask", "tell", "num_points", "num_notes"):
         own = inspect.signature(getattr(type(EVERY[name]), method)).parameters
         assert list(own) == list(inspect.signature(getattr(Algorithm, method)).parameters), method
+
+
+@every_algorithm
+def test_no_state_holds_the_capacity(name):
+    fewer, more = (EVERY[name].init(jax.random.key(0), problem("mixed", trials)) for trials in (47, 48))
+    for a, b in zip(plain(fewer), plain(more), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @every_algorithm_and_space
@@ -253,7 +261,7 @@ def best_of_seeds(name, space, trials, seeds=8):
     made = problem(space, trials)
 
     def search(key):
-        past = history.empty(made, EVERY[name].num_notes(problem(space)))
+        past = history.empty_history(made, EVERY[name].num_notes(problem(space)))
 
         def step(carry, key):
             algorithm, (state, past) = EVERY[name], carry

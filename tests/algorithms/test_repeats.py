@@ -174,7 +174,7 @@ REPEATING = (Random(), Genetic(avoid_duplicates=False), GreyGuided(Random()), Ch
 def test_who_means_to_repeat_does(algorithm):
     made = problem_of(SPACES["cube"])
     assert algorithm.may_repeat(made)
-    past = history.empty(made, algorithm.num_notes(made))
+    past = history.empty_history(made, algorithm.num_notes(made))
     state = algorithm.init(KEY, made)
     found, _ = propose(algorithm, KEY, state, past, made, 64, jnp.int32(64))
     plain, _ = algorithm.ask(KEY, state, past, made, 64, jnp.int32(64))
@@ -195,7 +195,7 @@ def tried(made, rows):
     rows = np.asarray(rows, np.float32)
     ids = jnp.arange(len(rows), dtype=jnp.int32)
     return history.open_rows(
-        history.empty(made), ids, jnp.asarray(rows), jnp.zeros((len(rows), 0), jnp.float32), jnp.int32(0)
+        history.empty_history(made), ids, jnp.asarray(rows), jnp.zeros((len(rows), 0), jnp.float32), jnp.int32(0)
     )
 
 
@@ -242,7 +242,7 @@ def test_the_first_settings_of_a_queue_are_not_proposed_again():
     made, algorithm = problem_of({"a": Int(0, 7)}), QuasiRandom()
     waiting = proposals(jnp.asarray(all_of({"a": Int(0, 7)})[:4]))
     state = algorithm.init(KEY, made)
-    found, _ = propose(algorithm, KEY, state, history.empty(made), made, 4, jnp.int32(4), waiting)
+    found, _ = propose(algorithm, KEY, state, history.empty_history(made), made, 4, jnp.int32(4), waiting)
     both = np.concatenate([waiting.unit, found.unit])
     assert len(np.unique(both, axis=0)) == 8
 
@@ -280,7 +280,7 @@ def test_where_nothing_is_left_proposals_stay():
 def test_a_continuous_space_is_left_alone():
     """Nothing is traced for it, though it has repeats, too: settings without a continuous dimension."""
     made, algorithm = problem_of({"k": ["a", "b"], "w": When("k", "a", Float(0, 1))}), QuasiRandom()
-    past, state = history.empty(made), algorithm.init(KEY, made)
+    past, state = history.empty_history(made), algorithm.init(KEY, made)
     texts = [
         str(jax.make_jaxpr(lambda state, past, f=f: f(state, past))(state, past))
         for f in (
@@ -319,5 +319,5 @@ def test_cma_es_does_not_take_a_moved_sample_for_what_it_drew():
     unit = made.space.snap(jnp.array([[0.31], [1.0], [0.85], [0.31]], jnp.float32))
     note = jnp.concatenate([sample, jnp.zeros((4, 1), jnp.float32)], axis=1)
     rows = jnp.arange(4, dtype=jnp.int32)
-    past = history.open_rows(history.empty(made, 2), rows, unit, note, jnp.int32(0))
+    past = history.open_rows(history.empty_history(made, 2), rows, unit, note, jnp.int32(0))
     np.testing.assert_array_equal(_samples(past, made, rows)[:, 0], np.array([0.31, 1.7, np.nan, np.nan], np.float32))

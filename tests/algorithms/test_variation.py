@@ -69,7 +69,7 @@ def tried(problem, unit):
     """Return a history in which the rows were tried."""
     unit = jnp.asarray(unit, jnp.float32)
     rows = jnp.arange(len(unit), dtype=jnp.int32)
-    return history.open_rows(history.empty(problem), rows, unit, jnp.zeros((len(unit), 0)), jnp.int32(0))
+    return history.open_rows(history.empty_history(problem), rows, unit, jnp.zeros((len(unit), 0)), jnp.int32(0))
 
 
 settled, met = jax.jit(settle, static_argnums=3), jax.jit(meet, static_argnums=2)
@@ -282,7 +282,7 @@ def test_children_that_were_tried_before_become_new_ones():
 def test_children_that_equal_one_another_part():
     problem = problem_of(PLANE, 32)
     child = jnp.tile(snapped(problem.space, 1), (12, 1))
-    found = renew(problem, child, history.empty(problem))
+    found = renew(problem, child, history.empty_history(problem))
     np.testing.assert_array_equal(found[0], child[0])
     assert len(np.unique(found, axis=0)) == 12
 

@@ -13,6 +13,7 @@ from jaxhpt.core.hashing import fingerprint
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 C = 6
 
@@ -29,8 +30,8 @@ def opened(problem):
     """Return a history with rows 0 and 1 opened at tick 5 by three lanes of which one has none."""
     unit = jnp.array([[0.1, 0.2], [0.9, 0.9], [0.3, 0.4]])
     note = jnp.array([[1.0], [9.0], [2.0]])
-    rows = jnp.array([0, C, 1], jnp.int32)
-    return jax.jit(history.open_rows)(history.empty(problem, notes=1), rows, unit, note, jnp.int32(5))
+    rows = jnp.array([0, NONE, 1], jnp.int32)
+    return jax.jit(history.open_rows)(history.empty_history(problem, notes=1), rows, unit, note, jnp.int32(5))
 
 
 def changed(before, after):
@@ -49,13 +50,13 @@ def changed(before, after):
 
 
 def test_an_empty_history_has_no_trial(problem):
-    empty = history.empty(problem, notes=2)
+    empty = history.empty_history(problem, notes=2)
     assert int(empty.count) == 0
     assert set(empty.status.tolist()) == {Status.EMPTY}
     assert np.all(np.isposinf(empty.metrics))
     assert np.all(np.isposinf(empty.curve))
     assert np.all(np.isnan(empty.note))
-    assert set(empty.parent.tolist()) == {-1}
+    assert set(empty.parent.tolist()) == {NONE}
     shapes = {"unit": (C, 2), "metrics": (C, 2), "curve": (C, 3), "note": (C, 2), "count": ()}
     assert {name: getattr(empty, name).shape for name in shapes} == shapes
     assert not any(leaf.weak_type for leaf in empty)
@@ -63,7 +64,7 @@ def test_an_empty_history_has_no_trial(problem):
 
 
 def test_opening_writes_the_rows_it_is_given_and_drops_row_c(problem, opened):
-    touched = changed(history.empty(problem, notes=1), opened)
+    touched = changed(history.empty_history(problem, notes=1), opened)
     rows = [0, 1]
     columns = ("unit", "status", "start", "note", "fingerprint")
     assert len(touched.pop("tried")) == 2
@@ -77,7 +78,7 @@ def test_opening_writes_the_rows_it_is_given_and_drops_row_c(problem, opened):
 
 
 def test_the_next_rows_go_on_from_those_that_were_opened(problem, opened):
-    for past, rows in ((history.empty(problem), [0, 1, 2]), (opened, [2, 3, 4])):
+    for past, rows in ((history.empty_history(problem), [0, 1, 2]), (opened, [2, 3, 4])):
         found = past.next_rows(3)
         assert found.dtype == jnp.int32
         assert found.tolist() == rows
@@ -91,7 +92,7 @@ def test_what_was_opened_is_seen_and_nothing_else(opened):
 
 def test_a_fresh_history_has_seen_nothing(problem):
     unit = jnp.concatenate([jnp.zeros((1, 2)), jax.random.uniform(jax.random.key(0), (500, 2))])
-    assert not np.any(jax.jit(history.seen)(history.empty(problem), unit))
+    assert not np.any(jax.jit(history.seen)(history.empty_history(problem), unit))
 
 
 @pytest.mark.parametrize("lanes", [16, 1024])
@@ -103,7 +104,7 @@ def test_a_full_history_overlooks_no_repeat_and_takes_next_to_nothing_new_for_on
     def start(columns, batch):
         return history.open_rows(columns, *batch, jnp.zeros((lanes, 0)), jnp.int32(0)), None
 
-    empty = history.empty(dataclasses.replace(problem, trials=capacity))
+    empty = history.empty_history(dataclasses.replace(problem, trials=capacity))
     full, _ = jax.jit(lambda columns, batches: jax.lax.scan(start, columns, batches))(empty, batches)
     assert int(full.count) == capacity
     look = jax.jit(history.seen)
@@ -114,7 +115,7 @@ def test_a_full_history_overlooks_no_repeat_and_takes_next_to_nothing_new_for_on
 def test_equal_rows_that_start_together_are_seen(problem):
     unit = jnp.tile(jnp.array([[0.25, 0.5]]), (C, 1))
     rows = jnp.arange(C, dtype=jnp.int32)
-    twins = history.open_rows(history.empty(problem), rows, unit, jnp.zeros((C, 0)), jnp.int32(0))
+    twins = history.open_rows(history.empty_history(problem), rows, unit, jnp.zeros((C, 0)), jnp.int32(0))
     assert np.all(history.seen(twins, unit))
     assert not np.any(history.seen(twins, unit[:, ::-1]))
 
@@ -127,7 +128,7 @@ def test_only_rows_that_count_repeat_others_or_are_repeats(opened):
 
 
 def test_reporting_writes_the_latest_scores_and_one_place_of_the_curve(opened):
-    rows = jnp.array([1, C, C], jnp.int32)
+    rows = jnp.array([1, NONE, NONE], jnp.int32)
     scores = jnp.array([[0.5, 7.0], [8.0, 8.0], [9.0, 9.0]])
     steps, place = jnp.array([20, 80, 90], jnp.int32), jnp.array([1, 0, 2], jnp.int32)
     told = jax.jit(history.report)(opened, rows, scores, steps, place)
@@ -144,14 +145,24 @@ def test_reporting_writes_the_latest_scores_and_one_place_of_the_curve(opened):
 
 def test_closing_writes_the_status_alone(opened):
     status = jnp.array([Status.FAILED, Status.DONE, Status.STOPPED], jnp.int8)
-    ended = jax.jit(history.close)(opened, jnp.array([C, 1, 0], jnp.int32), status)
+    ended = jax.jit(history.close)(opened, jnp.array([NONE, 1, 0], jnp.int32), status)
     assert changed(opened, ended) == {"status": [0, 1]}
     assert ended.status[:2].tolist() == [Status.STOPPED, Status.DONE]
 
 
 def test_writes_to_no_row_change_nothing(opened):
-    none = jnp.full(3, C, jnp.int32)
+    none = jnp.full(3, NONE, jnp.int32)
     some, scores = jnp.ones((3, 2)), jnp.zeros((3, 2))
     assert changed(opened, history.open_rows(opened, none, some, some[:, :1], jnp.int32(9))) == {}
     assert changed(opened, history.report(opened, none, scores, none, jnp.zeros(3, jnp.int32))) == {}
     assert changed(opened, history.close(opened, none, jnp.ones(3, jnp.int8))) == {}
+
+
+def test_a_row_that_is_none_is_none_in_a_history_of_any_capacity(problem):
+    """A row of the number of rows would be a trial once there is room for it: so none is beyond all."""
+    larger = history.empty_history(dataclasses.replace(problem, trials=4 * C))
+    rows, unit = jnp.array([0, NONE, C], jnp.int32), jnp.full((3, 2), 0.5)
+    past = history.open_rows(larger, rows, unit, jnp.zeros((3, 0)), jnp.int32(0))
+    assert np.flatnonzero(past.status == Status.RUNNING).tolist() == [0, C]
+    assert int(past.count) == 2
+    assert set(past.parent.tolist()) == {NONE}

@@ -16,6 +16,7 @@ from jaxhpt.core import history
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 SPACE = {"a": jaxhpt.Int(0, 30), "b": jaxhpt.Int(0, 30)}
 UNEQUAL = {**SPACE, "epochs": [2, 4, 6]}
@@ -186,12 +187,12 @@ class Drill:
     def run(self, judge, seed=0):
         """Yield for each event the reports, what the judge says, and the verdict, as lists over lanes."""
         rng, made = np.random.default_rng(seed), self.problem()
-        past, state = history.empty(made), self.scheduler.init(jax.random.key(0), made)
+        past, state = history.empty_history(made), self.scheduler.init(jax.random.key(0), made)
         metrics, curve = np.array(past.metrics), np.array(past.curve)
         decide = jax.jit(lambda s, la, h: self.scheduler.decide(jax.random.key(1), s, la, h, made))
         due_of = jax.jit(lambda s, la: self.scheduler.needs_score(s, la, made))
         level = rng.integers(0, 12, self.trials)
-        trial = np.full(self.lanes, made.capacity, np.int32)
+        trial = np.full(self.lanes, NONE, np.int32)
         steps, budget, begun = np.zeros_like(trial), np.zeros_like(trial), 0
         while begun < self.trials or budget.any():
             for lane in np.flatnonzero(budget == 0):
@@ -217,4 +218,4 @@ class Drill:
             for report in reports:
                 failed = due[report.lane] and not math.isfinite(report.score)
                 if report.spent or failed or said.get(report.lane, "on") != "on":
-                    budget[report.lane], trial[report.lane] = 0, made.capacity
+                    budget[report.lane], trial[report.lane] = 0, NONE

@@ -116,7 +116,7 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
     scheduler = SCHEDULERS[name]()
     made = problem(scheduler)
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
-    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
+    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty_history(made))
     state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
     due = jax.eval_shape(lambda s, la: scheduler.needs_score(s, la, made), state, lanes)
     verdict, later = jax.eval_shape(
@@ -141,7 +141,7 @@ def test_strict_promotion_and_ranks_hold(name):
         return scheduler.needs_score(state, lanes, made), scheduler.decide(key, state, lanes, past, made)
 
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
-    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty(made))
+    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty_history(made))
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         jax.eval_shape(event, jax.random.key(0), lanes, past)
 

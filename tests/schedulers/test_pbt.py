@@ -19,6 +19,7 @@ from jaxhpt.core.history import Status
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 from jaxhpt.engine.loop import begin, dispatch
 
 TRIALS, LANES, EVERY, INTERVAL, STEPS = 14, 10, 8, 4, 32
@@ -220,7 +221,7 @@ def test_no_more_rows_are_opened_than_there_are(result):
     after = one_event(program, carry, data)
     assert int(after.history.count) == LANES + 1
     assert int(after.copied) == program.problem.copies
-    assert np.sum(np.asarray(after.history.parent) >= 0) == 1
+    assert np.sum(np.asarray(after.history.parent) < NONE) == 1
     assert np.sum(np.asarray(after.history.status) == Status.STOPPED) == 1
     assert np.all(np.asarray(after.lanes.live))
 
@@ -278,11 +279,11 @@ def case(seed, equal=False):
     if equal:
         steps[:], score, free[:] = 5, rng.permutation(9).astype(np.float32), False
     budget = np.where(free, 0, 30).astype(np.int32)
-    past = history.empty(MADE)
+    past = history.empty_history(MADE)
     metrics = np.array(past.metrics)
     metrics[trial, 0] = score
     unit = MADE.space.snap(jnp.asarray(rng.uniform(size=past.unit.shape), jnp.float32))
-    lanes = Lanes((), (), jnp.where(free, MADE.capacity, trial), jnp.array(steps), jnp.array(budget))
+    lanes = Lanes((), (), jnp.where(free, NONE, trial), jnp.array(steps), jnp.array(budget))
     ready = ~free & (steps < 30) & (steps % 5 == 0)
     return Case(lanes, past._replace(unit=unit, metrics=jnp.array(metrics)), score, ready)
 

@@ -109,7 +109,7 @@ def work(scheduler, prior):
     lanes = Lanes((), (), *(jnp.full(LANES, v, jnp.int32) for v in (0, 1, 9)))
     state = scheduler.init(jax.random.key(0), made)
     decide = jax.jit(lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made))
-    return decide.lower(state, lanes, history.empty(made)).compile().cost_analysis()["flops"]
+    return decide.lower(state, lanes, history.empty_history(made)).compile().cost_analysis()["flops"]
 
 
 @pytest.mark.parametrize("scheduler", [ASHA(min_steps=1), MedianStop(), GreyStop()])

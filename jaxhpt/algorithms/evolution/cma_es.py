@@ -23,7 +23,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.keys import normals
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 LARGEST_SIGMA = 1.0  # a step as wide as the range says nothing
 SMALLEST_STEP = 5e-7  # float32 tells apart no less in [0, 1]
@@ -43,9 +43,9 @@ class CMAESState(NamedTuple):
       scale: f32[D] deviations along them.
       covariance: f32[D, D].
       path: f32[2, D] evolution paths of the step and of the covariance.
-      buffer: i32[N] finished rows to come; C for none.
+      buffer: i32[N] finished rows to come; NONE for none.
       filled: i32[] how many.
-      bests: i32[H] best rows of the latest generations; C for none.
+      bests: i32[H] best rows of the latest generations; NONE for none.
       level: i32[] the population has been doubled so often.
       generation: i32[] updates so far.
       begun: i32[] updates before this run began.
@@ -125,7 +125,7 @@ class CMAES(AlgorithmDefaults):
     def init(self, key: Key, problem: Problem) -> CMAESState:
         """Start in the middle of the space."""
         require_one_objective(self, problem)
-        size, zero, none = problem.num_dimensions, jnp.zeros((), jnp.int32), problem.capacity
+        size, zero = problem.num_dimensions, jnp.zeros((), jnp.int32)
         first = self._first(problem)
         return CMAESState(
             mean=jnp.full(size, 0.5, jnp.float32),
@@ -134,9 +134,9 @@ class CMAES(AlgorithmDefaults):
             scale=jnp.ones(size, jnp.float32),
             covariance=jnp.eye(size, dtype=jnp.float32),
             path=jnp.zeros((2, size), jnp.float32),
-            buffer=jnp.full(first << self.restarts, none, jnp.int32),
+            buffer=jnp.full(first << self.restarts, NONE, jnp.int32),
             filled=zero,
-            bests=jnp.full(_memory(size, first), none, jnp.int32),
+            bests=jnp.full(_memory(size, first), NONE, jnp.int32),
             level=zero,
             generation=zero,
             begun=zero,
@@ -163,13 +163,11 @@ class CMAES(AlgorithmDefaults):
         """Buffer the rows of this run and those of others, and learn from each generation that is whole."""
         stamp = history.note[finished, -1]
         own = jnp.isfinite(stamp)
-        wanted = (finished < problem.capacity) & (~own | (stamp >= state.begun.astype(jnp.float32)))
-        rows = jnp.sort(jnp.where(wanted, finished, problem.capacity))
+        wanted = (finished < NONE) & (~own | (stamp >= state.begun.astype(jnp.float32)))
+        rows = jnp.sort(jnp.where(wanted, finished, NONE))
         size = state.buffer.shape[0]
-        place = jnp.where(
-            rows < problem.capacity, state.filled + jnp.arange(rows.shape[0], dtype=jnp.int32), size + rows.shape[0]
-        )
-        room = jnp.full(rows.shape, problem.capacity, jnp.int32)
+        place = jnp.where(rows < NONE, state.filled + jnp.arange(rows.shape[0], dtype=jnp.int32), size + rows.shape[0])
+        room = jnp.full(rows.shape, NONE, jnp.int32)
         buffer = jnp.concatenate([state.buffer, room]).at[place].set(rows, mode="drop")
         state = state._replace(buffer=buffer, filled=state.filled + jnp.sum(wanted, dtype=jnp.int32))
         first = self._first(problem)
@@ -184,7 +182,7 @@ class CMAES(AlgorithmDefaults):
 
     def _learn(self, history: History, problem: Problem, num: int, state: CMAESState) -> CMAESState:
         """Learn from the first `num` rows of the buffer, and take them out."""
-        rows, none = state.buffer[:num], problem.capacity
+        rows = state.buffer[:num]
         value = fitness(history, problem, rows)
         order = jnp.argsort(value + _penalty(state, history, problem, rows, value), stable=True).astype(jnp.int32)
         moved = _moved(state, history, problem, rows)[order]
@@ -192,8 +190,8 @@ class CMAES(AlgorithmDefaults):
         some = jnp.isfinite(value[order[0]])
         state = jax.tree.map(lambda a, b: jnp.where(some, a, b), learned, state)
         index = jnp.arange(state.buffer.shape[0], dtype=jnp.int32) + num
-        rest = jnp.where(index < state.buffer.shape[0], state.buffer[jnp.minimum(index, index.shape[0] - 1)], none)
-        best = jnp.where(some, rows[order[0]], none)
+        rest = jnp.where(index < state.buffer.shape[0], state.buffer[jnp.minimum(index, index.shape[0] - 1)], NONE)
+        best = jnp.where(some, rows[order[0]], NONE)
         bests = jnp.concatenate([state.bests[1:], best[None]])
         return state._replace(
             buffer=rest, filled=state.filled - num, bests=bests, generation=(state.generation + 1) % STAMPS

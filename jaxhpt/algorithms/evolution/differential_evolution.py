@@ -22,7 +22,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms, words
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 MEMORY = 6  # pairs of rates remembered, H of SHADE
 SPREAD = 0.1  # of the rates around a remembered pair
@@ -48,8 +48,8 @@ class DifferentialEvolutionState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      members: i32[P] rows of the population; C while unfilled.
-      archive: i32[P] rows that were replaced; C for none.
+      members: i32[P] rows of the population; NONE while unfilled.
+      archive: i32[P] rows that were replaced; NONE for none.
       archived: i32[] rows ever put there.
       memory: f32[2, H] weights and crossover rates that succeeded.
       place: i32[] of the memory that is overwritten next.
@@ -117,7 +117,7 @@ class DifferentialEvolution(AlgorithmDefaults):
     def init(self, key: Key, problem: Problem) -> DifferentialEvolutionState:
         """Start without members."""
         require_one_objective(self, problem)
-        zero, none = jnp.zeros((), jnp.int32), jnp.full(self.population, problem.capacity, jnp.int32)
+        zero, none = jnp.zeros((), jnp.int32), jnp.full(self.population, NONE, jnp.int32)
         memory = jnp.full((2, MEMORY), 0.5, jnp.float32)
         return DifferentialEvolutionState(key, none, none, zero, memory, zero, _no_gains())
 
@@ -141,7 +141,7 @@ class DifferentialEvolution(AlgorithmDefaults):
         """Let each finished child replace its target if it is no worse, and learn from the gains."""
         value, members = fitness(history, problem, finished), fitness(history, problem, state.members)
         note = history.note[finished]
-        known = finished < problem.capacity
+        known = finished < NONE
         own = known & jnp.isfinite(note[:, 2])
         slot = self._slots(note[:, 2], own, known & ~own, members)
         rival = members[slot]
@@ -163,11 +163,11 @@ class DifferentialEvolution(AlgorithmDefaults):
         better: Array,
     ) -> DifferentialEvolutionState:
         """Put the best of the better rows in each place, and what was there in the archive."""
-        size, none = self.population, problem.capacity
+        size = self.population
         least = jnp.full(size, jnp.inf, jnp.float32).at[jnp.where(better, slot, size)].min(value, mode="drop")
         wins = better & (value == least[slot])
-        winner = jnp.full(size, none, jnp.int32).at[jnp.where(wins, slot, size)].min(rows, mode="drop")
-        new, old = winner < none, state.members < none
+        winner = jnp.full(size, NONE, jnp.int32).at[jnp.where(wins, slot, size)].min(rows, mode="drop")
+        new, old = winner < NONE, state.members < NONE
         leaves = new & old
         place = jnp.where(leaves, (state.archived + exclusive_count(leaves)) % size, size)
         return state._replace(
@@ -203,7 +203,7 @@ class DifferentialEvolution(AlgorithmDefaults):
         uniform = uniforms(key, (6, slot.shape[0]))
         _, order = jax.lax.top_k(-fitness(history, problem, state.members), size)
         ordered = state.members[order]
-        alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
+        alive = jnp.sum(state.members < NONE, dtype=jnp.int32)
         target = state.members[slot]
         pool = jnp.concatenate([ordered, state.archive])
         near = jnp.maximum(
@@ -226,7 +226,7 @@ class DifferentialEvolution(AlgorithmDefaults):
         self, child: Array, state: DifferentialEvolutionState, problem: Problem, index: Array, slot: Array
     ) -> Array:
         """Put design points where the target is not there yet, and everywhere while there are fewer than 4 members."""
-        unfilled = state.members >= problem.capacity
+        unfilled = state.members == NONE
         few = jnp.sum(~unfilled, dtype=jnp.int32) < 4
         return initial_design(state.scramble, index, few | unfilled[slot], child, problem.space)
 

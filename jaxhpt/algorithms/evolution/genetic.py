@@ -24,7 +24,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.keys import words
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 CROSSOVERS = ("one_point", "simulated_binary", "uniform")
 MUTATIONS = ("gaussian", "polynomial")
@@ -38,7 +38,7 @@ class GeneticState(NamedTuple):
 
     Attributes:
       scramble: key of the first generation.
-      members: i32[P] rows of the population, best first; C for none.
+      members: i32[P] rows of the population, best first; NONE for none.
     """
 
     scramble: Key
@@ -133,7 +133,7 @@ class Genetic(AlgorithmDefaults):
         return self._begin(key, problem)
 
     def _begin(self, key: Key, problem: Problem) -> GeneticState:
-        none = jnp.full(self.population, problem.capacity, jnp.int32)
+        none = jnp.full(self.population, NONE, jnp.int32)
         return GeneticState(key, none)
 
     def ask(
@@ -168,7 +168,7 @@ class Genetic(AlgorithmDefaults):
         return state._replace(members=ranked[: self.population])
 
     def ranked(self, history: History, problem: Problem, rows: Array) -> Array:
-        """Order candidates for the population: rows i32[n] -> i32[n], best first, C for those that failed."""
+        """Order candidates for the population: rows i32[n] -> i32[n], best first, NONE for those that failed."""
         if self.elites is None or self.elites == self.population:
             return by_fitness(history, problem, rows, self.population)
         return self._by_generation(rows, fitness(history, problem, rows), problem)
@@ -178,10 +178,10 @@ class Genetic(AlgorithmDefaults):
         order = jnp.lexsort((rows, value)).astype(jnp.int32)
         rows, value = rows[order], value[order]
         elite = jnp.arange(rows.shape[0], dtype=jnp.int32) < (self.elites or 0)
-        young = jnp.where(elite, -problem.capacity, -(rows // self.population))
+        young = jnp.where(elite, -NONE, -(rows // self.population))
         chosen = jnp.lexsort((value, young, ~jnp.isfinite(value)))[: self.population].astype(jnp.int32)
         kept = jnp.zeros(rows.shape, bool).at[chosen].set(True)
-        return jnp.where(jnp.isfinite(value), rows, problem.capacity)[compact(kept)]
+        return jnp.where(jnp.isfinite(value), rows, NONE)[compact(kept)]
 
     @property
     def _mutation(self) -> Mutation:
@@ -190,7 +190,7 @@ class Genetic(AlgorithmDefaults):
     def _begun(self, child: Array, state: GeneticState, history: History, problem: Problem) -> Array:
         """Put design points in the places of the first generation, and of all while too few trials succeeded."""
         index = history.next_rows(child.shape[0])
-        few = jnp.sum(state.members < problem.capacity, dtype=jnp.int32) < max(2, self.population // 4)
+        few = jnp.sum(state.members < NONE, dtype=jnp.int32) < max(2, self.population // 4)
         return initial_design(state.scramble, index, few | (index < self.population), child, problem.space)
 
     def _breed(
@@ -224,7 +224,7 @@ class Genetic(AlgorithmDefaults):
         The second child of a pair has the same parents in turned roles: what one does not inherit, the other does.
         """
         index = jnp.arange(num, dtype=jnp.uint32)
-        alive = jnp.sum(state.members < problem.capacity, dtype=jnp.int32)
+        alive = jnp.sum(state.members < NONE, dtype=jnp.int32)
         spread = drawn[None] + (index // 2)[:, None] * PLASTIC[None]
         uniform = (spread >> 8).astype(jnp.float32) * jnp.float32(2**-24)
         ranks = operators.SELECTIONS[self.selection](uniform, jnp.maximum(alive, 1), self.pressure)

@@ -17,7 +17,7 @@ from jaxhpt.core.checks import Settings, require
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.surrogates.influence import explained
 
 ROWS = 256  # that grades are read from
@@ -37,7 +37,7 @@ class Steerable(Algorithm, Protocol):
 
 
 class GreyGuidedState(NamedTuple):
-    """Attributes: part, the state of the algorithm; best, i32[ROWS / 2] rows, best first, C for none."""
+    """Attributes: part, the state of the algorithm; best, i32[ROWS / 2] rows, best first, NONE for none."""
 
     part: Any
     best: Array
@@ -98,7 +98,7 @@ class GreyGuided(Settings):
 
     def init(self, key: Key, problem: Problem) -> GreyGuidedState:
         """Start it."""
-        return GreyGuidedState(self.algorithm.init(key, problem), jnp.full(ROWS // 2, problem.capacity, jnp.int32))
+        return GreyGuidedState(self.algorithm.init(key, problem), jnp.full(ROWS // 2, NONE, jnp.int32))
 
     def ask(
         self, key: Key, state: GreyGuidedState, history: History, problem: Problem, num: int, count: Array
@@ -120,7 +120,7 @@ class GreyGuided(Settings):
         """Say where mutations should go: everywhere alike while few trials have ended."""
         rows = chosen(history, problem, state.best, ROWS)
         whole = jnp.isin(history.status[rows], jnp.array(ENDED, jnp.int8))
-        ended = (rows < problem.capacity) & whole
+        ended = (rows < NONE) & whole
         grade = explained(history.unit[rows], fitness(history, problem, rows), ended, problem.space)
         grade = jnp.where(jnp.sum(ended, dtype=jnp.int32) >= FEWEST, grade, 0.0)
         total = jnp.sum(grade)
@@ -134,7 +134,7 @@ class GreyGuided(Settings):
     def _ranges(self, state: GreyGuidedState, history: History, problem: Problem) -> tuple[Array, Array]:
         """Return the ranges of the best trials, half as wide again, f32[D] each."""
         best = state.best[:BEST]
-        there = (best < problem.capacity)[:, None]
+        there = (best < NONE)[:, None]
         unit = history.unit[best]
         low = jnp.min(jnp.where(there, unit, 1.0), axis=0)
         high = jnp.max(jnp.where(there, unit, 0.0), axis=0)

@@ -18,7 +18,7 @@ from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 TOP = 16  # best trials that credit is given for
 MEMORY = 64.0  # trials of an algorithm after which its credit counts for 1 / e of a new one
@@ -30,7 +30,7 @@ class PortfolioState(NamedTuple):
 
     Attributes:
       parts: the states of all.
-      best: i32[TOP] rows, best first; C for none.
+      best: i32[TOP] rows, best first; NONE for none.
       credit: f32[A] what each algorithm earned lately.
       used: f32[A] trials it had lately.
     """
@@ -86,7 +86,7 @@ class Portfolio(Composite):
         for part in self.algorithms:
             require_endless("algorithms", part, problem.space)
         none = jnp.zeros(len(self.algorithms), jnp.float32)
-        return PortfolioState(self.begin(key, problem), jnp.full(TOP, problem.capacity, jnp.int32), none, none)
+        return PortfolioState(self.begin(key, problem), jnp.full(TOP, NONE, jnp.int32), none, none)
 
     def ask(
         self, key: Key, state: PortfolioState, history: History, problem: Problem, num: int, count: Array
@@ -111,9 +111,9 @@ class Portfolio(Composite):
         parts = self.tell_parts(key, state.parts, history, problem, finished)
         best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
         mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)[None]
-        mine &= (finished < problem.capacity)[:, None]
+        mine &= (finished < NONE)[:, None]
         rank = jax.lax.argmax(finished[:, None] == best[None], 1, jnp.int32)
-        there = jnp.any((finished[:, None] == best[None]) & (best < problem.capacity)[None], axis=1)
+        there = jnp.any((finished[:, None] == best[None]) & (best < NONE)[None], axis=1)
         earned = jnp.where(there, 1.0 - rank.astype(jnp.float32) / TOP, 0.0)
         many = jnp.sum(mine, axis=0, dtype=jnp.float32)
         fade = jnp.exp(-many / MEMORY)

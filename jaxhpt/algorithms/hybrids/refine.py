@@ -21,7 +21,7 @@ from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import normals, uniforms
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 
 GOAL = 0.2  # share of the steps that should succeed
 LEAST, LARGEST = 1e-4, 0.5  # deviation of steps, in units of the range
@@ -32,7 +32,7 @@ class RefineState(NamedTuple):
 
     Attributes:
       parts: the state of the algorithm, alone.
-      best: i32[1] row of the best trial; C for none.
+      best: i32[1] row of the best trial; NONE for none.
       sigma: f32[] deviation of the steps, in units of the range.
     """
 
@@ -86,7 +86,7 @@ class Refine(Composite):
         """Start it."""
         require_one_objective(self, problem)
         (part,) = self.begin(key, problem)
-        return RefineState((part,), jnp.full(1, problem.capacity, jnp.int32), jnp.float32(self.sigma))
+        return RefineState((part,), jnp.full(1, NONE, jnp.int32), jnp.float32(self.sigma))
 
     def may_repeat(self, problem: Problem) -> bool:
         """Return False: small steps soon lead where others led before."""
@@ -97,7 +97,7 @@ class Refine(Composite):
     ) -> tuple[Proposals, RefineState]:
         """Ask the algorithm, or step; see `Algorithm.ask`."""
         first = problem.prior + self._wide(problem)
-        wide = jnp.where(state.best[0] < problem.capacity, jnp.clip(first - history.count, 0, count), count)
+        wide = jnp.where(state.best[0] < NONE, jnp.clip(first - history.count, 0, count), count)
         found, parts = self.ask_part(0, key, state.parts, history, problem, num, wide)
         index = jnp.arange(num, dtype=jnp.int32)
 
@@ -115,8 +115,8 @@ class Refine(Composite):
         (part,) = self.tell_parts(key, state.parts, history, problem, finished)
         best = by_fitness(history, problem, jnp.concatenate([state.best, finished]), 1)
         note = history.note[finished, 0]
-        own = (finished < problem.capacity) & ~jnp.isnan(note)
-        rival = jnp.where(own, note, problem.capacity).astype(jnp.int32)
+        own = (finished < NONE) & ~jnp.isnan(note)
+        rival = jnp.where(own, note.astype(jnp.int32), NONE)
         better = own & (fitness(history, problem, finished) < fitness(history, problem, rival))
         gain = jnp.sum(jnp.where(own, better.astype(jnp.float32) - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)

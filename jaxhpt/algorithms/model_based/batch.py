@@ -14,9 +14,8 @@ from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.dataset import Aim
 from jaxhpt.algorithms.model_based.model import Surrogate, each, posterior
 from jaxhpt.algorithms.model_based.phase import Phase
-from jaxhpt.core import history as columns
 from jaxhpt.core.arrays import least_places
-from jaxhpt.core.history import History
+from jaxhpt.core.history import History, repeated
 from jaxhpt.core.keys import normals, uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
@@ -95,7 +94,7 @@ class BatchSelector:
             return self._score(mean, deviation, params, model.aim)[:, 0]
 
         # Each begins at the best of a share of its own, so that they do not all climb the same hill.
-        tried = columns.repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
+        tried = repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
         first = least_places(jnp.where((uniforms(k[1], score.shape) < APART) & ~tried[None], score, jnp.inf))
         better = candidates.ascend(pool[first], at, candidates.view_of(theta, problem.space), problem.space, MOVES)
         places = max(min(SHORTLIST, APIECE * num), 2 * num)
@@ -106,7 +105,7 @@ class BatchSelector:
         known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
         sure = jnp.all(found.variance < known_well, axis=0) & ~phase.exploit
         # Where all is known well, what was not tried still goes first.
-        again = 2.0 * columns.repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
+        again = 2.0 * repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
         covariance, noise = each(_covariance, model.processes, found), each(gp.noise, theta)
         return Shortlist(
             unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again[None], covariance, noise, model.aim

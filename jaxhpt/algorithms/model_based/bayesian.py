@@ -34,7 +34,7 @@ from jaxhpt.algorithms.model_based.phase import draw_phase
 from jaxhpt.core.checks import require, settle_counts, suggest
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.surrogates import acquisition
 from jaxhpt.surrogates.gp_fit import Fit, begin, start
 
@@ -49,7 +49,7 @@ class BayesianState(NamedTuple):
 
     Attributes:
       scramble: key of the initial design.
-      best: i32[B] rows, best first; C for none.
+      best: i32[B] rows, best first; NONE for none.
       fit: hyperparameters of each output's process, leaves [J, 2 D + 2]; see `surrogate.refitted`.
       fitted: i32[] trials at the latest fit from afresh.
     """
@@ -128,7 +128,7 @@ class Bayesian(ModelBased):
         wanted, num = OBJECTIVES.get(self.acquisition), len(problem.objectives)
         remedy = f"'bounds' or 'thompson' for {num} objectives; this one takes {wanted}"
         require(wanted in (None, num), "acquisition", self.acquisition, remedy)
-        best = jnp.full(self.limit // 2, problem.capacity, jnp.int32)
+        best = jnp.full(self.limit // 2, NONE, jnp.int32)
         outputs = num_outputs(problem, self._selector(problem).costs)
         theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
         return BayesianState(key, best, begin(theta), jnp.int32(0))
@@ -221,7 +221,7 @@ class Bayesian(ModelBased):
         pool_key, shortlist_key, pick_key, phase_key = jax.random.split(key, 4)
         selector = self._selector(problem)
         phase = draw_phase(phase_key, history, problem)
-        best = history.unit[_filled(state.best[:STARTS], problem.capacity)]
+        best = history.unit[_filled(state.best[:STARTS])]
 
         def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
             data = training_data(history, problem, rows, selector.costs, ~phase.explore)
@@ -250,6 +250,6 @@ class Bayesian(ModelBased):
         return jnp.concatenate([near, candidates.global_candidates(key, view, space, near.shape[0])])
 
 
-def _filled(rows: Array, none: int) -> Array:
+def _filled(rows: Array) -> Array:
     """Repeat the rows there are in the places of those that are none."""
-    return rows[jnp.arange(rows.shape[0], dtype=jnp.int32) % jnp.maximum(jnp.sum(rows < none, dtype=jnp.int32), 1)]
+    return rows[jnp.arange(rows.shape[0], dtype=jnp.int32) % jnp.maximum(jnp.sum(rows < NONE, dtype=jnp.int32), 1)]

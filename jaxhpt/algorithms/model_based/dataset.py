@@ -15,7 +15,7 @@ from jaxhpt.core.arrays import compact
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array
+from jaxhpt.core.typing import NONE, Array
 from jaxhpt.surrogates.features import embed, features, with_axis, with_column
 from jaxhpt.surrogates.gp import Axes
 from jaxhpt.surrogates.outcome_transforms import constraint_slack, log_cost, standardize
@@ -45,7 +45,7 @@ class TrainingData(NamedTuple):
     """Rows of a model, those that have ended first.
 
     Attributes:
-      row: i32[N] row ids; C for none.
+      row: i32[N] row ids; NONE for none.
       unit: f32[N, D].
       x: f32[N, F] features; the last is how far the trials were trained, where that differs.
       y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `observed`.
@@ -71,7 +71,7 @@ def in_initial_design(index: Array, best: Array, initial: int | None, problem: P
 
     Args:
       index: i32[Q] places in the order of all proposals.
-      best: i32[B] rows, best first; C for none.
+      best: i32[B] rows, best first; NONE for none.
       initial: static; size of the design; None is 2 D, from 8 to 64.
       problem: static.
     """
@@ -85,7 +85,7 @@ def design_size(space: Space) -> int:
 
 def enough(best: Array, problem: Problem) -> Array:
     """Tell whether there are trials enough for a model: bool[]."""
-    return jnp.sum(best < problem.capacity, dtype=jnp.int32) >= ENOUGH
+    return jnp.sum(best < NONE, dtype=jnp.int32) >= ENOUGH
 
 
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
@@ -94,15 +94,15 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     Args:
       history: all trials.
       problem: static.
-      best: i32[B] rows, best first; C for none.
+      best: i32[B] rows, best first; NONE for none.
       size: N, static.
 
     Returns:
-      i32[N] distinct rows in rising order, then C for none.
+      i32[N] distinct rows in rising order, then NONE for none.
     """
-    index, none = jnp.arange(size, dtype=jnp.int32), problem.capacity
-    everything = jnp.where(index < history.count, index, none)
-    if size >= none:
+    index = jnp.arange(size, dtype=jnp.int32)
+    everything = jnp.where(index < history.count, index, NONE)
+    if size >= problem.capacity:
         return everything
 
     def some() -> Array:
@@ -113,7 +113,7 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
         spread = jnp.minimum((jnp.arange(others, dtype=jnp.float32) * share).astype(jnp.int32), history.count - 1)
         rows = jnp.sort(jnp.concatenate([kept, recent, spread]))
         again = jnp.concatenate([jnp.zeros(1, bool), rows[1:] == rows[:-1]])
-        return jnp.sort(jnp.where(again, none, rows))
+        return jnp.sort(jnp.where(again, NONE, rows))
 
     return jax.lax.cond(history.count > size, some, lambda: everything)
 
@@ -126,11 +126,11 @@ def training_data(
     Args:
       history: all trials.
       problem: static.
-      rows: i32[N], C for none.
+      rows: i32[N], NONE for none.
       costs: static; whether the steps of trials are an output, too, the last one.
       log_tail: bool[] whether the bad part of the objectives is bent; see `standardize`.
     """
-    there = rows < problem.capacity
+    there = rows < NONE
     ended = there & (history.status[rows] >= Status.DONE)
     order = compact(ended)
     rows, observed = rows[order], ended[order]
@@ -144,7 +144,7 @@ def training_data(
     if costs:
         y.append(log_cost(history.steps[rows], observed))
     x = inputs(unit, trained(history, problem, rows), problem)
-    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < problem.capacity)
+    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < NONE)
 
 
 def partial(problem: Problem) -> bool:
@@ -169,10 +169,10 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
     Args:
       history: all trials.
       problem: static.
-      best: i32[B] rows, best first; C for none.
+      best: i32[B] rows, best first; NONE for none.
 
     Returns:
-      i32[B] rows, best first, C for none; and i32[] how many trials of the history were trained as far.
+      i32[B] rows, best first, NONE for none; and i32[] how many trials of the history were trained as far.
     """
     if not partial(problem):
         return best, history.count
@@ -180,8 +180,8 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
     steps = jnp.where(history.ok, steps, 0)
     wanted = min(problem.num_dimensions + 1, problem.capacity)
     least = jax.lax.top_k(steps, wanted)[0][-1]
-    far = (best < problem.capacity) & (steps[jnp.minimum(best, problem.capacity - 1)] >= least)
-    kept = jnp.where(far, best, problem.capacity)[compact(far)]
+    far = (best < NONE) & (steps[best] >= least)
+    kept = jnp.where(far, best, NONE)[compact(far)]
     return kept, jnp.sum(history.ok & (steps >= least), dtype=jnp.int32)
 
 
@@ -197,7 +197,7 @@ def axes(problem: Problem) -> Axes:
 
 
 def best_first(history: History, problem: Problem, rows: Array, num: int) -> Array:
-    """Return the best of rows i32[n], C for none: i32[num], best first; failed ones and gaps are C.
+    """Return the best of rows i32[n], NONE for none: i32[num], best first; failed ones and gaps are NONE.
 
     Of several objectives, by front and crowding.
     """

@@ -45,8 +45,8 @@ def sized(limit: int, history: History, problem: Problem, best: Array, use: Call
       limit: static; most rows, a power of two.
       history: all trials.
       problem: static.
-      best: i32[B] rows, best first; C for none.
-      use: rows i32[N], C for none -> a pytree of the same shapes for every size.
+      best: i32[B] rows, best first; NONE for none.
+      use: rows i32[N], NONE for none -> a pytree of the same shapes for every size.
     """
     sizes = [min(SMALLEST, limit, max(16, 1 << (problem.capacity - 1).bit_length()))]
     while sizes[-1] < min(limit, problem.capacity):

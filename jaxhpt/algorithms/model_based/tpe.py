@@ -19,13 +19,12 @@ from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based.base import ModelBased
 from jaxhpt.algorithms.model_based.dataset import chosen, far_enough, in_initial_design
-from jaxhpt.core import history as columns
 from jaxhpt.core.checks import require, settle_counts
-from jaxhpt.core.history import History
+from jaxhpt.core.history import History, repeated, seen
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.surrogates.kde import Density, draw, estimate, log_density
 
 SHARE = 0.15  # of all trials, at most, are good while there are few
@@ -40,7 +39,7 @@ class TPEState(NamedTuple):
 
     Attributes:
       scramble: key of the initial design.
-      best: i32[B] rows, best first; C for none.
+      best: i32[B] rows, best first; NONE for none.
     """
 
     scramble: Key
@@ -90,7 +89,7 @@ class TPE(ModelBased):
 
     def init(self, key: Key, problem: Problem) -> TPEState:
         """Start without a model."""
-        best = jnp.full(max(MOST, self.limit // 2), problem.capacity, jnp.int32)
+        best = jnp.full(max(MOST, self.limit // 2), NONE, jnp.int32)
         return TPEState(key, best)
 
     def ask(
@@ -105,12 +104,12 @@ class TPE(ModelBased):
 
     def _promising(self, key: Key, state: TPEState, history: History, problem: Problem, num: int) -> Array:
         """Return for each proposal the draw that is likeliest good beside the others: f32[Q, D]."""
-        none, space = problem.capacity, problem.space
+        space = problem.space
         best, count = far_enough(history, problem, state.best)
         top = best[:MOST]
-        good = (jnp.arange(top.shape[0], dtype=jnp.int32) < self._num_good(count)) & (top < none)
+        good = (jnp.arange(top.shape[0], dtype=jnp.int32) < self._num_good(count)) & (top < NONE)
         rows = chosen(history, problem, best, self.limit)
-        others = (rows < none) & ~jnp.isin(rows, jnp.where(good, top, none))
+        others = (rows < NONE) & ~jnp.isin(rows, jnp.where(good, top, NONE))
         vague = (VAGUE / jnp.maximum(count, 1).astype(jnp.float32)) ** 2
         ours = estimate(history.unit[top], good, space, vague)
         theirs = estimate(history.unit[rows], others, space)
@@ -118,7 +117,7 @@ class TPE(ModelBased):
         many = num * self.candidates
         unit = draw(key, ours, many, space) if few is None else _untried(key, ours, history, few, many, space)
         score = log_density(ours, unit, space) - log_density(theirs, unit, space)
-        score = jnp.where(columns.repeated(history, unit), -jnp.inf, score)
+        score = jnp.where(repeated(history, unit), -jnp.inf, score)
         pick = jax.lax.argmax(score.reshape(num, self.candidates), 1, jnp.int32)
         return unit.reshape(num, self.candidates, -1)[jnp.arange(num, dtype=jnp.int32), pick]
 
@@ -133,7 +132,7 @@ def _untried(key: Key, density: Density, history: History, table: Array, num: in
 
     Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
     """
-    chance = jnp.where(columns.seen(history, table), -jnp.inf, log_density(density, table, space))
+    chance = jnp.where(seen(history, table), -jnp.inf, log_density(density, table, space))
     largest = jnp.max(chance)
     sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
     place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")

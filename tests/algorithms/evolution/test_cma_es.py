@@ -13,11 +13,11 @@ from jaxhpt.algorithms.evolution import cma_es as module
 from jaxhpt.core import history
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 BOX = Space.of({name: Float(0, 1) for name in "abcd"})
 MIXED = Space.of({"a": Int(0, 9), "b": Float(0, 1), "c": Int(0, 3), "d": Float(0, 1)})
 CAPACITY = 60
-NONE = CAPACITY
 
 
 def problem(space=BOX, capacity=CAPACITY):
@@ -26,7 +26,7 @@ def problem(space=BOX, capacity=CAPACITY):
 
 def past_of(x, scores, stamp=0.0):
     """Make a history of samples f32[N, D] of one generation, with scores f32[N]."""
-    num, past = len(scores), history.empty(problem(), 5)
+    num, past = len(scores), history.empty_history(problem(), 5)
     unit, metrics, note = (np.array(column) for column in (past.unit, past.metrics, past.note))
     unit[:num], metrics[:num, 0], note[:num, :4], note[:num, 4] = np.clip(x, 0, 1), scores, x, stamp
     unit, metrics, note = (jnp.asarray(column) for column in (unit, metrics, note))
@@ -287,7 +287,7 @@ def test_a_search_that_converges_on_a_bowl_restarts():
         return (state, past), (state.level, jnp.abs(state.mean - 0.37).max())
 
     keys = jax.random.split(jax.random.key(0), 200)
-    begun = algorithm.init(keys[0], made), history.empty(made, 3)
+    begun = algorithm.init(keys[0], made), history.empty_history(made, 3)
     _, (level, off) = jax.jit(lambda begun: jax.lax.scan(step, begun, keys))(begun)
     event = int(np.argmax(np.asarray(level) == 1))
     assert 10 < event < 150
@@ -297,7 +297,7 @@ def test_a_search_that_converges_on_a_bowl_restarts():
 
 def test_whole_numbers_keep_moving_however_small_the_step():
     state = start(CMAES(), MIXED)._replace(sigma=jnp.float32(1e-6))
-    past = history.empty(problem(MIXED), 5)
+    past = history.empty_history(problem(MIXED), 5)
     asked = jax.jit(lambda key: CMAES().ask(key, state, past, problem(MIXED), 200, jnp.int32(200))[0])
     found = asked(jax.random.key(0))
     unit, x = np.asarray(MIXED.snap(found.unit)), np.asarray(found.note)[:, :4]
@@ -309,7 +309,7 @@ def test_whole_numbers_keep_moving_however_small_the_step():
 
 def test_proposals_are_the_samples_cut_off_at_the_borders_stamped_with_their_generation():
     state, (mean, sigma, covariance, _), _ = distribution(BOX, 0.3, 5, 0.0)
-    past = history.empty(problem(), 5)
+    past = history.empty_history(problem(), 5)
     asked = jax.jit(lambda key: SIX.ask(key, state, past, problem(), 4000, jnp.int32(4000))[0])
     found = asked(jax.random.key(0))
     x = np.asarray(found.note, np.float64)[:, :4]

@@ -12,9 +12,9 @@ from jaxhpt.algorithms.evolution import differential_evolution as module
 from jaxhpt.core import history
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 SIZE, CAPACITY = 5, 60
-NONE = CAPACITY
 BOX = Space.of({"x": Float(0, 1), "y": Float(0, 1), "z": Float(0, 1)})
 CHOICES = Space.of({name: ["p", "q", "r"] for name in "abcd"})
 DE = DifferentialEvolution(population=SIZE)
@@ -26,7 +26,7 @@ def problem():
 
 def past_of(scores, notes, seed=0):
     """Make a history of random settings: scores f32[N] and notes f32[N, 3], both by row."""
-    num, past = len(scores), history.empty(problem(), 3)
+    num, past = len(scores), history.empty_history(problem(), 3)
     unit, metrics, note = (np.array(column) for column in (past.unit, past.metrics, past.note))
     unit[:num] = np.random.default_rng(seed).uniform(size=(num, 3))
     metrics[:num, 0], note[:num] = scores, notes

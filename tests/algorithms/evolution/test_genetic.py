@@ -12,6 +12,7 @@ from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 BOX = Space.of({name: Float(0, 1) for name in "abcde"})
 SMALL = Space.of({"a": [1, 2, 3], "b": Int(0, 2), "c": [4, 5, 6]})
@@ -31,7 +32,7 @@ def problem(space=BOX, trials=64, columns=None):
 
 def finished(made, scores, notes=0, seed=0):
     """Make a history of random continuous settings with these scores f32[N, K]."""
-    num, past = len(scores), history.empty(made, notes)
+    num, past = len(scores), history.empty_history(made, notes)
     unit, metrics = np.zeros(past.unit.shape, np.float32), np.full(past.metrics.shape, np.inf, np.float32)
     unit[:num] = np.random.default_rng(seed).uniform(size=(num, made.num_dimensions))
     metrics[:num] = np.reshape(scores, (num, -1))
@@ -51,7 +52,7 @@ def asker(algorithm, made, num):
 def grown(algorithm, made, past):
     """Return the state after eight rows were told."""
     state = algorithm.init(jax.random.key(0), made)
-    return teller(algorithm, made)(state, past, jnp.where(jnp.arange(8) < past.count, jnp.arange(8), made.capacity))
+    return teller(algorithm, made)(state, past, jnp.where(jnp.arange(8) < past.count, jnp.arange(8), NONE))
 
 
 def random_scores(num, seed=0, failing=0.0):
@@ -103,17 +104,17 @@ def test_members_are_the_elites_and_the_youngest_of_all_that_were_told(elites, f
     state = algorithm.init(jax.random.key(0), made)
     order = np.random.default_rng(1).permutation(48).reshape(8, 6)
     for index, rows in enumerate(order):
-        given = np.where(rows % 7 == index % 7, made.capacity, rows)  # some lanes have nothing to tell
-        told += [r for r in given.tolist() if r < made.capacity]
+        given = np.where(rows % 7 == index % 7, NONE, rows)  # some lanes have nothing to tell
+        told += [r for r in given.tolist() if r < NONE]
         state = teller(algorithm, made)(state, past, jnp.asarray(given, jnp.int32))
         expected = survivors(told, scores, population, population if elites is None else elites)
-        assert state.members.tolist() == expected + [made.capacity] * (population - len(expected))
+        assert state.members.tolist() == expected + [NONE] * (population - len(expected))
 
 
 def test_failed_rows_never_become_members():
     algorithm, made = Genetic(population=6), problem()
     past = finished(made, [np.inf, 1.0, np.inf, 0.5])
-    assert grown(algorithm, made, past).members.tolist() == [3, 1] + [made.capacity] * 4
+    assert grown(algorithm, made, past).members.tolist() == [3, 1] + [NONE] * 4
 
 
 def test_rows_that_break_a_constraint_come_behind_those_that_keep_it():
@@ -169,7 +170,7 @@ def proposed(algorithm, made, events, num, seeds=16):
             past = history.close(past, rows, jnp.full(num, Status.DONE, jnp.int8))
             return (algorithm.tell(key, state, past, made, rows), past), None
 
-        begun = (algorithm.init(key, made), history.empty(made, algorithm.num_notes(made)))
+        begun = (algorithm.init(key, made), history.empty_history(made, algorithm.num_notes(made)))
         (_, past), _ = jax.lax.scan(step, begun, jax.random.split(key, events))
         return past.unit
 
@@ -274,14 +275,14 @@ def test_nsga2_ranks_by_fronts_and_crowding(objectives, bounded, seed):
     scores = rng.uniform(size=(40, objectives + 1)).astype(np.float32)
     scores[rng.uniform(size=40) < 0.2] = np.inf
     past = finished(made, scores)
-    rows = np.append(rng.permutation(40), [made.capacity] * 3).astype(np.int32)
+    rows = np.append(rng.permutation(40), [NONE] * 3).astype(np.int32)
     found = ranked(algorithm, made)(past, rows).tolist()
     exact = scores.astype(np.float64)
     violation = np.maximum(exact[:, -1] - 0.5, 0.0) / 0.5 if bounded else np.zeros(40)
     expected = sorted_fronts(exact[:, :-1], violation, np.flatnonzero(np.isfinite(scores[:, 0])).tolist())
     assert found[:20] == expected[:20]
     assert sorted(found[: len(expected)]) == sorted(expected)
-    assert found[len(expected) :] == [made.capacity] * (43 - len(expected))
+    assert found[len(expected) :] == [NONE] * (43 - len(expected))
 
 
 @functools.cache

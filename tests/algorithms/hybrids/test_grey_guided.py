@@ -15,6 +15,7 @@ from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 CAPACITY, LANES, NUM = 96, 8, 4000
 BOX = Space.of({f"x{i}": Float(0, 1) for i in range(6)})
@@ -41,7 +42,7 @@ def reader(space, guided, objectives):
     made = problem(space, objectives)
 
     def read(past):
-        rows = jnp.where(past.status >= Status.DONE, jnp.arange(CAPACITY), CAPACITY)
+        rows = jnp.where(past.status >= Status.DONE, jnp.arange(CAPACITY, dtype=jnp.int32), NONE)
         state = guided.tell(jax.random.key(0), guided.init(jax.random.key(0), made), past, made, rows)
         return guided.focus(state, past, made)
 
@@ -57,7 +58,7 @@ def seen(space, scores, num=CAPACITY, status=Status.DONE):
     """Make a history of `num` random settings with scores f32[C] or f32[C, K]."""
     scores = np.reshape(np.asarray(scores, np.float32), (CAPACITY, -1))
     there = np.arange(CAPACITY)[:, None] < num
-    empty = history.empty(problem(space, tuple("ab"[: scores.shape[1]]) if scores.shape[1] > 1 else ("loss",)))
+    empty = history.empty_history(problem(space, tuple("ab"[: scores.shape[1]]) if scores.shape[1] > 1 else ("loss",)))
     state = np.where(there[:, 0], np.broadcast_to(status, CAPACITY), Status.EMPTY).astype(np.int8)
     return empty._replace(
         unit=jnp.where(there, units(space), 0.0),

@@ -32,6 +32,7 @@ from jaxhpt.core.history import Known, Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.qmc import sobol
+from jaxhpt.core.typing import NONE
 
 LANES, CAPACITY = 8, 64
 PLANE = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
@@ -69,7 +70,7 @@ class Near(AlgorithmDefaults):
         return Proposals(unit, note, jnp.ones(num, bool)), state._replace(asked=state.asked + count)
 
     def tell(self, key, state, past, problem, finished):
-        note, known = past.note[finished, 0], finished < problem.capacity
+        note, known = past.note[finished, 0], finished < NONE
         own = known & ~jnp.isnan(note)
         others = jnp.sum(known & ~own, dtype=jnp.int32)
         notes = state.notes + jnp.sum(jnp.where(own, note, 0.0))
@@ -101,7 +102,7 @@ def eventful(algorithm, made):
 
     def one(key, search, count, fate):
         found, state = algorithm.ask(key, search.state, search.past, made, made.lanes, count)
-        rows = jnp.where(jnp.arange(made.lanes) < count, search.past.next_rows(made.lanes), made.capacity)
+        rows = jnp.where(jnp.arange(made.lanes) < count, search.past.next_rows(made.lanes), NONE)
         unit = made.space.snap(found.unit)
         note = jnp.where((fate == 2)[:, None], jnp.nan, found.note)
         past = history.open_rows(search.past, rows, unit, note, jnp.int32(0))
@@ -115,7 +116,7 @@ def eventful(algorithm, made):
 
 
 def begun(algorithm, made):
-    return Search(algorithm.init(jax.random.key(0), made), history.empty(made, algorithm.num_notes(made)))
+    return Search(algorithm.init(jax.random.key(0), made), history.empty_history(made, algorithm.num_notes(made)))
 
 
 def run(algorithm, made, counts, fate=0, search=None, seed=1):
@@ -143,7 +144,7 @@ def test_a_chain_proposes_what_its_parts_do_in_order_across_their_borders():
         for i, part in enumerate(parts):
             begin = ends[i - 1] if i else 0
             mine = max(min(asked + count, ends[i]) - max(asked, begin), 0)
-            args = (jax.random.fold_in(key, i), states[i], history.empty(made, 1), made, LANES, jnp.int32(mine))
+            args = (jax.random.fold_in(key, i), states[i], history.empty_history(made, 1), made, LANES, jnp.int32(mine))
             found, states[i] = part.ask(*args)
             expected.extend(np.asarray(made.space.snap(found.unit))[:mine])
         np.testing.assert_array_equal(made.space.snap(used[event].unit), np.reshape(expected, (count, 2)))
@@ -240,14 +241,14 @@ def test_credit_is_as_in_plain_python():
     who = rng.integers(-1, 3, CAPACITY)  # -1: a row of others
     note = np.full((CAPACITY, 4), np.nan, np.float32)
     note[:, 0] = np.where(who < 0, np.nan, who)
-    past = history.empty(made, 4)._replace(
+    past = history.empty_history(made, 4)._replace(
         metrics=jnp.asarray(scores[:, None]), note=jnp.asarray(note), count=jnp.int32(CAPACITY)
     )
     tell = jax.jit(lambda state, rows: MIX.tell(jax.random.key(0), state, past, made, rows))
     state, credit, used, told = begun(MIX, made).state, np.zeros(3), np.zeros(3), []
     for rows in rng.permutation(CAPACITY).reshape(-1, LANES):
         rows = rows[: rng.integers(0, LANES + 1)]
-        state = tell(state, jnp.asarray([*rows, *[CAPACITY] * (LANES - len(rows))], jnp.int32))
+        state = tell(state, jnp.asarray([*rows, *[NONE] * (LANES - len(rows))], jnp.int32))
         told.extend(rows.tolist())
         best = sorted((r for r in told if np.isfinite(scores[r])), key=lambda r: scores[r])[:TOP]
         for i in range(3):
@@ -257,7 +258,7 @@ def test_credit_is_as_in_plain_python():
             used[i] = used[i] * fade + len(mine)
         np.testing.assert_allclose(state.credit, credit, rtol=1e-5)
         np.testing.assert_allclose(state.used, used, rtol=1e-5)
-        assert [r for r in state.best.tolist() if r < CAPACITY] == best
+        assert [r for r in state.best.tolist() if r < NONE] == best
     rate = (credit + 0.5) / (used + 1)
     np.testing.assert_allclose(MIX.shares(state), 0.05 + 0.85 * rate / rate.sum(), rtol=1e-5)
 
@@ -269,7 +270,7 @@ def shared_out(num):
 
     def whose(key, credit):
         state = begun(MIX, made).state._replace(credit=credit, used=jnp.full(3, 20.0))
-        found, _ = MIX.ask(key, state, history.empty(made, 4), made, num, jnp.int32(num))
+        found, _ = MIX.ask(key, state, history.empty_history(made, 4), made, num, jnp.int32(num))
         return found.note[:, 0], MIX.shares(state)
 
     return jax.jit(jax.vmap(whose, in_axes=(0, None)))

@@ -14,6 +14,7 @@ from jaxhpt.algorithms.hybrids.refine import GOAL, LARGEST, LEAST
 from jaxhpt.core import history
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 
 LANES, TRIALS = 8, 64
 BOX = Space.of({name: Float(0, 1) for name in "xyz"})
@@ -127,7 +128,7 @@ def twice():
 def told(scores, rivals, batches):
     """Tell batches of rows that scored f32[N] where f32[N] was to be beaten, NaN for no step; return all states."""
     refine, tell = teller()
-    empty, num, rivals = history.empty(twice(), 1), len(scores), np.asarray(rivals, np.float32)
+    empty, num, rivals = history.empty_history(twice(), 1), len(scores), np.asarray(rivals, np.float32)
     beaten = np.where(np.isnan(rivals), np.nan, TRIALS + np.arange(num)).astype(np.float32)
     metrics = empty.metrics.at[:num, 0].set(jnp.asarray(scores, jnp.float32))
     past = empty._replace(
@@ -137,7 +138,7 @@ def told(scores, rivals, batches):
     )
     states = [refine.init(jax.random.key(0), twice())]
     for rows in batches:
-        lanes = [*rows, *[2 * TRIALS] * (LANES - len(rows))]
+        lanes = [*rows, *[NONE] * (LANES - len(rows))]
         states.append(tell(states[-1], past, jnp.asarray(lanes, jnp.int32)))
     return states
 
@@ -154,7 +155,7 @@ def test_sigma_follows_the_rule_of_one_fifth_as_in_plain_python(seed):
         sigma = np.clip(sigma * np.exp(np.clip(gain, -1, 1)), LEAST, LARGEST)
         np.testing.assert_allclose(state.sigma, sigma, rtol=1e-5)
         known += [r for r in rows if np.isfinite(scores[r])]
-        assert state.best.tolist() == [min(known, key=lambda r: scores[r], default=2 * TRIALS)]
+        assert state.best.tolist() == [min(known, key=lambda r: scores[r], default=NONE)]
     assert len({float(state.sigma) for state in states}) > 3
 
 

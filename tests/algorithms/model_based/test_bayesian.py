@@ -168,7 +168,7 @@ def long_history(trials=1000):
     problem = Problem(Space.of({"x": Float(0, 1), "y": Float(0, 1)}), choose(("loss",)), trials, 8, 1, 1)
     unit = jax.random.uniform(jax.random.key(0), (trials, 2))
     rows = jnp.arange(trials)
-    past = history.open_rows(history.empty(problem), rows, unit, jnp.zeros((trials, 0)), jnp.int32(0))
+    past = history.open_rows(history.empty_history(problem), rows, unit, jnp.zeros((trials, 0)), jnp.int32(0))
     past = history.report(past, rows, jnp.sum((unit - 0.3) ** 2, axis=1)[:, None], rows * 0 + 1, rows * 0)
     return problem, history.close(past, rows, jnp.full(trials, Status.DONE, jnp.int8))
 
@@ -220,7 +220,7 @@ def test_a_first_batch_goes_beyond_the_design_by_turns_to_the_ends():
     space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "c": Choice(["a", "b", "c", "d"])})
     problem = dataclasses.replace(PROBLEM, space=space, trials=256, lanes=256)
     for algorithm, size in ((Bayesian(), 8), (Bayesian(initial=100), 100)):
-        state, past = algorithm.init(jax.random.key(0), problem), history.empty(problem)
+        state, past = algorithm.init(jax.random.key(0), problem), history.empty_history(problem)
         unit = np.asarray(algorithm.ask(jax.random.key(1), state, past, problem, 256, jnp.int32(256))[0].unit)
         outwards = (np.arange(256) >= size) & ((np.arange(256) - size) % 2 == 0)
         even = np.asarray(space.snap(sobol(state.scramble, jnp.arange(256), 3)))
@@ -232,7 +232,7 @@ def test_a_first_batch_goes_beyond_the_design_by_turns_to_the_ends():
 
 def test_half_of_the_events_explore_at_first():
     def share(count, problem=PROBLEM):
-        past = history.empty(problem)._replace(count=jnp.int32(count))
+        past = history.empty_history(problem)._replace(count=jnp.int32(count))
         keys = jax.random.split(jax.random.key(0), 64)
         return np.mean(jax.vmap(lambda key: draw_phase(key, past, problem).explore)(keys))
 
@@ -245,7 +245,7 @@ def test_half_of_the_events_explore_at_first():
 
 def test_the_last_tenth_closes_in_on_what_was_found():
     def exploits(count, problem=PROBLEM):
-        past = history.empty(problem)._replace(count=jnp.int32(count))
+        past = history.empty_history(problem)._replace(count=jnp.int32(count))
         return bool(draw_phase(jax.random.key(0), past, problem).exploit)
 
     assert [exploits(count) for count in (57, 58, 63)] == [False, True, True]

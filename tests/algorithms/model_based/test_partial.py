@@ -13,6 +13,7 @@ from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import NONE
 
 SPACE = Space.of({"x": jaxhpt.Float(0, 1), "c": jaxhpt.Choice(["a", "b", "c"])})
 WHOLE = Problem(SPACE, choose(("loss",)), trials=12, lanes=4, steps=27, interval=1)
@@ -27,7 +28,7 @@ def past():
     rng, num = np.random.default_rng(0), len(STEPS)
     unit = SPACE.snap(jnp.asarray(rng.uniform(size=(12, 2)), jnp.float32))
     pad = 12 - num
-    return history.empty(PARTIAL)._replace(
+    return history.empty_history(PARTIAL)._replace(
         unit=unit,
         status=jnp.array([*STATUS, *[0] * pad], jnp.int8),
         steps=jnp.array([*STEPS, *[0] * pad], jnp.int32),
@@ -51,22 +52,22 @@ def test_a_model_is_shown_how_far_a_trial_was_trained(past):
 
 def test_where_all_are_trained_to_the_end_nothing_is_added(past):
     assert dataset.training_data(past, WHOLE, jnp.arange(12)).x.shape[1] == len(dataset.axes(WHOLE).owner) == 4
-    best = jnp.array([1, 2, 0, 12], jnp.int32)
+    best = jnp.array([1, 2, 0, NONE], jnp.int32)
     kept, count = dataset.far_enough(past, WHOLE, best)
-    assert (kept.tolist(), int(count)) == ([1, 2, 0, 12], len(STEPS))
+    assert (kept.tolist(), int(count)) == ([1, 2, 0, NONE], len(STEPS))
 
 
 def test_only_those_trained_as_far_as_some_count_as_good(past):
-    best = jnp.array([1, 2, 0, 5, 6, 12, 12], jnp.int32)  # by value; 1 had three steps, as few as no D + 1 others
+    best = jnp.array([1, 2, 0, 5, 6, NONE, NONE], jnp.int32)  # by value; 1 had three steps, as few as no D + 1 others
     kept, count = dataset.far_enough(past, PARTIAL, best)
-    assert kept.tolist() == [2, 0, 5, 6, 12, 12, 12]
+    assert kept.tolist() == [2, 0, 5, 6, NONE, NONE, NONE]
     assert int(count) == 4
 
 
 def test_few_trials_are_all_compared(past):
     few = past._replace(steps=past.steps.at[jnp.array([0, 2, 6])].set(0), status=past.status.at[5].set(Status.STOPPED))
-    kept, _ = dataset.far_enough(few, PARTIAL, jnp.array([1, 2, 0, 12], jnp.int32))
-    assert kept.tolist() == [1, 2, 0, 12]
+    kept, _ = dataset.far_enough(few, PARTIAL, jnp.array([1, 2, 0, NONE], jnp.int32))
+    assert kept.tolist() == [1, 2, 0, NONE]
 
 
 def crossing(n, data, h):

@@ -157,7 +157,7 @@ def operations(limit, trials):
     problem, algorithm = Problem(Space.of(SPHERE.space(4)), choose(("loss",)), trials, 8, 1, 1), TPE(limit=limit)
     state = algorithm.init(jax.random.key(0), problem)
     ask = jax.jit(lambda key, state, past: algorithm.ask(key, state, past, problem, 8, jnp.int32(8)))
-    return ask.lower(jax.random.key(0), state, history.empty(problem)).cost_analysis()["flops"]
+    return ask.lower(jax.random.key(0), state, history.empty_history(problem)).cost_analysis()["flops"]
 
 
 def test_the_limit_bounds_the_work_whatever_the_number_of_trials():

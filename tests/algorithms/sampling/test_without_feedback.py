@@ -9,7 +9,6 @@ import pytest
 
 from jaxhpt import Choice, Float, Grid, Int, QuasiRandom, Random, Space, When
 from jaxhpt.core import history
-from jaxhpt.core import history as columns
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 
@@ -33,7 +32,7 @@ def start(algorithm, space, key=KEY):
 
 
 def ask(algorithm, space, state, num, count, key=KEY):
-    empty = history.empty(problem(space), algorithm.num_notes(problem(space)))
+    empty = history.empty_history(problem(space), algorithm.num_notes(problem(space)))
     return algorithm.ask(key, state, empty, problem(space), num, jnp.int32(count))
 
 
@@ -108,7 +107,9 @@ def test_a_grid_takes_a_choice_whole_and_begins_with_the_ends():
     space = Space.of({"c": list(range(9)), "x": Float(0, 1)})
     assert Grid(points=2).num_points(space) == 18
     made = Problem(space, choose(("loss",), None, None), trials=4, lanes=4, steps=1, interval=1)
-    found, _ = Grid(points=5).ask(KEY, Grid(points=5).init(KEY, made), columns.empty(made), made, 4, jnp.int32(4))
+    found, _ = Grid(points=5).ask(
+        KEY, Grid(points=5).init(KEY, made), history.empty_history(made), made, 4, jnp.int32(4)
+    )
     assert {tuple(row) for row in space.label_rows(found.unit)} == {(0, 0.0), (0, 1.0), (8, 0.0), (8, 1.0)}
 
 
