@@ -5,19 +5,19 @@ one compiled program, beside the training, so it must answer any `count`, any nu
 or an all-failed history, one dimension, constant columns and ties.
 """
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.arrays import full_precision
+from jaxhpt.core.arrays import full_precision, zeros
 from jaxhpt.core.checks import Settings
-from jaxhpt.core.history import History, Known, empty_history, remember
+from jaxhpt.core.history import History, Known, Made, empty_history, remember
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.pareto import crowding, dominates, fronts
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.core.typing import NONE, Array, Key, PyTree
 
 
 class Proposals(NamedTuple):
@@ -25,31 +25,48 @@ class Proposals(NamedTuple):
 
     Attributes:
       unit: f32[Q, D] in [0, 1]; the loop snaps them.
-      note: f32[Q, M] what `tell` will want to know of the row; it stays with a proposal that is moved, see `untried`.
+      note: pytree of [Q, ...] what `tell` will want to know of the row, each with its own dtype; it stays with a
+        proposal that is moved, see `untried`.
       valid: bool[Q]; False where nothing is left to propose.
+      author: i8[Q] which part of a combination proposed it; 0 for an algorithm that has no parts.
     """
 
     unit: Array
-    note: Array
+    note: PyTree
     valid: Array
+    author: Array
+
+    @property
+    def made(self) -> Made:
+        """What the history keeps of them besides the settings."""
+        return Made(self.note, self.author)
 
 
-def no_proposals(num: int, dimensions: int, notes: int) -> Proposals:
-    """Return `num` proposals of which none is valid."""
-    unit = jnp.zeros((num, dimensions), jnp.float32)
-    return Proposals(unit, jnp.full((num, notes), jnp.nan, jnp.float32), jnp.zeros(num, bool))
+def no_proposals(num: int, dimensions: int, note: PyTree) -> Proposals:
+    """Return `num` proposals of which none is valid, with notes of the shapes of `note`, see `Algorithm.note`."""
+    return proposals(jnp.zeros((num, dimensions), jnp.float32), zeros(note, num), jnp.zeros(num, bool))
 
 
-def proposals(unit: Array, valid: Array | None = None) -> Proposals:
-    """Return proposals without notes; all valid unless told otherwise."""
+def proposals(unit: Array, note: PyTree = (), valid: Array | None = None) -> Proposals:
+    """Return proposals f32[Q, D] of an algorithm without parts; without notes and all valid unless told otherwise."""
     num = unit.shape[0]
-    return Proposals(unit, jnp.zeros((num, 0), jnp.float32), jnp.ones(num, bool) if valid is None else valid)
+    return Proposals(unit, note, jnp.ones(num, bool) if valid is None else valid, jnp.zeros(num, jnp.int8))
+
+
+def column(dtype: Any, *shape: int) -> Any:
+    """Describe a column of a note: the dtype and the shape of what is kept with one row; see `Algorithm.note`."""
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def is_own(history: History, rows: Array) -> Array:
+    """Tell which rows i32[n], NONE for none, are an algorithm's own proposals, whose notes count: bool[n]."""
+    return (rows < NONE) & (history.author[rows] == 0)
 
 
 @full_precision
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
-    history = empty_history(problem, algorithm.num_notes(problem), None if known is None else known.first)
+    history = empty_history(problem, algorithm.note(problem), None if known is None else known.first)
     state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
     if known is None or problem.prior == 0:
         return history, state
@@ -99,8 +116,12 @@ def require_one_objective(algorithm: Any, problem: Problem) -> None:
 class Algorithm(Protocol):
     """Where to look next."""
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return the width M of the note kept with each row."""
+    def note(self, problem: Problem) -> PyTree:
+        """Return what is kept with each row: a pytree of what `column` returns; () for nothing."""
+        ...
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return how many parts number the rows that they propose: 1, but for combinations."""
         ...
 
     def init(self, key: Key, problem: Problem) -> Any:
@@ -142,8 +163,14 @@ class Algorithm(Protocol):
 class Designed(Protocol):
     """An algorithm whose first proposals are a design, which can be laid out without the program of its model."""
 
-    def in_design(self, problem: Problem, last: int) -> bool:
-        """Tell, on the host, whether the first `last` rows all are of the design."""
+    def in_design(self, problem: Problem, last: int, none_ended: bool) -> bool:
+        """Tell, on the host, whether the first `last` rows all are of the design.
+
+        Args:
+          problem: static.
+          last: rows there will be.
+          none_ended: whether no trial has ended yet, nor is any known from before.
+        """
         ...
 
     def design(
@@ -153,12 +180,31 @@ class Designed(Protocol):
         ...
 
 
-class AlgorithmDefaults(Settings):
-    """The part that most algorithms share: no notes, proposals without end, nothing learned, nothing repeated."""
+@runtime_checkable
+class Chooses(Protocol):
+    """An algorithm that is another one, chosen at the start of a search."""
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return 0: nothing is kept."""
-        return 0
+    def chosen(self, problem: Problem) -> Algorithm:
+        """Return the algorithm for a search."""
+        ...
+
+
+class AlgorithmDefaults(Settings):
+    """The part that most algorithms share: no notes, proposals without end, nothing learned, nothing repeated.
+
+    Attributes:
+      learns: whether proposals depend on results, so that a search needs rounds to learn from.
+    """
+
+    learns: ClassVar[bool] = True
+
+    def note(self, problem: Problem) -> PyTree:
+        """Return (): nothing is kept."""
+        return ()
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return 1: it has no parts."""
+        return 1
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
         """Learn nothing: keep the state."""

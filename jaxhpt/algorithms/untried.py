@@ -15,12 +15,13 @@ from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.variation import Mutation, genes, renewed
 from jaxhpt.core.arrays import compact, exclusive_count, select
+from jaxhpt.core.control import when
 from jaxhpt.core.hashing import contained, fingerprint, inserted
 from jaxhpt.core.history import History, open_rows, repeated
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.core.typing import NOBODY, NONE, Array, Key
 
 FEW = 4096  # settings among which the nearest is looked for
 MANY = 2**22  # settings that are listed at most
@@ -90,17 +91,17 @@ def _after_first(
     """
     copies = jnp.sum(history.parent < NONE, dtype=jnp.int32)
     queued = jnp.int32(0) if waiting is None else jnp.sum(waiting.valid, dtype=jnp.int32)
-    before = history.count - copies - problem.prior + queued
+    before = history.num_rows - copies - problem.prior + queued
     index, most = jnp.arange(num, dtype=jnp.int32), history.first.shape[0]
     own = history.first[jnp.clip(before + index, 0, most - 1)]
     given = index < jnp.minimum(most - before, count)
-    note = jnp.full((num, history.note.shape[1]), jnp.nan, jnp.float32)
-    rows = jnp.where(given, history.count + index, NONE)
-    begun = open_rows(history, rows, own, note, jnp.zeros((), jnp.int32))
+    rows = jnp.where(given, history.num_rows + index, NONE)
+    begun = open_rows(history, rows, own, jnp.zeros((), jnp.int32))
     taken = jnp.sum(given, dtype=jnp.int32)
     found, state = ask(key, state, begun, problem, num, count - taken)
     later = jax.tree.map(lambda a: a[jnp.maximum(index - taken, 0)], found)
-    return select(given, Proposals(own, note, jnp.ones(num, bool)), later), state, given
+    nobody = Proposals(own, jax.tree.map(jnp.zeros_like, later.note), given, jnp.full(num, NOBODY, jnp.int8))
+    return select(given, nobody, later), state, given
 
 
 def untried(
@@ -143,7 +144,7 @@ def untried(
         order = compact(~stays[first:])
         return jax.tree.map(lambda a: a[order], found._replace(unit=moved[first:]))
 
-    return jax.lax.cond(jnp.any(repeats), move, lambda: found)
+    return when(jnp.any(repeats), move, lambda: found)
 
 
 def _moved(

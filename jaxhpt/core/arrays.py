@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def beside(values: Array | np.ndarray, rows: Array) -> Array:
     Arrays of unequal rank meet only so under `jax_numpy_rank_promotion="raise"`.
     """
     shape = (1,) * (rows.ndim - values.ndim) + values.shape
-    return values.reshape(shape)  # type: ignore[return-value]  # what is numpy stays so
+    return cast(Array, values.reshape(shape))  # what is numpy stays so
 
 
 def least_places(values: Array) -> Array:

@@ -8,11 +8,13 @@ state holds the capacity, so that it may grow.
 import enum
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from jaxhpt.core.arrays import zeros
 from jaxhpt.core.hashing import contained, empty_table, fingerprint, inserted, repeats
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import NONE, Array
+from jaxhpt.core.typing import NOBODY, NONE, Array, PyTree
 
 
 class Status(enum.IntEnum):
@@ -40,6 +42,18 @@ class Known(NamedTuple):
     first: Array | None = None
 
 
+class Made(NamedTuple):
+    """By whom settings were proposed.
+
+    Attributes:
+      note: pytree of [L, ...] what the algorithm keeps with each.
+      author: i8[L] which of its parts; 0 where it has none.
+    """
+
+    note: PyTree
+    author: Array
+
+
 class Origin(NamedTuple):
     """What copies go on from.
 
@@ -63,10 +77,12 @@ class History(NamedTuple):
       steps: i32[C] training steps at the latest report, or at the copy that a row began with.
       start: i32[C] tick of the batch stream at which the trial started.
       parent: i32[C] row it was copied from; NONE for none.
-      note: f32[C, M] what the algorithm keeps with the row; NaN for rows that are not its own.
-      fingerprint: u32[C] hash of `unit`.
-      tried: u32[T] a hash table of the fingerprints, see `hashing`; T is a power of two, at least 4 C.
-      count: i32[] rows opened so far.
+      note: pytree of [C, ...] what the algorithm keeps with the row; 0 where it is not its own.
+      author: i8[C] which part of the algorithm proposed the row, 0 where it has no parts; NOBODY for rows of others:
+        what was known before, what the user wants to be tried first, copies.
+      tried: u32[T] a hash table of the settings, see `hashing`; T is a power of two, at least 4 C.
+      num_rows: i32[] rows opened so far.
+      num_trials: i32[] trials to open in all, copies and earlier ones not counted.
       first: f32[F, D] settings, snapped, that are tried before all others.
     """
 
@@ -77,10 +93,11 @@ class History(NamedTuple):
     steps: Array
     start: Array
     parent: Array
-    note: Array
-    fingerprint: Array
+    note: PyTree
+    author: Array
     tried: Array
-    count: Array  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    num_rows: Array
+    num_trials: Array
     first: Array
 
     @property
@@ -90,39 +107,51 @@ class History(NamedTuple):
 
     def next_rows(self, num: int) -> Array:
         """Return the rows that the next `num` trials will have: i32[num]. They number all proposals."""
-        return self.count + jnp.arange(num, dtype=jnp.int32)
+        return self.num_rows + jnp.arange(num, dtype=jnp.int32)
 
 
-def empty_history(problem: Problem, notes: int = 0, first: Array | None = None) -> History:
-    """Make a history without trials, `notes` columns wide in `note`, before whose trials `first` f32[F, D] come."""
+def empty_history(problem: Problem, note: PyTree = (), first: Array | None = None) -> History:
+    """Make a history without trials.
+
+    Args:
+      problem: static.
+      note: pytree of `jax.ShapeDtypeStruct`, what the algorithm keeps with one row; see `Algorithm.note`.
+      first: f32[F, D] settings, snapped, that come before all others; None for none.
+    """
     rows = problem.capacity
     return History(
         unit=jnp.zeros((rows, problem.num_dimensions), jnp.float32),
         status=jnp.zeros(rows, jnp.int8),
         metrics=jnp.full((rows, problem.num_metrics), jnp.inf, jnp.float32),
-        curve=jnp.full((rows, problem.reports), jnp.inf, jnp.float32),
+        curve=jnp.full((rows, problem.schedule.reports), jnp.inf, jnp.float32),
         steps=jnp.zeros(rows, jnp.int32),
         start=jnp.zeros(rows, jnp.int32),
         parent=jnp.full(rows, NONE, jnp.int32),
-        note=jnp.full((rows, notes), jnp.nan, jnp.float32),
-        fingerprint=jnp.zeros(rows, jnp.uint32),
+        note=zeros(note, rows),
+        author=jnp.full(rows, NOBODY, jnp.int8),
         tried=empty_table(rows),
-        count=jnp.zeros((), jnp.int32),
+        num_rows=jnp.zeros((), jnp.int32),
+        num_trials=jnp.full((), problem.trials, jnp.int32),
         first=jnp.zeros((0, problem.num_dimensions), jnp.float32) if first is None else first,
     )
 
 
 def open_rows(
-    history: History, rows: Array, unit: Array, note: Array, tick: Array, origin: Origin | None = None
+    history: History,
+    rows: Array,
+    unit: Array,
+    tick: Array,
+    made: Made | None = None,
+    origin: Origin | None = None,
 ) -> History:
     """Start trials.
 
     Args:
       history: the columns.
-      rows: i32[L] fresh row ids, in order from `history.count`; NONE for none.
+      rows: i32[L] fresh row ids, in order from `history.num_rows`; NONE for none.
       unit: f32[L, D] snapped settings.
-      note: f32[L, M].
       tick: i32[] tick of the batch stream.
+      made: by whom they were proposed; None where by no algorithm.
       origin: what they go on from; None where they begin afresh.
     """
     if origin is not None:
@@ -130,23 +159,36 @@ def open_rows(
             parent=history.parent.at[rows].set(origin.parent, mode="drop"),
             steps=history.steps.at[rows].set(origin.steps, mode="drop"),
         )
-    fresh, marks = rows < NONE, fingerprint(unit)
+    if made is not None:
+        history = history._replace(
+            note=jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), history.note, made.note),
+            author=history.author.at[rows].set(made.author, mode="drop"),
+        )
+    fresh = rows < NONE
     return history._replace(
         unit=history.unit.at[rows].set(unit, mode="drop"),
         status=history.status.at[rows].set(jnp.int8(Status.RUNNING), mode="drop"),
         start=history.start.at[rows].set(tick, mode="drop"),
-        note=history.note.at[rows].set(note, mode="drop"),
-        fingerprint=history.fingerprint.at[rows].set(marks, mode="drop"),
-        tried=inserted(history.tried, marks, fresh)[0],
-        count=history.count + jnp.sum(fresh, dtype=jnp.int32),
+        tried=inserted(history.tried, fingerprint(unit), fresh)[0],
+        num_rows=history.num_rows + jnp.sum(fresh, dtype=jnp.int32),
     )
+
+
+def first_rows(history: History, num: int) -> History:
+    """Return a history of the first `num` rows; a search has a few more than it opens, so that programs are shared."""
+    single = {
+        "tried": history.tried,
+        "num_rows": history.num_rows,
+        "num_trials": history.num_trials,
+        "first": history.first,
+    }
+    return jax.tree.map(lambda column: column[:num] if column.ndim else column, history)._replace(**single)
 
 
 def remember(history: History, known: Known) -> tuple[History, Array]:
     """Enter the trials of earlier searches into an empty history; return it and their rows, i32[P]."""
     rows = jnp.arange(known.unit.shape[0], dtype=jnp.int32)
-    foreign = jnp.full((rows.shape[0], history.note.shape[1]), jnp.nan, jnp.float32)
-    history = open_rows(history, rows, known.unit, foreign, jnp.zeros((), jnp.int32))
+    history = open_rows(history, rows, known.unit, jnp.zeros((), jnp.int32))
     history = history._replace(metrics=history.metrics.at[rows].set(known.metrics))
     return close(history, rows, jnp.int8(Status.PRIOR)), rows
 

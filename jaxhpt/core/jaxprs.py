@@ -37,6 +37,7 @@ INLINED = {
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.dtype, np.generic, enum.Enum, type)
 ARRAYS = (np.ndarray, np.generic, jax.Array, int, float, complex)
 CONTAINERS = (functools.partial, tuple, list, dict)
+STRUCTURES = ("arguments", "result")  # whose trees are the first tokens
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -62,6 +63,11 @@ class Traced:
         """Call the function, with the arrays it captured or others of their shapes."""
         out = evaluate(self.jaxpr, constants, jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(self.shapes), out)
+
+    @property
+    def portable(self) -> bool:
+        """Whether its digest tells it apart in other processes too: it holds no callback that is itself alone."""
+        return len(self.tokens) == len(STRUCTURES)
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -103,6 +109,11 @@ def inputs_needed(traced: Traced, outputs: Sequence[bool] | None = None) -> list
     """
     wanted = [True] * len(traced.jaxpr.outvars) if outputs is None else list(outputs)
     return list(partial_eval.dce_jaxpr(traced.jaxpr, wanted)[1])
+
+
+def primitives(jaxpr: core.Jaxpr) -> set[str]:
+    """Return the names of all operations of a jaxpr, those of inner ones too."""
+    return {equation.primitive.name for equation in _equations(jaxpr)}
 
 
 def evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:

@@ -1,8 +1,10 @@
-"""Lanes: the record of the slots that train in lockstep. What is done with them is in `training.pool`."""
+"""Lanes: who trains where, and for how long. What is trained, the weights, is in a pool; see `training.pool`."""
 
 from typing import NamedTuple
 
-from jaxhpt.core.typing import Array, TrainState
+import jax.numpy as jnp
+
+from jaxhpt.core.typing import Array
 
 
 class Copies(NamedTuple):
@@ -23,15 +25,11 @@ class Lanes(NamedTuple):
     """L slots, each holding one live trial or none.
 
     Attributes:
-      state: train states, leaves [L, ...].
-      values: decoded dimensions, D arrays [L].
       trial: i32[L] row of the trial; NONE for none.
       steps: i32[L] training steps done.
       budget: i32[L] training steps the trial may have; 0 where the lane is free.
     """
 
-    state: TrainState
-    values: tuple[Array, ...]
     trial: Array
     steps: Array
     budget: Array
@@ -45,3 +43,8 @@ class Lanes(NamedTuple):
     def spent(self) -> Array:
         """bool[L]: lanes whose trial has trained for its whole budget."""
         return self.live & (self.steps >= self.budget)
+
+    def trained(self, steps: int) -> "Lanes":
+        """Return the lanes after so many more steps, or as many as their budgets allow."""
+        after = jnp.minimum(self.steps + jnp.int32(steps), self.budget)
+        return self._replace(steps=jnp.where(self.live, after, self.steps))

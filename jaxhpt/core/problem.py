@@ -3,12 +3,10 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-
 from jaxhpt.core.checks import require
 from jaxhpt.core.metrics import MetricSpec, Objective
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +16,9 @@ class Problem:
     Attributes:
       space: the search space; D columns.
       metrics: the K metrics; the objectives come first.
-      trials: trials to open.
+      trials: trials to open, at most; how many, the history knows, so that one program serves all of a bucket.
       lanes: lanes that train side by side, L.
-      steps: training steps of the longest trial.
-      interval: training steps between two events.
-      report_interval: training steps between two reports that are kept of a trial's learning curve, a multiple of
-        `interval`; 0 keeps one report.
-      exact: whether `interval` divides every trial's steps, so that no update needs a mask.
+      schedule: how long trials train, and when they are looked at.
       prior: trials known beforehand; they have the first rows.
       copies: rows that trials may open that go on from another's weights, at most.
     """
@@ -33,10 +27,7 @@ class Problem:
     metrics: MetricSpec
     trials: int
     lanes: int
-    steps: int
-    interval: int
-    report_interval: int = 0
-    exact: bool = False
+    schedule: Schedule
     prior: int = 0
     copies: int = 0
 
@@ -54,23 +45,10 @@ class Problem:
         """Rows of the history, C."""
         return self.prior + self.trials + self.copies
 
-    def left(self, opened: Array) -> Array:
-        """Return how many trials are left to start, where rows i32[] `opened`, copies not among them, have been."""
-        return self.prior + self.trials - opened
-
-    @property
-    def reports(self) -> int:
-        """Reports kept of each trial's learning curve, R."""
-        return -(-self.steps // self.report_interval) if self.report_interval else 1
-
     def require_one_objective(self, taker: Any, remedy: str) -> None:
         """Raise where there are several objectives and `taker` can follow one only; `remedy` tells what takes more."""
         names = [o.name for o in self.objectives]
         require(len(names) == 1, "objectives", names, f"one, for {type(taker).__name__}; {remedy}")
-
-    def place(self, steps: Array) -> Array:
-        """Return the column of the curve for a report at i32 `steps`."""
-        return jnp.clip((steps - 1) // (self.report_interval or self.steps), 0, self.reports - 1)
 
     @property
     def num_dimensions(self) -> int:
@@ -81,3 +59,9 @@ class Problem:
     def num_metrics(self) -> int:
         """Columns of scores, K."""
         return len(self.metrics.names)
+
+
+def bucket(trials: int) -> int:
+    """Round up to a multiple of an eighth of the next power of two: numbers that are near share their programs."""
+    step = max(1, (1 << (trials - 1).bit_length()) // 8)
+    return step * -(-trials // step)

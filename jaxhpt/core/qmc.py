@@ -4,37 +4,33 @@ Sobol points are made on device from their index, so that any part of the sequen
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import qmc
 
 from jaxhpt.core.keys import words
 from jaxhpt.core.typing import Array, Key
 
 SOBOL_BITS = 20  # index bits: the sequence repeats, with another scramble, after 2^20 points
-MAX_SOBOL_DIMENSIONS = qmc.Sobol.MAXDIM
+MAX_SOBOL_DIMENSIONS = 2048
 
 
 @functools.lru_cache(maxsize=16)
 def sobol_directions(dimensions: int) -> np.ndarray:
     """Return Sobol direction numbers of Joe and Kuo as 32-bit fractions: u32[SOBOL_BITS, D].
 
-    In Gray-code order the point of index 2^(k+1) - 1 is the k-th direction number itself.
+    Args:
+      dimensions: D, at most `MAX_SOBOL_DIMENSIONS`. Their numbers, of the first so many dimensions, are in `sobol.npz`.
 
     References:
       Joe and Kuo, "Constructing Sobol sequences with better two-dimensional projections",
-      https://doi.org/10.1137/070709359 (2008).
+      https://doi.org/10.1137/070709359 (2008); the file new-joe-kuo-6.21201.
     """
-    engine = qmc.Sobol(dimensions, scramble=False, bits=30)
-    rows, position = [], 0
-    for bit in range(SOBOL_BITS):
-        target = 2 ** (bit + 1) - 1
-        engine.fast_forward(target - position)
-        rows.append(engine.random(1)[0])
-        position = target + 1
-    return np.round(np.array(rows) * 2.0**32).astype(np.uint32)
+    with np.load(pathlib.Path(__file__).with_name("sobol.npz")) as numbers:
+        directions: np.ndarray = numbers["directions"][:, :dimensions]
+    return directions
 
 
 def sobol(key: Key, index: Array, dimensions: int) -> Array:
@@ -53,13 +49,26 @@ def sobol(key: Key, index: Array, dimensions: int) -> Array:
       Sobol, "On the distribution of points in a cube", https://doi.org/10.1016/0041-5553(67)90144-9 (1967).
       Burley, "Practical hash-based Owen scrambling", https://jcgt.org/published/0009/04/01/ (2020).
     """
-    directions = jnp.asarray(sobol_directions(dimensions))
+    return scrambled_sobol(words(key, (1, dimensions)), index)
+
+
+def scrambled_sobol(seed: Array, index: Array) -> Array:
+    """Make points of Owen-scrambled Sobol sequences, as `sobol` does, of given scrambles.
+
+    Args:
+      seed: u32[n or 1, D] well mixed: the scramble that each point is of.
+      index: i32[n] places in the sequences.
+
+    Returns:
+      f32[n, D] in (0, 1).
+    """
+    directions = jnp.asarray(sobol_directions(seed.shape[1]))
     place = index.astype(jnp.uint32)
     bits = (place[:, None] >> jnp.arange(SOBOL_BITS, dtype=jnp.uint32)[None]) & jnp.uint32(1)
     picked = jnp.where(bits[:, :, None] == 1, directions[None], jnp.uint32(0))
     raw = jax.lax.reduce(picked, np.uint32(0), jax.lax.bitwise_xor, (1,))
     lap = (place >> SOBOL_BITS)[:, None] * jnp.uint32(0x9E3779B9)
-    scrambled = owen_scramble(raw, jax.random.bits(key, (1, dimensions), jnp.uint32) + lap)
+    scrambled = owen_scramble(raw, seed + lap)
     return (scrambled >> 9).astype(jnp.float32) * jnp.float32(2.0**-23) + jnp.float32(2.0**-24)
 
 

@@ -12,33 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.checks import leaf_name, require, suggest
+from jaxhpt.core.checks import require
 from jaxhpt.core.dimension import Dimension, even_snap
-from jaxhpt.core.dimensions import Choice, When
+from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.space_spec import Condition, Constant, Slot, Walk, constant
 from jaxhpt.core.typing import Array, Hparams
-from jaxhpt.core.values import Part, is_part, marked
+from jaxhpt.core.values import Part, is_part
 
 MAX_GRID = 2**22
-
-
-@dataclasses.dataclass(frozen=True)
-class Condition:
-    """A dimension exists only where column `parent` stands at one of `levels`."""
-
-    parent: int
-    levels: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Slot:
-    column: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Constant:
-    name: str
-    mark: Any  # 1, 1.0 and True are equal, but not the same program
-    value: Any = dataclasses.field(compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +46,7 @@ class Space(Part):
     names: tuple[str, ...]
     dimensions: tuple[Dimension, ...]
     conditions: tuple[tuple[Condition, ...], ...]
-    slots: tuple[_Slot | _Constant, ...]
+    slots: tuple[Slot | Constant, ...]
     treedef: Any
 
     @classmethod
@@ -81,7 +62,7 @@ class Space(Part):
             return spec
         if spec is None or (callable(spec) and not is_part(spec)):
             raise TypeError(f"space={spec!r}: must be a Float, Int, Choice, Bool or list, or a dict of them by name")
-        walk = _Walk()
+        walk = Walk()
         slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
         if not walk.names:
             raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
@@ -93,7 +74,7 @@ class Space(Part):
     def bare(self) -> "Space":
         """Return the same ranges without the user's own objects and constants: all that a compiled program needs."""
         bare = tuple(d.with_values(lambda value, place: str(place)) for d in self.dimensions)
-        slots = tuple(_Slot(column) for column in range(self.num_dimensions))
+        slots = tuple(Slot(column) for column in range(self.num_dimensions))
         return Space(self.names, bare, self.conditions, slots, jax.tree.structure(tuple(range(self.num_dimensions))))
 
     def with_values(self, change: Callable[[Any, int], Any]) -> "Space":
@@ -104,7 +85,7 @@ class Space(Part):
         """
         dimensions = tuple(d.with_values(change) for d in self.dimensions)
         slots = tuple(
-            _constant(slot.name, change(slot.value, place)) if isinstance(slot, _Constant) else slot
+            constant(slot.name, change(slot.value, place)) if isinstance(slot, Constant) else slot
             for place, slot in enumerate(self.slots)
         )
         return dataclasses.replace(self, dimensions=dimensions, slots=slots)
@@ -117,7 +98,7 @@ class Space(Part):
     @property
     def constants(self) -> dict[str, Any]:
         """The constants, by dotted name: those of conditional parts too."""
-        return {slot.name: slot.value for slot in self.slots if isinstance(slot, _Constant)}
+        return {slot.name: slot.value for slot in self.slots if isinstance(slot, Constant)}
 
     @property
     def num_dimensions(self) -> int:
@@ -171,19 +152,19 @@ class Space(Part):
         low, high = (jnp.stack(side, axis=-1).astype(jnp.float32) for side in zip(*ends, strict=True))
         return low, high
 
-    def values(self, unit: Array) -> tuple[Array, ...]:
-        """Decode the dimensions alone: f32[..., D] -> D arrays [...], each of its dtype."""
-        return tuple(d.value(unit[..., i]) for i, d in enumerate(self.dimensions))
+    def values(self, unit: Any, xp: Any = jnp) -> tuple[Any, ...]:
+        """Decode the dimensions alone, by `jnp` or `np`: f32[..., D] -> D arrays [...], each of its dtype."""
+        return tuple(d.value(unit[..., i], xp) for i, d in enumerate(self.dimensions))
 
     def assemble(self, values: Any) -> Hparams:
         """Put D values into the user's pytree, constants beside them."""
-        leaves = [values[s.column] if isinstance(s, _Slot) else s.value for s in self.slots]
+        leaves = [values[s.column] if isinstance(s, Slot) else s.value for s in self.slots]
         return jax.tree.unflatten(self.treedef, leaves)
 
     def values_of(self, hparams: Hparams) -> tuple[Any, ...]:
         """Take the D values out of the user's pytree again."""
         leaves = zip(self.slots, self.treedef.flatten_up_to(hparams), strict=True)
-        found = {slot.column: leaf for slot, leaf in leaves if isinstance(slot, _Slot)}
+        found = {slot.column: leaf for slot, leaf in leaves if isinstance(slot, Slot)}
         return tuple(found[column] for column in range(self.num_dimensions))
 
     def decode(self, unit: Array) -> Hparams:
@@ -205,7 +186,7 @@ class Space(Part):
             raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
         unit = np.full(self.num_dimensions, np.nan, np.float32)
         for slot, value in zip(self.slots, leaves, strict=True):
-            if isinstance(slot, _Slot) and not (value is None and self._never_none(slot.column)):
+            if isinstance(slot, Slot) and not (value is None and self._never_none(slot.column)):
                 unit[slot.column] = self._encode(slot.column, value)
         row = np.asarray(self.snap(jnp.asarray(np.nan_to_num(unit, nan=0.5))))
         missing = np.isnan(unit) & np.asarray(self.active(jnp.asarray(row)))
@@ -257,97 +238,3 @@ class Space(Part):
             return self.dimensions[column].encode(value)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.names[column]}: {error}") from error
-
-
-class _Walk:
-    """One pass over a user's pytree: collects dimensions, and leaves slots in their places."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.dimensions: list[Dimension] = []
-        self.whens: list[tuple[tuple[str, When], ...]] = []  # for each dimension: (path of the When, When)
-
-    def tree(self, spec: Any, prefix: str, whens: tuple) -> Any:
-        leaves, treedef = _flattened(spec)
-        names = [".".join(filter(None, [prefix, leaf_name(path) if path else ""])) for path, _ in leaves]
-        found = [self._leaf(name, value, whens) for name, (_, value) in zip(names, leaves, strict=True)]
-        return jax.tree.unflatten(treedef, found)
-
-    def _leaf(self, name: str, value: Any, whens: tuple) -> Any:
-        if isinstance(value, When):
-            return self.tree(value.space, name, (*whens, (name, value)))
-        if isinstance(value, list):
-            value = _choice(name, value)
-        if is_part(value) and not isinstance(value, Dimension):
-            _refuse_part(name, value)
-        if not isinstance(value, Dimension):
-            return _constant(name, value)
-        self.names.append(name or "value")
-        self.dimensions.append(value)
-        self.whens.append(whens)
-        return _Slot(len(self.names) - 1)
-
-    def resolve(self, column: int, seen: tuple[int, ...] = ()) -> tuple[Condition, ...]:
-        """Collect the conditions of a dimension, those of its parents included."""
-        if column in seen:
-            raise ValueError(f"When: {self.names[column]!r} depends on itself; a parent must not be its own child")
-        found: dict[Condition, None] = {}
-        for path, when in self.whens[column]:
-            parent = self._parent(path, when)
-            for condition in (*self.resolve(parent, (*seen, column)), self._condition(parent, when)):
-                found[condition] = None
-        return tuple(found)
-
-    def _parent(self, path: str, when: When) -> int:
-        scope = path.split(".")[:-1]
-        for name in (".".join([*scope, when.parent]), when.parent):
-            if name in self.names:
-                return self.names.index(name)
-        raise ValueError(f"When parent={when.parent!r}: no such dimension; {suggest(when.parent, self.names)}")
-
-    def _condition(self, parent: int, when: When) -> Condition:
-        dimension = self.dimensions[parent]
-        if not isinstance(dimension, Choice):
-            raise TypeError(f"When parent={when.parent!r}: must be a Choice, Bool or list, not {dimension!r}")
-        wanted = when.value if isinstance(when.value, list) else [when.value]
-        remedy = f"one of {list(dimension.values)}, the values of {when.parent!r}, or a list of some"
-        require(bool(wanted), "When value", wanted, remedy)
-        places = set()
-        for value in wanted:
-            place = dimension.find(value)
-            if place is None:
-                raise ValueError(f"When value={value!r}: must be {remedy}")
-            places.add(place)
-        return Condition(parent, tuple(sorted(places)))
-
-
-def _flattened(spec: Any) -> tuple[list, Any]:
-    """Return [(path, leaf)] and the structure; lists and None are leaves."""
-    try:
-        stop = lambda x: x is None or isinstance(x, Part | list)  # noqa: E731
-        return jax.tree_util.tree_flatten_with_path(spec, is_leaf=stop)
-    except (ValueError, TypeError) as error:  # dict keys are sorted
-        raise TypeError(f"space={spec!r}: the names of a dict must be of one kind, such as text: {error}") from error
-
-
-def _choice(name: str, values: list) -> Choice:
-    try:
-        return Choice(values)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"space {name or 'value'!r}: {error}") from error
-
-
-def _refuse_part(name: str, value: Any) -> None:
-    if isinstance(value, type):
-        raise TypeError(f"space {name!r}: {value.__name__} is a class; call it, as in {value.__name__}(...)")
-    raise TypeError(f"space {name!r}: a Space stands in another; write the dict that it was made of in its place")
-
-
-def _constant(name: str, value: Any) -> _Constant:
-    try:
-        hash(value)
-    except TypeError as error:
-        kind = type(value).__name__
-        remedy = "pass arrays as train_data or valid_data, and write lists of values as Choice"
-        raise TypeError(f"space {name!r}: a constant must be hashable, not {kind}; {remedy}") from error
-    return _Constant(name, marked(value), value)

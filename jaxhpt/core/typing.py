@@ -8,7 +8,6 @@ Axes:
   K  metrics: columns of scores, objectives first
   R  reports of one trial's learning curve
   B  rows of a minibatch
-  M  width of the note an algorithm keeps with a row
 
 Words:
   unit     encoded settings, f32 in [0, 1]
@@ -23,6 +22,7 @@ from typing import Any
 import jax
 
 NONE = 2**31 - 1  # an id, of a row or a lane, that means none: writes to it are dropped, reads clamp, it sorts last
+NOBODY = 2**7 - 1  # the author, i8, of a row that no algorithm proposed
 
 Array = jax.Array
 Key = jax.Array

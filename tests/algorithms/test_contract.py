@@ -30,13 +30,14 @@ from jaxhpt import (
     When,
 )
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
-from jaxhpt.algorithms.base import no_proposals
+from jaxhpt.algorithms.base import column, no_proposals
 from jaxhpt.core import history
-from jaxhpt.core.arrays import exclusive_count
+from jaxhpt.core.arrays import exclusive_count, zeros
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import NONE
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.core.typing import NOBODY, NONE
 
 LANES, EVENTS = 6, 8
 MIXED = {
@@ -96,7 +97,7 @@ class Mode(NamedTuple):
 
 @functools.cache
 def problem(space, trials=EVENTS * LANES):
-    return Problem(SPACES[space], choose(("loss",)), trials=trials, lanes=LANES, steps=1, interval=1)
+    return Problem(SPACES[space], choose(("loss",)), trials=trials, lanes=LANES, schedule=Schedule(1, 1))
 
 
 def score(unit):
@@ -108,12 +109,14 @@ def one_event(name, space, carry, key, mode, num=LANES):
     algorithm, made = EVERY[name], problem(space)
     found, state = algorithm.ask(key, carry.state, carry.past, made, num, jnp.int32(mode.count))
     used = (
-        found.valid & (jnp.arange(num) < mode.count) & (exclusive_count(found.valid) + carry.past.count < made.capacity)
+        found.valid
+        & (jnp.arange(num) < mode.count)
+        & (exclusive_count(found.valid) + carry.past.num_rows < made.capacity)
     )
-    rows = jnp.where(used, carry.past.count + exclusive_count(used), NONE)
+    rows = jnp.where(used, carry.past.num_rows + exclusive_count(used), NONE)
     unit = made.space.snap(found.unit)
-    note = jnp.where(mode.foreign, jnp.nan, found.note)
-    past = history.open_rows(carry.past, rows, unit, note, jnp.int32(0))
+    whose = found.made._replace(author=jnp.where(mode.foreign, jnp.int8(NOBODY), found.author))
+    past = history.open_rows(carry.past, rows, unit, jnp.int32(0), whose)
     scores = jnp.where(mode.failing, jnp.inf, jnp.where(mode.tied, 1.0, score(unit)))[:, None]
     past = history.report(past, rows, scores, jnp.ones(num, jnp.int32), jnp.zeros(num, jnp.int32))
     status = jnp.where(mode.failing, Status.FAILED, Status.DONE).astype(jnp.int8)
@@ -127,7 +130,7 @@ def compiled(name, space, num=LANES):
 
 
 def start(name, space, seed=0):
-    past = history.empty_history(problem(space), EVERY[name].num_notes(problem(space)))
+    past = history.empty_history(problem(space), EVERY[name].note(problem(space)))
     return Carry(EVERY[name].init(jax.random.key(seed), problem(space)), past)
 
 
@@ -155,7 +158,7 @@ def assert_sane(carry, proposed, space):
         assert np.all((unit >= 0) & (unit <= 1))
     for leaf in plain(carry.state):
         assert not np.issubdtype(leaf.dtype, np.floating) or np.isfinite(leaf).all()
-    opened = np.asarray(carry.past.unit)[: int(carry.past.count)]
+    opened = np.asarray(carry.past.unit)[: int(carry.past.num_rows)]
     np.testing.assert_array_equal(opened, SPACES[space].snap(jnp.asarray(opened)))
 
 
@@ -164,7 +167,7 @@ def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
     assert isinstance(EVERY[name], Algorithm)
     again = copy.deepcopy(EVERY[name])
     assert (again, hash(again)) == (EVERY[name], hash(EVERY[name]))
-    for method in ("init", "ask", "tell", "num_points", "num_notes"):
+    for method in ("init", "ask", "tell", "num_points", "note", "num_authors"):
         own = inspect.signature(getattr(type(EVERY[name]), method)).parameters
         assert list(own) == list(inspect.signature(getattr(Algorithm, method)).parameters), method
 
@@ -183,8 +186,19 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name, space):
     assert kinds(later) == kinds(carry)
     width = SPACES[space].num_dimensions
     assert kinds(found)[0] == ((LANES, width), jnp.float32, False)
-    assert kinds(found)[1] == ((LANES, EVERY[name].num_notes(problem(space))), jnp.float32, False)
-    assert kinds(found)[2] == ((LANES,), jnp.bool_, False)
+    assert kinds(found.valid) == [((LANES,), jnp.bool_, False)]
+
+
+@every_algorithm
+def test_notes_are_of_the_shapes_and_dtypes_that_it_says_and_no_nan_is_a_mark(name):
+    wanted = zeros(EVERY[name].note(problem("mixed")), LANES)
+    carry, proposed = run(name, "mixed", [Mode(6), Mode(6, foreign=True), Mode(6, failing=True)])
+    for found, _ in proposed:
+        assert jax.tree.structure(found.note) == jax.tree.structure(wanted)
+        assert kinds(found.note) == kinds(wanted)
+        assert kinds(found.author) == [((LANES,), jnp.int8, False)]
+        assert np.all((np.asarray(found.author) >= 0) & (found.author < EVERY[name].num_authors(problem("mixed"))))
+    assert not any(np.any(np.isnan(leaf)) for leaf in plain(carry.past) if leaf.dtype.kind == "f")
 
 
 @every_algorithm_and_space
@@ -261,14 +275,14 @@ def best_of_seeds(name, space, trials, seeds=8):
     made = problem(space, trials)
 
     def search(key):
-        past = history.empty_history(made, EVERY[name].num_notes(problem(space)))
+        past = history.empty_history(made, EVERY[name].note(problem(space)))
 
         def step(carry, key):
             algorithm, (state, past) = EVERY[name], carry
             found, state = algorithm.ask(key, state, past, made, LANES, jnp.int32(LANES))
-            rows = past.count + jnp.arange(LANES)
+            rows = past.num_rows + jnp.arange(LANES)
             unit = made.space.snap(found.unit)
-            past = history.open_rows(past, rows, unit, found.note, jnp.int32(0))
+            past = history.open_rows(past, rows, unit, jnp.int32(0), found.made)
             one = jnp.ones(LANES, jnp.int32)
             past = history.report(past, rows, score(unit)[:, None], one, one * 0)
             past = history.close(past, rows, jnp.full(LANES, Status.DONE, jnp.int8))
@@ -304,7 +318,7 @@ def test_algorithms_have_names_and_are_told_apart_by_value():
 
 
 def test_no_proposals_are_none_that_count():
-    none = no_proposals(5, 3, 2)
+    none = no_proposals(5, 3, (column(jnp.float32, 2), column(jnp.int32)))
     assert none.unit.shape == (5, 3)
-    assert none.note.shape == (5, 2)
+    assert [(leaf.shape, leaf.dtype) for leaf in none.note] == [((5, 2), jnp.float32), ((5,), jnp.int32)]
     assert not np.any(none.valid)

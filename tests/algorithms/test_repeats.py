@@ -29,15 +29,18 @@ from jaxhpt import (
     When,
 )
 from jaxhpt.algorithms import ALGORITHMS
-from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.base import proposals
 from jaxhpt.algorithms.enumeration import settings
-from jaxhpt.algorithms.evolution.cma_es import _samples
+from jaxhpt.algorithms.evolution.cma_es import CMAESNote, _samples
 from jaxhpt.algorithms.model_based.batch import _promising
 from jaxhpt.algorithms.model_based.tpe import _untried as drawn_untried
 from jaxhpt.algorithms.untried import FEW, propose, untried
 from jaxhpt.core import history
+from jaxhpt.core.history import Made
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.core.typing import NOBODY
 from jaxhpt.surrogates.kde import estimate, log_density
 
 KEY = jax.random.key(0)
@@ -88,7 +91,7 @@ def asked_until_none_is_left(algorithm, name, num, prior=None, untold=0):
 
 
 def assert_every_setting_was_tried_once(past, name, space):
-    rows = np.asarray(past.unit)[: int(past.count)]
+    rows = np.asarray(past.unit)[: int(past.num_rows)]
     assert len(rows) == SIZES[name]
     assert len(np.unique(rows, axis=0)) == SIZES[name]
     assert {tuple(row) for row in rows.tolist()} == {tuple(row) for row in all_of(space).tolist()}
@@ -174,7 +177,7 @@ REPEATING = (Random(), Genetic(avoid_duplicates=False), GreyGuided(Random()), Ch
 def test_who_means_to_repeat_does(algorithm):
     made = problem_of(SPACES["cube"])
     assert algorithm.may_repeat(made)
-    past = history.empty_history(made, algorithm.num_notes(made))
+    past = history.empty_history(made, algorithm.note(made))
     state = algorithm.init(KEY, made)
     found, _ = propose(algorithm, KEY, state, past, made, 64, jnp.int32(64))
     plain, _ = algorithm.ask(KEY, state, past, made, 64, jnp.int32(64))
@@ -187,16 +190,14 @@ def test_nobody_else_may(algorithm):
 
 
 def problem_of(space, trials=100):
-    return Problem(Space.of(space), choose(("loss",)), trials=trials, lanes=8, steps=1, interval=1)
+    return Problem(Space.of(space), choose(("loss",)), trials=trials, lanes=8, schedule=Schedule(1, 1))
 
 
 def tried(made, rows):
     """Return a history of which these rows have run, in batches that fit."""
     rows = np.asarray(rows, np.float32)
     ids = jnp.arange(len(rows), dtype=jnp.int32)
-    return history.open_rows(
-        history.empty_history(made), ids, jnp.asarray(rows), jnp.zeros((len(rows), 0), jnp.float32), jnp.int32(0)
-    )
+    return history.open_rows(history.empty_history(made), ids, jnp.asarray(rows), jnp.int32(0))
 
 
 @functools.partial(jax.jit, static_argnames="problem")
@@ -220,8 +221,8 @@ def test_what_repeats_goes_to_the_nearest_free_setting_and_what_is_new_stays():
 def test_proposals_that_are_not_valid_take_nothing_and_those_that_wait_keep_their_places():
     made = problem_of({"a": Int(0, 3)})
     at = lambda *values: jnp.stack([made.space.encode({"a": a}) for a in values])  # noqa: E731
-    waiting = proposals(at(0, 1), jnp.array([True, False]))
-    given = proposals(at(0, 2, 1, 3), jnp.array([True, False, True, True]))
+    waiting = proposals(at(0, 1), valid=jnp.array([True, False]))
+    given = proposals(at(0, 2, 1, 3), valid=jnp.array([True, False, True, True]))
     found = np.asarray(moved(KEY, given, tried(made, at(3)), made, waiting))
     # The first goes to 2, as all others wait, run, or are proposed; for the last nothing is left.
     assert [label["a"] for label in made.space.labels(found)] == [2, 2, 1, 3]
@@ -230,11 +231,10 @@ def test_proposals_that_are_not_valid_take_nothing_and_those_that_wait_keep_thei
 def test_those_for_which_nothing_is_left_come_last_with_their_notes():
     made = problem_of({"a": Int(0, 2)})
     at = lambda *values: jnp.stack([made.space.encode({"a": a}) for a in values])  # noqa: E731
-    note = jnp.arange(5, dtype=jnp.float32)[:, None]
-    given = Proposals(at(1, 1, 1, 0, 2), note, jnp.arange(5) < 4)
+    given = proposals(at(1, 1, 1, 0, 2), jnp.arange(5, dtype=jnp.int32), jnp.arange(5) < 4)
     found = jax.jit(untried, static_argnums=3)(KEY, given, tried(made, at(1)), made)
     assert [label["a"] for label in made.space.labels(np.asarray(found.unit))] == [2, 0, 2, 1, 1]
-    assert found.note[:, 0].tolist() == [0, 3, 4, 1, 2]
+    assert found.note.tolist() == [0, 3, 4, 1, 2]
     assert found.valid.tolist() == [True, True, False, True, True]
 
 
@@ -253,7 +253,7 @@ def test_of_a_large_space_no_setting_is_proposed_twice_either(trials):
     assert len(table) == 19_800 > FEW
     known = min(trials, len(table) - 40)  # of the largest, 40 settings are left
     past = tried(made, np.random.default_rng(0).permutation(table)[:known])
-    given = proposals(jnp.asarray(past.unit[:32]), jnp.arange(32) < 30)
+    given = proposals(jnp.asarray(past.unit[:32]), valid=jnp.arange(32) < 30)
     found = np.asarray(moved(KEY, given, past, made))
     rows = {tuple(row) for row in np.asarray(past.unit[:known]).tolist()}
     new = {tuple(row) for row in found[:30].tolist()}
@@ -315,9 +315,11 @@ def test_tpe_draws_from_the_untried_only():
 
 def test_cma_es_does_not_take_a_moved_sample_for_what_it_drew():
     made = problem_of({"a": Int(0, 9)})
-    sample = jnp.array([[0.31], [1.7], [0.31], [jnp.nan]], jnp.float32)
+    sample = jnp.array([[0.31], [1.7], [0.31], [0.31]], jnp.float32)
     unit = made.space.snap(jnp.array([[0.31], [1.0], [0.85], [0.31]], jnp.float32))
-    note = jnp.concatenate([sample, jnp.zeros((4, 1), jnp.float32)], axis=1)
+    whose = Made(CMAESNote(sample, jnp.zeros(4, jnp.int32)), jnp.array([0, 0, 0, NOBODY], jnp.int8))
     rows = jnp.arange(4, dtype=jnp.int32)
-    past = history.open_rows(history.empty_history(made, 2), rows, unit, note, jnp.int32(0))
-    np.testing.assert_array_equal(_samples(past, made, rows)[:, 0], np.array([0.31, 1.7, np.nan, np.nan], np.float32))
+    past = history.open_rows(history.empty_history(made, jaxhpt.CMAES().note(made)), rows, unit, jnp.int32(0), whose)
+    drawn, own = _samples(past, made, rows)
+    np.testing.assert_array_equal(drawn, sample)
+    assert own.tolist() == [True, True, False, False]

@@ -12,6 +12,7 @@ from jaxhpt.algorithms.variation import Focus, Mutation, distinct, genes, halves
 from jaxhpt.core import history
 from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 
 MIXED = Space.of(
     {
@@ -62,14 +63,14 @@ def uniforms(shape, seed=1):
 
 
 def problem_of(space, capacity):
-    return Problem(Space.of(space), MetricSpec((Objective("loss", "min"),)), capacity, 4, 1, 1)
+    return Problem(Space.of(space), MetricSpec((Objective("loss", "min"),)), capacity, 4, Schedule(1, 1))
 
 
 def tried(problem, unit):
     """Return a history in which the rows were tried."""
     unit = jnp.asarray(unit, jnp.float32)
     rows = jnp.arange(len(unit), dtype=jnp.int32)
-    return history.open_rows(history.empty_history(problem), rows, unit, jnp.zeros((len(unit), 0)), jnp.int32(0))
+    return history.open_rows(history.empty_history(problem), rows, unit, jnp.int32(0))
 
 
 settled, met = jax.jit(settle, static_argnums=3), jax.jit(meet, static_argnums=2)

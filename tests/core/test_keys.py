@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.core.keys import Stream, key_of, normals, uniforms, words
+from jaxhpt.core.keys import Draws, Stream, key_of, normals, uniforms, words
 
 NUM = 2**16
 SIGMA = 0.5 / np.sqrt(NUM)  # of the share of a fair bit
@@ -123,3 +123,13 @@ def test_keys_of_all_streams_and_numbers_differ():
 def test_the_first_key_of_a_stream_is_number_0():
     first, zeroth = (jax.random.key_data(k) for k in (key_of(KEY, Stream.ASK), key_of(KEY, Stream.ASK, 0)))
     np.testing.assert_array_equal(first, zeroth)
+
+
+def test_draws_take_the_words_of_a_key_in_turn():
+    draws, whole = Draws(KEY), np.asarray(words(KEY, (20,)))
+    taken = [np.asarray(draws.words(shape)).ravel() for shape in ((), (3, 2), (13,))]
+    np.testing.assert_array_equal(np.concatenate(taken), whole)
+    again = Draws(KEY)
+    np.testing.assert_array_equal(again.uniforms((5, 4)), uniforms(KEY, (5, 4)))
+    np.testing.assert_array_equal(Draws(KEY).normals((5, 4)), normals(KEY, (5, 4)))
+    assert not np.isin(np.asarray(again.uniforms((1000,))), np.asarray(uniforms(KEY, (20,)))).any()

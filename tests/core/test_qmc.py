@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from jaxhpt.core.qmc import SOBOL_BITS, coarse_to_fine, owen_scramble, sobol, sobol_directions
+from jaxhpt.core.keys import words
+from jaxhpt.core.qmc import (
+    MAX_SOBOL_DIMENSIONS,
+    SOBOL_BITS,
+    coarse_to_fine,
+    owen_scramble,
+    scrambled_sobol,
+    sobol,
+    sobol_directions,
+)
 
 
 def points(seed, count, dimensions, start=0):
@@ -30,6 +39,15 @@ def test_unscrambled_blocks_are_those_of_scipy(dimensions):
         np.testing.assert_array_equal(np.unique(ours[: 2**m], axis=0), np.unique(theirs, axis=0))
     gray = np.arange(2**7) ^ (np.arange(2**7) >> 1)  # scipy's order
     np.testing.assert_array_equal(ours[gray], theirs)
+
+
+def test_all_direction_numbers_are_those_of_scipy():
+    engine, position = qmc.Sobol(MAX_SOBOL_DIMENSIONS, scramble=False, bits=30), 0
+    for bit, ours in enumerate(sobol_directions(MAX_SOBOL_DIMENSIONS)):
+        place = 2 ** (bit + 1) - 1  # in Gray-code order, the point of this index is the bit's direction number itself
+        engine.fast_forward(place - position)
+        np.testing.assert_array_equal(ours, (engine.random(1)[0] * 2.0**32).astype(np.uint32))
+        position = place + 1
 
 
 def test_points_are_float32_strictly_inside_the_unit_cube(block):
@@ -113,3 +131,13 @@ def test_the_key_shuffles_within_a_level_only():
     np.testing.assert_array_equal(one, same)
     assert np.any(one != other)
     np.testing.assert_array_equal(np.unique(one[:9], axis=0), np.unique(other[:9], axis=0))
+
+
+def test_points_of_several_scrambles_are_those_of_each():
+    seeds = words(jax.random.key(4), (2, 3))
+    which, index = np.arange(32) % 2, np.arange(32) // 2
+    both = np.asarray(scrambled_sobol(seeds[which], jnp.asarray(index, jnp.int32)))
+    for i in (0, 1):
+        alone = scrambled_sobol(seeds[i][None], jnp.arange(16, dtype=jnp.int32))
+        np.testing.assert_array_equal(both[which == i], alone)
+    np.testing.assert_array_equal(both[which == 0], sobol(jax.random.key(4), jnp.arange(16, dtype=jnp.int32), 3))

@@ -13,70 +13,45 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, fitness, require_one_objective
-from jaxhpt.algorithms.variation import genes
-from jaxhpt.core.arrays import beside
+from jaxhpt.algorithms.base import (
+    AlgorithmDefaults,
+    Proposals,
+    column,
+    fitness,
+    is_own,
+    proposals,
+    require_one_objective,
+)
+from jaxhpt.algorithms.evolution.cma_update import (
+    CORNER,
+    CMAESState,
+    missing_variance,
+    near_range,
+    rates_of,
+    stepped,
+    updated,
+    variance_of,
+)
 from jaxhpt.core.checks import require, settle_counts, whole
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import normals
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE, Array, Key
 
-LARGEST_SIGMA = 1.0  # a step as wide as the range says nothing
 SMALLEST_STEP = 5e-7  # float32 tells apart no less in [0, 1]
-SMALLEST_SHARE = 1e-8  # of the largest variance, that float32 still resolves
-BIN_SHARE = 0.25  # least deviation of a stepped dimension, in bins: one sample in 20 leaves the middle of its bin
-CORNER = 5  # dimensions up to which samples from a corner are often cut off to the corner itself
-STAMPS = 2**24  # generations that the float32 of a note tells apart
 
 
-class CMAESState(NamedTuple):
-    """The distribution, and the rows it has not learned from yet.
+class CMAESNote(NamedTuple):
+    """How a row was drawn.
 
     Attributes:
-      mean: f32[D].
-      sigma: f32[] overall step.
-      axes: f32[D, D] principal axes, in columns.
-      scale: f32[D] deviations along them.
-      covariance: f32[D, D].
-      path: f32[2, D] evolution paths of the step and of the covariance.
-      buffer: i32[N] finished rows to come; NONE for none.
-      filled: i32[] how many.
-      bests: i32[H] best rows of the latest generations; NONE for none.
-      level: i32[] the population has been doubled so often.
-      generation: i32[] updates so far.
-      begun: i32[] updates before this run began.
+      sample: f32[D] before it was snapped.
+      generation: i32[] updates before it.
     """
 
-    mean: Array
-    sigma: Array
-    axes: Array
-    scale: Array
-    covariance: Array
-    path: Array
-    buffer: Array
-    filled: Array
-    bests: Array
-    level: Array
+    sample: Array
     generation: Array
-    begun: Array
-
-
-class _Rates(NamedTuple):
-    """Constants of one population size, Eqs. (49) to (58)."""
-
-    weights: np.ndarray  # f32[N], the negative ones last
-    parents: int
-    mass: float  # mu_eff
-    step: float  # c_sigma
-    damping: float
-    path: float  # c_c
-    one: float  # c_1
-    rank: float  # c_mu
-    length: float  # expected length of a standard normal vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +93,9 @@ class CMAES(AlgorithmDefaults):
         object.__setattr__(self, "restarts", whole("restarts", self.restarts))
         require(0 <= self.restarts <= 8, "restarts", self.restarts, "a whole number from 0 to 8")
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return D + 1: the sample before it was snapped, and its generation."""
-        return problem.num_dimensions + 1
+    def note(self, problem: Problem) -> CMAESNote:
+        """Return the shapes of how a row is drawn."""
+        return CMAESNote(column(jnp.float32, problem.num_dimensions), column(jnp.int32))
 
     def init(self, key: Key, problem: Problem) -> CMAESState:
         """Start in the middle of the space."""
@@ -151,19 +126,17 @@ class CMAES(AlgorithmDefaults):
     ) -> tuple[Proposals, CMAESState]:
         """Draw from the distribution; see `Algorithm.ask`."""
         size = problem.num_dimensions
-        normal = normals(key, (2, num, size) if _stepped(problem.space) else (1, num, size))
+        normal = normals(key, (2, num, size) if stepped(problem.space) else (1, num, size))
         x = state.mean[None] + state.sigma * (normal[0] * state.scale[None]) @ state.axes.T
-        if _stepped(problem.space):
-            x = x + normal[1] * jnp.sqrt(_missing(state, problem.space))[None]
-        stamp = jnp.full((num, 1), state.generation, jnp.float32)
-        note = jnp.concatenate([x, stamp], axis=1)
-        return Proposals(jnp.clip(x, 0.0, 1.0), note, jnp.ones(num, bool)), state
+        if stepped(problem.space):
+            x = x + normal[1] * jnp.sqrt(missing_variance(state, problem.space))[None]
+        note = CMAESNote(x, jnp.broadcast_to(state.generation, num))
+        return proposals(jnp.clip(x, 0.0, 1.0), note), state
 
     def tell(self, key: Key, state: CMAESState, history: History, problem: Problem, finished: Array) -> CMAESState:
         """Buffer the rows of this run and those of others, and learn from each generation that is whole."""
-        stamp = history.note[finished, -1]
-        own = jnp.isfinite(stamp)
-        wanted = (finished < NONE) & (~own | (stamp >= state.begun.astype(jnp.float32)))
+        old = is_own(history, finished) & (history.note.generation[finished] < state.begun)
+        wanted = (finished < NONE) & ~old
         rows = jnp.sort(jnp.where(wanted, finished, NONE))
         size = state.buffer.shape[0]
         place = jnp.where(rows < NONE, state.filled + jnp.arange(rows.shape[0], dtype=jnp.int32), size + rows.shape[0])
@@ -186,16 +159,14 @@ class CMAES(AlgorithmDefaults):
         value = fitness(history, problem, rows)
         order = jnp.argsort(value + _penalty(state, history, problem, rows, value), stable=True).astype(jnp.int32)
         moved = _moved(state, history, problem, rows)[order]
-        learned = _update(state, _rates(problem.num_dimensions, num), moved, problem.space)
+        learned = updated(state, rates_of(problem.num_dimensions, num), moved, problem.space)
         some = jnp.isfinite(value[order[0]])
         state = jax.tree.map(lambda a, b: jnp.where(some, a, b), learned, state)
         index = jnp.arange(state.buffer.shape[0], dtype=jnp.int32) + num
         rest = jnp.where(index < state.buffer.shape[0], state.buffer[jnp.minimum(index, index.shape[0] - 1)], NONE)
         best = jnp.where(some, rows[order[0]], NONE)
         bests = jnp.concatenate([state.bests[1:], best[None]])
-        return state._replace(
-            buffer=rest, filled=state.filled - num, bests=bests, generation=(state.generation + 1) % STAMPS
-        )
+        return state._replace(buffer=rest, filled=state.filled - num, bests=bests, generation=state.generation + 1)
 
     def _restarted(self, key: Key, state: CMAESState, history: History, problem: Problem) -> CMAESState:
         """Begin again elsewhere, with twice the population, where the run has come to its end."""
@@ -220,77 +191,29 @@ def _memory(size: int, num: int) -> int:
     return 10 + math.ceil(30 * size / num)
 
 
-@functools.cache
-def _rates(size: int, num: int) -> _Rates:
-    """Return the constants for D = `size` and a population of `num`."""
-    raw = math.log((num + 1) / 2) - np.log(np.arange(1, num + 1))
-    parents = num // 2
-    better, worse = raw[:parents], raw[parents:]
-    mass, other = better.sum() ** 2 / (better**2).sum(), worse.sum() ** 2 / (worse**2).sum()
-    path = (4 + mass / size) / (size + 4 + 2 * mass / size)
-    step = (mass + 2) / (size + mass + 5)
-    damping = 1 + 2 * max(0.0, math.sqrt((mass - 1) / (size + 1)) - 1) + step
-    one = 2 / ((size + 1.3) ** 2 + mass)
-    rank = min(1 - one, 2 * (0.25 + mass + 1 / mass - 2) / ((size + 2) ** 2 + mass))
-    against = min(1 + one / rank, 1 + 2 * other / (other + 2), (1 - one - rank) / (size * rank))
-    positive, negative = np.maximum(raw, 0) / raw[raw > 0].sum(), np.minimum(raw, 0) / -raw[raw < 0].sum()
-    weights = (positive + against * negative).astype(np.float32)
-    length = math.sqrt(size) * (1 - 1 / (4 * size) + 1 / (21 * size**2))
-    mass, step, damping, path, one, rank = map(float, (mass, step, damping, path, one, rank))
-    return _Rates(weights, parents, mass, step, damping, path, one, rank, length)
-
-
-def _stepped(space: Space) -> bool:
-    return bool(np.isfinite(genes(space).levels).any())
-
-
-def _variance(state: CMAESState) -> Array:
-    """Return the variance of each dimension, f32[D]."""
-    return state.sigma**2 * jnp.diag(state.covariance)
-
-
-def _near(x: Array, state: CMAESState) -> Array:
-    """Clip f32[..., D] to the range, and in many dimensions to a margin around it.
-
-    The margin is as many deviations wide as it takes to be cut off in all dimensions as often as in a few without it:
-    an optimum in a corner is then met exactly.
-    """
-    deviations = jax.scipy.special.ndtri(jnp.float32(0.5 ** min(1.0, CORNER / x.shape[-1])))
-    margin = beside(jnp.minimum(deviations * jnp.sqrt(_variance(state)), 0.5), x)
-    return jnp.clip(x, -margin, 1.0 + margin)
-
-
-def _missing(state: CMAESState, space: Space) -> Array:
-    """Return the variance that stepped dimensions lack to leave their bins, f32[D]."""
-    least = (BIN_SHARE / genes(space).levels) ** 2
-    return jnp.maximum(least - _variance(state), 0.0)
-
-
 def _moved(state: CMAESState, history: History, problem: Problem, rows: Array) -> Array:
     """Return the steps from the mean to rows, f32[N, D]; shortened where the row was not drawn from here."""
-    sample, stamp = _samples(history, problem, rows), history.note[rows, -1]
-    own = jnp.isfinite(sample[:, 0])
+    sample, own = _samples(history, problem, rows)
     x = jnp.where(own[:, None], sample, history.unit[rows])
     moved = x - state.mean[None]
     white = (moved / state.sigma) @ state.axes / state.scale[None]
     length = jnp.sqrt(jnp.sum(white**2, axis=1))
     size = problem.num_dimensions
     limit = math.sqrt(size) + 2 * size / (size + 2)
-    fresh = own & (stamp == state.generation.astype(jnp.float32))
+    fresh = own & (history.note.generation[rows] == state.generation)
     share = jnp.where(fresh, 1.0, jnp.minimum(1.0, limit / jnp.maximum(length, 1e-30)))
     return moved * share[:, None]
 
 
-def _samples(history: History, problem: Problem, rows: Array) -> Array:
-    """Return what was drawn for rows before it was snapped, f32[N, D]; NaN where that is not what was tried.
+def _samples(history: History, problem: Problem, rows: Array) -> tuple[Array, Array]:
+    """Return what was drawn for rows before it was snapped, f32[N, D], and whether that is what was tried, bool[N].
 
-    So it is for rows of others, and in finite spaces for those that were moved because they were repeats.
+    It is not for rows of others, and in finite spaces for those that were moved because they were repeats.
     """
-    sample, space = history.note[rows, :-1], problem.space
+    sample, own, space = history.note.sample[rows], is_own(history, rows), problem.space
     if space.size is None:
-        return sample
-    tried = jnp.all(space.snap(jnp.clip(sample, 0.0, 1.0)) == history.unit[rows], axis=1)
-    return jnp.where(tried[:, None], sample, jnp.nan)
+        return sample, own
+    return sample, own & jnp.all(space.snap(jnp.clip(sample, 0.0, 1.0)) == history.unit[rows], axis=1)
 
 
 def _penalty(state: CMAESState, history: History, problem: Problem, rows: Array, value: Array) -> Array:
@@ -303,44 +226,9 @@ def _penalty(state: CMAESState, history: History, problem: Problem, rows: Array,
       Hansen et al., "A method for handling uncertainty in evolutionary optimization",
       https://doi.org/10.1109/TEVC.2008.924423 (2009), on boundaries.
     """
-    x = _samples(history, problem, rows)
-    beyond = jnp.where(jnp.isnan(x), 0.0, x - _near(x, state))
-    far = jnp.sum(beyond**2, axis=1) / jnp.mean(_variance(state)) / max(1.0, x.shape[1] / CORNER) ** 2
+    x, own = _samples(history, problem, rows)
+    beyond = jnp.where(own[:, None], x - near_range(x, state), 0.0)
+    far = jnp.sum(beyond**2, axis=1) / jnp.mean(variance_of(state)) / max(1.0, x.shape[1] / CORNER) ** 2
     ordered, num = jnp.sort(value), jnp.sum(jnp.isfinite(value), dtype=jnp.int32)
     spread = ordered[jnp.maximum(3 * num // 4 - 1, 0)] - ordered[num // 4]
     return jnp.where(jnp.isfinite(spread) & (far > 0), 2.0 * spread * far, 0.0)
-
-
-def _update(state: CMAESState, rates: _Rates, moved: Array, space: Space) -> CMAESState:
-    """Learn from one generation: steps from the mean f32[N, D], best first. Eqs. (41) to (47)."""
-    weights, size = jnp.asarray(rates.weights), state.mean.shape[0]
-    y = moved / state.sigma
-    if _stepped(space):  # as if the deviation that was lent to leave a bin had been the distribution's own
-        variance = _variance(state)
-        y = y * jnp.sqrt(variance / (variance + _missing(state, space)))[None]
-    chosen = rates.weights[: rates.parents]
-    mean = _near(state.mean + chosen @ moved[: rates.parents], state)
-    step = chosen @ y[: rates.parents]
-    white = state.axes @ ((step @ state.axes) / state.scale)
-    path = (1 - rates.step) * state.path[0] + math.sqrt(rates.step * (2 - rates.step) * rates.mass) * white
-    length = jnp.sqrt(jnp.sum(path**2))
-    age = (state.generation - state.begun + 1).astype(jnp.float32)
-    usual = jnp.sqrt(1.0 - (1.0 - rates.step) ** (2.0 * age)) * (1.4 + 2.0 / (size + 1.0)) * rates.length
-    held = (length < usual).astype(jnp.float32)  # h_sigma
-    along = (1 - rates.path) * state.path[1] + held * math.sqrt(rates.path * (2 - rates.path) * rates.mass) * step
-    lengths = jnp.sum(((y @ state.axes) / state.scale[None]) ** 2, axis=1)
-    each = jnp.where(weights >= 0, weights, weights * size / jnp.maximum(lengths, 1e-12))
-    keep = 1 + rates.one * (1 - held) * rates.path * (2 - rates.path) - rates.one - rates.rank * weights.sum()
-    covariance = keep * state.covariance + rates.one * jnp.outer(along, along) + rates.rank * (y.T * each[None]) @ y
-    covariance = (covariance + covariance.T) / 2
-    variances, axes = jnp.linalg.eigh(covariance)
-    variances = jnp.maximum(variances, SMALLEST_SHARE * variances[-1])
-    grown = state.sigma * jnp.exp(jnp.minimum(1.0, rates.step / rates.damping * (length / rates.length - 1)))
-    return state._replace(
-        mean=mean,
-        sigma=jnp.minimum(grown, LARGEST_SIGMA),
-        axes=axes,
-        scale=jnp.sqrt(variances),
-        covariance=covariance,
-        path=jnp.stack([path, along]),
-    )

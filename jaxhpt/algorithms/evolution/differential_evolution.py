@@ -13,7 +13,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, fitness, require_one_objective
+from jaxhpt.algorithms.base import (
+    AlgorithmDefaults,
+    Proposals,
+    column,
+    fitness,
+    is_own,
+    proposals,
+    require_one_objective,
+)
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.variation import Mutation, distinct, genes, halves, pick, settle
 from jaxhpt.core.arrays import exclusive_count
@@ -65,6 +73,18 @@ class DifferentialEvolutionState(NamedTuple):
     gains: Gains
 
 
+class DifferentialEvolutionNote(NamedTuple):
+    """How a child was made.
+
+    Attributes:
+      rates: f32[2] its weight and crossover rate.
+      slot: i32[] the place of its target in the population.
+    """
+
+    rates: Array
+    slot: Array
+
+
 class _Draw(NamedTuple):
     """What one child is made of: rows f32[Q, D], rates f32[Q]."""
 
@@ -94,7 +114,7 @@ class DifferentialEvolution(AlgorithmDefaults):
       >>> import jaxhpt
       >>> space = jaxhpt.problems.rosenbrock.space(4)
       >>> result = jaxhpt.minimize(jaxhpt.problems.rosenbrock, space, algorithm="differential_evolution",
-      ...                          trials=4096, lanes=32, progress=False)
+      ...                          trials=4096, lanes=32, seed=1, progress=False)
       >>> result.best.value < 1
       True
 
@@ -110,9 +130,9 @@ class DifferentialEvolution(AlgorithmDefaults):
         require(self.population >= 4, "population", self.population, "at least 4")
         require(0 < self.pbest_rate <= 1, "pbest_rate", self.pbest_rate, "in (0, 1]")
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return 3: weight, crossover rate, and the target's place."""
-        return 3
+    def note(self, problem: Problem) -> DifferentialEvolutionNote:
+        """Return the shapes of how a child is made."""
+        return DifferentialEvolutionNote(column(jnp.float32, 2), column(jnp.int32))
 
     def init(self, key: Key, problem: Problem) -> DifferentialEvolutionState:
         """Start without members."""
@@ -132,26 +152,24 @@ class DifferentialEvolution(AlgorithmDefaults):
         child = _cross(cross, draw, problem.space)
         child = self._begun(child, state, problem, index, slot)
         child = distinct(again, child, history, problem, count, Mutation())
-        note = jnp.stack([draw.weight, draw.rate, slot.astype(jnp.float32)], axis=1)
-        return Proposals(child, note, jnp.ones(num, bool)), state
+        note = DifferentialEvolutionNote(jnp.stack([draw.weight, draw.rate], axis=1), slot)
+        return proposals(child, note), state
 
     def tell(
         self, key: Key, state: DifferentialEvolutionState, history: History, problem: Problem, finished: Array
     ) -> DifferentialEvolutionState:
         """Let each finished child replace its target if it is no worse, and learn from the gains."""
         value, members = fitness(history, problem, finished), fitness(history, problem, state.members)
-        note = history.note[finished]
-        known = finished < NONE
-        own = known & jnp.isfinite(note[:, 2])
-        slot = self._slots(note[:, 2], own, known & ~own, members)
+        note, own = jax.tree.map(lambda a: a[finished], history.note), is_own(history, finished)
+        slot = self._slots(note.slot, own, (finished < NONE) & ~own, members)
         rival = members[slot]
-        state = self._learn(state, note, own & jnp.isfinite(value), rival - value)
+        state = self._learn(state, note.rates, own & jnp.isfinite(value), rival - value)
         return self._replace(state, problem, finished, slot, value, (value <= rival) & jnp.isfinite(value))
 
     def _slots(self, noted: Array, own: Array, foreign: Array, members: Array) -> Array:
         """Return the place each finished row competes for: its target's; the worst ones for rows of others."""
         _, worst = jax.lax.top_k(members, self.population)
-        return jnp.where(own, noted.astype(jnp.int32), worst[exclusive_count(foreign) % self.population])
+        return jnp.where(own, noted, worst[exclusive_count(foreign) % self.population])
 
     def _replace(
         self,
@@ -177,11 +195,11 @@ class DifferentialEvolution(AlgorithmDefaults):
         )
 
     def _learn(
-        self, state: DifferentialEvolutionState, note: Array, told: Array, gain: Array
+        self, state: DifferentialEvolutionState, rates: Array, told: Array, gain: Array
     ) -> DifferentialEvolutionState:
         """Move the memory by the weighted Lehmer mean of the successes, once a generation: Eqs. (7) to (9) of SHADE."""
         gained = jnp.where(told & (gain > 0) & jnp.isfinite(gain), jnp.minimum(gain, LARGEST_GAIN), 0.0)
-        rates = jnp.where(gained[:, None] > 0, note[:, :2], 0.0)
+        rates = jnp.where(gained[:, None] > 0, rates, 0.0)
         gains = Gains(
             state.gains.told + jnp.sum(told, dtype=jnp.int32),
             state.gains.weight + gained @ rates,

@@ -8,14 +8,23 @@ for the even spread of the draws.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import operators
-from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, by_fitness, fitness, require_one_objective
+from jaxhpt.algorithms.base import (
+    AlgorithmDefaults,
+    Proposals,
+    by_fitness,
+    column,
+    fitness,
+    is_own,
+    proposals,
+    require_one_objective,
+)
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.variation import Focus, Mutation, Parents, distinct, genes, halves, meet, pick, settle
 from jaxhpt.core.arrays import compact
@@ -119,9 +128,9 @@ class Genetic(AlgorithmDefaults):
         kept = self.elites
         require(kept is None or 0 <= kept <= self.population, "elites", kept, "from 0 to the population, or None")
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return 1 where each trial keeps its own mutation rate."""
-        return int(self.adaptive)
+    def note(self, problem: Problem) -> Any:
+        """Return the shape of a trial's mutation rate, where each keeps its own."""
+        return column(jnp.float32) if self.adaptive else ()
 
     def may_repeat(self, problem: Problem) -> bool:
         """Return whether it does not avoid duplicates."""
@@ -158,8 +167,7 @@ class Genetic(AlgorithmDefaults):
         child = self._begun(child, state, history, problem)
         if self.avoid_duplicates:
             child = distinct(again, child, history, problem, count, self._mutation)
-        note = rate[:, None] if self.adaptive else jnp.zeros((num, 0), jnp.float32)
-        return Proposals(child, note, jnp.ones(num, bool)), state
+        return proposals(child, rate if self.adaptive else ()), state
 
     def tell(self, key: Key, state: GeneticState, history: History, problem: Problem, finished: Array) -> GeneticState:
         """Merge the finished rows into the population."""
@@ -235,17 +243,19 @@ class Genetic(AlgorithmDefaults):
         first, second = jnp.where(turned, second, first), jnp.where(turned, first, second)
         rows = state.members[jnp.stack([first, second])]
         unit = history.unit[rows]
-        rate = history.note[rows[0], 0] if self.adaptive else jnp.full(first.shape, jnp.nan, jnp.float32)
+        usual = jnp.full(first.shape, self._usual_rate(problem), jnp.float32)
+        rate = jnp.where(is_own(history, rows[0]), history.note[rows[0]], usual) if self.adaptive else usual
         return unit[0], unit[1], rate
 
     def _rate(self, inherited: Array, uniform: Array, size: int) -> Array:
         """Return each child's mutation rate, f32[Q]."""
-        usual = jnp.float32(self._usual / size if self.mutation_rate is None else self.mutation_rate)
         if not self.adaptive:
-            return jnp.full(inherited.shape, usual)
-        step = jnp.exp(LEARNING_RATE * jax.scipy.special.ndtri(uniform))
-        rate = jnp.where(jnp.isnan(inherited), usual, inherited) * step
+            return inherited
+        rate = inherited * jnp.exp(LEARNING_RATE * jax.scipy.special.ndtri(uniform))
         return jnp.clip(rate, 0.25 / size, MAX_RATE)
+
+    def _usual_rate(self, problem: Problem) -> float:
+        return self._usual / problem.num_dimensions if self.mutation_rate is None else self.mutation_rate
 
     def _cross(self, drawn: Array, parents: Parents, space: Space) -> Array:
         """Cross parents: u32[Q, D] -> f32[Q, D] in [0, 1]."""

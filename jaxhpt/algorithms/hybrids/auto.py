@@ -20,7 +20,7 @@ from jaxhpt.core.checks import Settings
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import Array, Key, PyTree
 
 WHOLE = 256  # settings of a space that is tried whole
 BATCH = 32  # lanes from which on children are bred for it
@@ -63,9 +63,13 @@ class Auto(Settings):
             return NSGA2()
         return CMAES() if whole and np.isinf(problem.space.levels).all() else TPE()
 
-    def num_notes(self, problem: Problem) -> int:
+    def note(self, problem: Problem) -> PyTree:
         """Return that of the one that is chosen."""
-        return self.chosen(problem).num_notes(problem)
+        return self.chosen(problem).note(problem)
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return that of the one that is chosen."""
+        return self.chosen(problem).num_authors(problem)
 
     def num_points(self, space: Space) -> int | None:
         """Return how many settings there are in all, where they are few."""
@@ -85,18 +89,18 @@ class Auto(Settings):
         """Ask it; see `Algorithm.ask`."""
         return self.chosen(problem).ask(key, state, history, problem, num, count)
 
-    def in_design(self, problem: Problem, last: int) -> bool:
+    def in_design(self, problem: Problem, last: int, none_ended: bool) -> bool:
         """Tell whether the first `last` rows all are of its design; see `Designed`."""
         chosen = self.chosen(problem)
-        return isinstance(chosen, Designed) and chosen.in_design(problem, last)
+        return isinstance(chosen, Designed) and chosen.in_design(problem, last, none_ended)
 
     def design(
         self, key: Key, state: Any, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, Any]:
-        """Lay out its design; see `Designed`."""
+        """Propose its design; see `Designed`."""
         chosen = self.chosen(problem)
-        laid_out = chosen.design if isinstance(chosen, Designed) else chosen.ask
-        return laid_out(key, state, history, problem, num, count)
+        propose = chosen.design if isinstance(chosen, Designed) else chosen.ask
+        return propose(key, state, history, problem, num, count)
 
     def tell(self, key: Key, state: Any, history: History, problem: Problem, finished: Array) -> Any:
         """Tell it."""

@@ -1,31 +1,44 @@
 """What algorithms share that are made of others: every part keeps its own state and notes, and is told everything."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, no_proposals
+from jaxhpt.core.arrays import zeros
 from jaxhpt.core.checks import Settings, require
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import NOBODY, Array, Key
 
 
 class Composite(Settings):
-    """The part that combinations share. In the note of a row every part has columns of its own, NaN in others' rows."""
+    """The part that combinations share.
 
-    _own: ClassVar[int] = 0  # columns of notes that belong to no part, the first
+    The note of a row is a tuple with an element for each part, which means something in the rows of that part alone.
+    Authors are numbered through all parts, and theirs; each part is shown its own as if there were no others.
+    """
 
     @property
     def parts(self) -> tuple[Algorithm, ...]:
         """The algorithms it is made of."""
         raise NotImplementedError
 
-    def num_notes(self, problem: Problem) -> int:
-        """Return the width of the notes of all together."""
-        return self._own + sum(part.num_notes(problem) for part in self.parts)
+    @property
+    def learns(self) -> bool:
+        """Whether any of them learns from results."""
+        return any(getattr(part, "learns", True) for part in self.parts)
+
+    def note(self, problem: Problem) -> tuple:
+        """Return those of all parts."""
+        return tuple(part.note(problem) for part in self.parts)
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return those of all parts."""
+        return self._first_author(len(self.parts), problem)
 
     def num_points(self, space: Space) -> int | None:
         """Return None: there is no end."""
@@ -37,6 +50,8 @@ class Composite(Settings):
 
     def begin(self, key: Key, problem: Problem) -> tuple[Any, ...]:
         """Start every part."""
+        authors = self.num_authors(problem)
+        require(authors <= NOBODY, "algorithms", authors, f"at most {NOBODY}, with those that they are made of")
         return tuple(part.init(jax.random.fold_in(key, i), problem) for i, part in enumerate(self.parts))
 
     def ask_part(
@@ -44,18 +59,21 @@ class Composite(Settings):
     ) -> tuple[Proposals, tuple]:
         """Ask one part, if it is to propose anything: its proposals, in the notes of all, and the states."""
         part = self.parts[i]
-        width = part.num_notes(problem)
 
         def ask() -> tuple[Proposals, Any]:
             return part.ask(jax.random.fold_in(key, i), states[i], self._view(i, history, problem), problem, num, count)
 
         def rest() -> tuple[Proposals, Any]:
-            return no_proposals(num, problem.num_dimensions, width), states[i]
+            return no_proposals(num, problem.num_dimensions, part.note(problem)), states[i]
 
-        found, state = jax.lax.cond(count > 0, ask, rest)
-        before, after = self._columns(i, problem)
-        note = jnp.pad(found.note, ((0, 0), (before, after)), constant_values=jnp.nan)
-        return found._replace(note=note), (*states[:i], state, *states[i + 1 :])
+        found, state = when(count > 0, ask, rest)
+        return self.as_ours(i, found, problem), (*states[:i], state, *states[i + 1 :])
+
+    def as_ours(self, i: int, found: Proposals, problem: Problem) -> Proposals:
+        """Put the proposals of a part in the notes and the authors of all."""
+        note = list(zeros(self.note(problem), found.valid.shape[0]))
+        note[i] = found.note
+        return found._replace(note=tuple(note), author=found.author + jnp.int8(self._first_author(i, problem)))
 
     def tell_parts(self, key: Key, states: tuple, history: History, problem: Problem, finished: Array) -> tuple:
         """Tell every part of all rows that ended."""
@@ -64,15 +82,19 @@ class Composite(Settings):
             for i, part in enumerate(self.parts)
         )
 
-    def _columns(self, i: int, problem: Problem) -> tuple[int, int]:
-        """Return the number of columns of notes before and after those of a part."""
-        widths = [part.num_notes(problem) for part in self.parts]
-        return self._own + sum(widths[:i]), sum(widths[i + 1 :])
+    def proposed_by(self, i: int, author: Array, problem: Problem) -> Array:
+        """Tell which authors, i8[n], are of a part: bool[n]."""
+        return (author >= self._first_author(i, problem)) & (author < self._first_author(i + 1, problem))
+
+    def _first_author(self, i: int, problem: Problem) -> int:
+        """Return the number of the first author of a part."""
+        return sum(part.num_authors(problem) for part in self.parts[:i])
 
     def _view(self, i: int, history: History, problem: Problem) -> History:
-        """Show a part the history with its own notes."""
-        before, after = self._columns(i, problem)
-        return history._replace(note=history.note[:, before : history.note.shape[1] - after])
+        """Show a part the history with its own notes and authors."""
+        author = history.author - jnp.int8(self._first_author(i, problem))
+        mine = self.proposed_by(i, history.author, problem)
+        return history._replace(note=history.note[i], author=jnp.where(mine, author, jnp.int8(NOBODY)))
 
 
 def several(algorithms: tuple[Any, ...]) -> tuple[Algorithm, ...]:

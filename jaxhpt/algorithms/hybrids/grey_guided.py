@@ -17,7 +17,7 @@ from jaxhpt.core.checks import Settings, require
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.core.typing import NONE, Array, Key, PyTree
 from jaxhpt.surrogates.influence import explained
 
 ROWS = 256  # that grades are read from
@@ -84,9 +84,13 @@ class GreyGuided(Settings):
         require(0 <= self.least <= 1, "least", self.least, "in [0, 1]")
         require(0 <= self.narrowing < 1, "narrowing", self.narrowing, "at least 0 and below 1")
 
-    def num_notes(self, problem: Problem) -> int:
+    def note(self, problem: Problem) -> PyTree:
         """Return that of the algorithm."""
-        return self.algorithm.num_notes(problem)
+        return self.algorithm.note(problem)
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return that of the algorithm."""
+        return self.algorithm.num_authors(problem)
 
     def num_points(self, space: Space) -> int | None:
         """Return that of the algorithm."""

@@ -5,7 +5,7 @@ https://doi.org/10.1007/s10472-010-9213-y (2010).
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,6 @@ class Portfolio(Composite):
 
     algorithms: tuple[Algorithm, ...]
     least: float
-    _own: ClassVar[int] = 1  # whose a row is
 
     def __init__(self, *algorithms: Algorithm, least: float = 0.1) -> None:
         write_fields_of(self, algorithms=several(algorithms), least=least)
@@ -100,9 +99,7 @@ class Portfolio(Composite):
             one, parts = self.ask_part(i, key, parts, history, problem, num, wanted)
             found.append(one)
             place = jnp.where(mine, exclusive_count(mine), place)
-        both = joined(found, which, place)
-        note = both.note.at[:, 0].set(which.astype(jnp.float32))
-        return both._replace(note=note), state._replace(parts=parts)
+        return joined(found, which, place), state._replace(parts=parts)
 
     def tell(
         self, key: Key, state: PortfolioState, history: History, problem: Problem, finished: Array
@@ -110,7 +107,8 @@ class Portfolio(Composite):
         """Tell all, and credit those that found something."""
         parts = self.tell_parts(key, state.parts, history, problem, finished)
         best = best_first(history, problem, jnp.concatenate([state.best, finished]), TOP)
-        mine = history.note[finished, 0][:, None] == jnp.arange(len(parts), dtype=jnp.float32)[None]
+        author = history.author[finished]
+        mine = jnp.stack([self.proposed_by(i, author, problem) for i in range(len(parts))], axis=1)
         mine &= (finished < NONE)[:, None]
         rank = jax.lax.argmax(finished[:, None] == best[None], 1, jnp.int32)
         there = jnp.any((finished[:, None] == best[None]) & (best < NONE)[None], axis=1)

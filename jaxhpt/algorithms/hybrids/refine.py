@@ -7,17 +7,17 @@ Beyer and Schwefel, "Evolution strategies: a comprehensive introduction", https:
 """
 
 import dataclasses
-import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Algorithm, Proposals, by_fitness, fitness, proposals, require_one_objective
+from jaxhpt.algorithms.base import Algorithm, Proposals, by_fitness, column, fitness, proposals, require_one_objective
 from jaxhpt.algorithms.hybrids.base import Composite, joined, require_algorithm
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.variation import Mutation, distinct, existing, pick, settle
 from jaxhpt.core.checks import require
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import normals, uniforms
 from jaxhpt.core.problem import Problem
@@ -70,7 +70,6 @@ class Refine(Composite):
     algorithm: Algorithm
     share: float = 0.25
     sigma: float = 0.05
-    _own: ClassVar[int] = 1  # the row that a step is to beat; not its score, which `Tuner` counts from the best
 
     def __post_init__(self) -> None:
         require_algorithm("algorithm", self.algorithm)
@@ -81,6 +80,14 @@ class Refine(Composite):
     def parts(self) -> tuple[Algorithm, ...]:
         """The algorithm, alone."""
         return (self.algorithm,)
+
+    def note(self, problem: Problem) -> tuple:
+        """Return that of the algorithm, and the row that a step is to beat; `Tuner` counts its score from the best."""
+        return (*super().note(problem), column(jnp.int32))
+
+    def num_authors(self, problem: Problem) -> int:
+        """Return those of the algorithm, and one: the steps."""
+        return super().num_authors(problem) + 1
 
     def init(self, key: Key, problem: Problem) -> RefineState:
         """Start it."""
@@ -96,17 +103,18 @@ class Refine(Composite):
         self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RefineState]:
         """Ask the algorithm, or step; see `Algorithm.ask`."""
-        first = problem.prior + self._wide(problem)
-        wide = jnp.where(state.best[0] < NONE, jnp.clip(first - history.count, 0, count), count)
+        first = problem.prior + self._wide(history, problem)
+        wide = jnp.where(state.best[0] < NONE, jnp.clip(first - history.num_rows, 0, count), count)
         found, parts = self.ask_part(0, key, state.parts, history, problem, num, wide)
         index = jnp.arange(num, dtype=jnp.int32)
 
         def step() -> Array:
             return self._steps(jax.random.fold_in(key, 1), state, history, problem, num, count)
 
-        near = jax.lax.cond(wide < count, step, lambda: found.unit)
-        note = jnp.full_like(found.note, jnp.nan).at[:, 0].set(state.best[0].astype(jnp.float32))
-        steps = proposals(near)._replace(note=note)
+        near = when(wide < count, step, lambda: found.unit)
+        note = (jax.tree.map(jnp.zeros_like, found.note[0]), jnp.broadcast_to(state.best[0], num))
+        steps = proposals(near, note)
+        steps = steps._replace(author=steps.author + jnp.int8(self._first_author(1, problem)))
         both = joined([found, steps], (index >= wide).astype(jnp.int32), index)
         return both, state._replace(parts=parts)
 
@@ -114,19 +122,18 @@ class Refine(Composite):
         """Tell it; remember the best, and learn how long steps should be."""
         (part,) = self.tell_parts(key, state.parts, history, problem, finished)
         best = by_fitness(history, problem, jnp.concatenate([state.best, finished]), 1)
-        note = history.note[finished, 0]
-        own = (finished < NONE) & ~jnp.isnan(note)
-        rival = jnp.where(own, note.astype(jnp.int32), NONE)
+        own = (finished < NONE) & (history.author[finished] == self._first_author(1, problem))
+        rival = jnp.where(own, history.note[1][finished], NONE)
         better = own & (fitness(history, problem, finished) < fitness(history, problem, rival))
         gain = jnp.sum(jnp.where(own, better.astype(jnp.float32) - GOAL, 0.0)) / max(1.0, problem.num_dimensions**0.5)
         sigma = jnp.clip(state.sigma * jnp.exp(jnp.clip(gain, -1.0, 1.0)), LEAST, LARGEST)
         return RefineState((part,), best, sigma)
 
-    def _wide(self, problem: Problem) -> int:
-        """Return how many trials the algorithm proposes."""
-        wanted = problem.trials - math.ceil(self.share * problem.trials)
+    def _wide(self, history: History, problem: Problem) -> Array:
+        """Return how many trials the algorithm proposes: i32[]."""
+        share = jnp.ceil(self.share * history.num_trials.astype(jnp.float32)).astype(jnp.int32)
         points = self.algorithm.num_points(problem.space)
-        return wanted if points is None else min(wanted, points)
+        return history.num_trials - share if points is None else jnp.minimum(history.num_trials - share, points)
 
     def _steps(self, key: Key, state: RefineState, history: History, problem: Problem, num: int, count: Array) -> Array:
         """Step from the best: f32[Q, D] snapped."""

@@ -12,9 +12,12 @@ import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Algorithm, Proposals, proposals
 from jaxhpt.algorithms.hybrids.base import Composite, require_algorithm, require_endless
+from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based.bayesian import Bayesian, BayesianState
 from jaxhpt.algorithms.model_based.dataset import in_initial_design
+from jaxhpt.core.arrays import select
 from jaxhpt.core.checks import require, settle_counts
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
@@ -82,27 +85,42 @@ class Screen(Composite):
         self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, ScreenState]:
         """Follow the model's design while that knows too little, then breed, and choose. See `Algorithm.ask`."""
-        breed, pick = jax.random.split(key)
         many, index = max(num * self.factor, CHILDREN), history.next_rows(num)
         breeds = ~in_initial_design(index, state.parts[1].best, self.model.initial, problem)[0] & (count > 0)
         children, parts = self.ask_part(
-            0, breed, state.parts, history, problem, many, jnp.where(breeds, jnp.int32(many), 0)
+            0, key, state.parts, history, problem, many, jnp.where(breeds, jnp.int32(many), 0)
         )
         local, model = problem.space.snap(children.unit), parts[1]
 
         def choose() -> tuple[Proposals, BayesianState]:
-            unit, origin, after = self.model.choose(pick, model, history, problem, num, count, local)
+            unit, origin, after = self.model.choose(key, model, history, problem, num, count, local)
             child = jnp.minimum(origin, many - 1)
-            own = jnp.all(unit == local[child], axis=1)  # no child, or one that was moved, has nothing to tell
-            note = jnp.where(own[:, None], children.note[child], jnp.nan)
-            return proposals(unit)._replace(note=note), after
+            bred = jnp.all(unit == local[child], axis=1)  # no child, or one that was moved, is the model's own
+            found = self.as_ours(1, proposals(unit), problem)
+            made = select(bred, jax.tree.map(lambda a: a[child], children.made), found.made)
+            return found._replace(note=made.note, author=made.author), after
 
         def design() -> tuple[Proposals, BayesianState]:
-            unit = self.model.initial_design(model, index, jnp.ones(num, bool), local[:num], problem)
-            return proposals(unit)._replace(note=children.note[:num]), model  # none was bred: empty notes
+            return self._design(model, history, problem, num), model
 
-        found, model = jax.lax.cond(breeds, choose, design)
+        found, model = when(breeds, choose, design)
         return found, ScreenState((parts[0], model))
+
+    def in_design(self, problem: Problem, last: int, none_ended: bool) -> bool:
+        """Tell whether the first `last` rows all are of the model's design; see `Designed`."""
+        return self.model.in_design(problem, last, none_ended)
+
+    def design(
+        self, key: Key, state: ScreenState, history: History, problem: Problem, num: int, count: Array
+    ) -> tuple[Proposals, ScreenState]:
+        """Propose the model's design; see `Designed`."""
+        return self._design(state.parts[1], history, problem, num), state
+
+    def _design(self, model: BayesianState, history: History, problem: Problem, num: int) -> Proposals:
+        """Return the model's design, which is its own."""
+        index, none = history.next_rows(num), jnp.zeros((num, problem.num_dimensions), jnp.float32)
+        unit = initial_design(model.scramble, index, jnp.ones(num, bool), none, problem.space)
+        return self.as_ours(1, proposals(unit), problem)
 
     def tell(self, key: Key, state: ScreenState, history: History, problem: Problem, finished: Array) -> ScreenState:
         """Tell both."""

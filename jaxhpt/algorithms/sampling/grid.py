@@ -1,14 +1,14 @@
 """Grid search: every combination once, coarse to fine."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
 from jaxhpt.core.arrays import compact
 from jaxhpt.core.checks import settle_counts
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History, seen
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.qmc import coarse_to_fine
@@ -44,6 +44,8 @@ class Grid(AlgorithmDefaults):
       15
     """
 
+    learns: ClassVar[bool] = False
+
     points: int = 5
 
     def __post_init__(self) -> None:
@@ -63,11 +65,11 @@ class Grid(AlgorithmDefaults):
     ) -> tuple[Proposals, GridState]:
         """Take the next points, valid until the last; see `Algorithm.ask`."""
         if problem.prior or history.first.shape[0]:
-            state = jax.lax.cond(state.position == 0, lambda: _untried_first(state, history), lambda: state)
+            state = when(state.position == 0, lambda: _untried_first(state, history), lambda: state)
         index = state.position + jnp.arange(num, dtype=jnp.int32)
         total = state.points.shape[0]
         unit = state.points[jnp.minimum(index, total - 1)]
-        return proposals(unit, index < total), state._replace(position=jnp.minimum(state.position + count, total))
+        return proposals(unit, valid=index < total), state._replace(position=jnp.minimum(state.position + count, total))
 
 
 def _untried_first(state: GridState, history: History) -> GridState:

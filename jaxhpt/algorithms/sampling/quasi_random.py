@@ -5,7 +5,7 @@ Bousquet et al., "Critical hyper-parameters: no random, no cry", https://arxiv.o
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
@@ -38,6 +38,8 @@ class QuasiRandom(AlgorithmDefaults):
     References:
       See the module.
     """
+
+    learns: ClassVar[bool] = False
 
     def init(self, key: Key, problem: Problem) -> QuasiRandomState:
         """Start at the beginning of a sequence scrambled by `key`."""

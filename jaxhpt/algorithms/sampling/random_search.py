@@ -5,7 +5,7 @@ https://jmlr.org/papers/v13/bergstra12a.html (2012).
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,8 @@ class Random(AlgorithmDefaults):
     References:
       See the module.
     """
+
+    learns: ClassVar[bool] = False
 
     def init(self, key: Key, problem: Problem) -> RandomState:
         """Return the empty state."""

@@ -10,10 +10,14 @@ import pytest
 
 from jaxhpt import CMAES, Float, Int, Space
 from jaxhpt.algorithms.evolution import cma_es as module
+from jaxhpt.algorithms.evolution import cma_update
+from jaxhpt.algorithms.evolution.cma_es import CMAESNote
 from jaxhpt.core import history
+from jaxhpt.core.history import Made
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import NONE
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.core.typing import NOBODY, NONE
 
 BOX = Space.of({name: Float(0, 1) for name in "abcd"})
 MIXED = Space.of({"a": Int(0, 9), "b": Float(0, 1), "c": Int(0, 3), "d": Float(0, 1)})
@@ -21,16 +25,21 @@ CAPACITY = 60
 
 
 def problem(space=BOX, capacity=CAPACITY):
-    return Problem(space, choose(("loss",)), trials=capacity, lanes=3, steps=1, interval=1)
+    return Problem(space, choose(("loss",)), trials=capacity, lanes=3, schedule=Schedule(1, 1))
 
 
-def past_of(x, scores, stamp=0.0):
+def past_of(x, scores, stamp=0):
     """Make a history of samples f32[N, D] of one generation, with scores f32[N]."""
-    num, past = len(scores), history.empty_history(problem(), 5)
-    unit, metrics, note = (np.array(column) for column in (past.unit, past.metrics, past.note))
-    unit[:num], metrics[:num, 0], note[:num, :4], note[:num, 4] = np.clip(x, 0, 1), scores, x, stamp
-    unit, metrics, note = (jnp.asarray(column) for column in (unit, metrics, note))
-    return past._replace(unit=unit, metrics=metrics, note=note, count=jnp.int32(num))
+    num, past = len(scores), history.empty_history(problem(), SIX.note(problem()))
+    rows, x = jnp.arange(num, dtype=jnp.int32), jnp.asarray(x, jnp.float32)
+    made = Made(CMAESNote(x, jnp.full(num, stamp, jnp.int32)), jnp.zeros(num, jnp.int8))
+    past = history.open_rows(past, rows, jnp.clip(x, 0, 1), jnp.int32(0), made)
+    return past._replace(metrics=past.metrics.at[rows, 0].set(jnp.asarray(scores, jnp.float32)))
+
+
+def of_others(past):
+    """Return the same history of rows that somebody else proposed."""
+    return past._replace(author=jnp.full_like(past.author, NOBODY))
 
 
 @functools.cache
@@ -76,7 +85,7 @@ def constants(size, num):
 @pytest.mark.parametrize("size", [1, 2, 4, 40])
 @pytest.mark.parametrize("num", [4, 5, 8, 64])
 def test_constants_are_those_of_the_tutorial(size, num):
-    rates = module._rates(size, num)
+    rates = cma_update.rates_of(size, num)
     expected = constants(size, num)
     found = (rates.weights, rates.mass, rates.step, rates.damping, rates.path, rates.one, rates.rank, rates.length)
     for one, other in zip(found, expected.values(), strict=True):
@@ -130,7 +139,7 @@ def distribution(space, sigma, age, path):
 
 @functools.cache
 def updater(space):
-    return jax.jit(lambda state, moved: module._update(state, module._rates(4, 8), moved, space))
+    return jax.jit(lambda state, moved: cma_update.updated(state, cma_update.rates_of(4, 8), moved, space))
 
 
 @pytest.mark.parametrize(("age", "path", "held"), [(1, 0.0, 1.0), (1, 9.0, 0.0), (20, 0.5, 1.0), (20, 5.0, 0.0)])
@@ -154,7 +163,7 @@ def test_stepped_dimensions_teach_no_more_than_their_own_deviation(sigma):
     levels = np.array([10, np.inf, 4, np.inf])
     variance = sigma**2 * np.diag(parts[2])
     missing = np.maximum((0.25 / levels) ** 2 - variance, 0.0)
-    np.testing.assert_allclose(module._missing(state, MIXED), missing, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(cma_update.missing_variance(state, MIXED), missing, rtol=1e-4, atol=1e-9)
     after = updater(MIXED)(state, jnp.asarray(moved, jnp.float32))
     expected = learned(*parts, 5, moved, shrink=np.sqrt(variance / (variance + missing)))
     np.testing.assert_allclose(after.mean, expected[0], atol=1e-6)
@@ -235,7 +244,7 @@ def restarted(kind):
     else:
         scores = np.ones(24)
         state = state._replace(bests=jnp.full_like(state.bests, 7))
-    past = past_of(x, scores, stamp=4.0)
+    past = past_of(x, scores, stamp=4)
     return tell(SIX, state, past, range(6)), past
 
 
@@ -248,7 +257,7 @@ def test_a_converged_run_begins_again_elsewhere_with_twice_the_population(kind):
     assert np.all((state.mean > 0) & (state.mean < 1))
     np.testing.assert_array_equal(state.covariance, np.eye(4))
     assert np.all(np.asarray(state.bests) == NONE)
-    later = past._replace(note=past.note.at[:, -1].set(5.0))
+    later = past._replace(note=past.note._replace(generation=jnp.full_like(past.note.generation, 5)))
     eleven = tell(SIX, state, later, range(12, 23))
     assert (int(eleven.generation), int(eleven.filled)) == (5, 11)
     assert int(tell(SIX, eleven, later, [23]).generation) == 6
@@ -257,7 +266,7 @@ def test_a_converged_run_begins_again_elsewhere_with_twice_the_population(kind):
 def test_rows_of_an_earlier_run_are_ignored_and_those_of_others_are_not():
     state, past = restarted("narrow")
     same(tell(SIX, state, past, range(6, 12)), state)
-    others = past._replace(note=jnp.full_like(past.note, jnp.nan))
+    others = of_others(past)
     assert int(tell(SIX, state, others, range(6, 12)).filled) == 6
 
 
@@ -279,15 +288,15 @@ def test_a_search_that_converges_on_a_bowl_restarts():
     def step(carry, key):
         state, past = carry
         found, state = algorithm.ask(key, state, past, made, 6, jnp.int32(6))
-        rows = past.count + jnp.arange(6)
-        past = history.open_rows(past, rows, made.space.snap(found.unit), found.note, jnp.int32(0))
+        rows = past.num_rows + jnp.arange(6)
+        past = history.open_rows(past, rows, made.space.snap(found.unit), jnp.int32(0), found.made)
         scores = 1e6 * jnp.sum((found.unit - 0.37) ** 2, axis=1)
         past = past._replace(metrics=past.metrics.at[rows, 0].set(scores))
         state = algorithm.tell(key, state, past, made, rows)
         return (state, past), (state.level, jnp.abs(state.mean - 0.37).max())
 
     keys = jax.random.split(jax.random.key(0), 200)
-    begun = algorithm.init(keys[0], made), history.empty_history(made, 3)
+    begun = algorithm.init(keys[0], made), history.empty_history(made, algorithm.note(made))
     _, (level, off) = jax.jit(lambda begun: jax.lax.scan(step, begun, keys))(begun)
     event = int(np.argmax(np.asarray(level) == 1))
     assert 10 < event < 150
@@ -297,10 +306,10 @@ def test_a_search_that_converges_on_a_bowl_restarts():
 
 def test_whole_numbers_keep_moving_however_small_the_step():
     state = start(CMAES(), MIXED)._replace(sigma=jnp.float32(1e-6))
-    past = history.empty_history(problem(MIXED), 5)
+    past = history.empty_history(problem(MIXED), CMAES().note(problem(MIXED)))
     asked = jax.jit(lambda key: CMAES().ask(key, state, past, problem(MIXED), 200, jnp.int32(200))[0])
     found = asked(jax.random.key(0))
-    unit, x = np.asarray(MIXED.snap(found.unit)), np.asarray(found.note)[:, :4]
+    unit, x = np.asarray(MIXED.snap(found.unit)), np.asarray(found.note.sample)
     assert len(np.unique(unit[:, 0])) >= 2
     assert len(np.unique(unit[:, 2])) >= 2
     np.testing.assert_allclose(x[:, [1, 3]], 0.5, atol=1e-5)
@@ -309,12 +318,12 @@ def test_whole_numbers_keep_moving_however_small_the_step():
 
 def test_proposals_are_the_samples_cut_off_at_the_borders_stamped_with_their_generation():
     state, (mean, sigma, covariance, _), _ = distribution(BOX, 0.3, 5, 0.0)
-    past = history.empty_history(problem(), 5)
+    past = history.empty_history(problem(), SIX.note(problem()))
     asked = jax.jit(lambda key: SIX.ask(key, state, past, problem(), 4000, jnp.int32(4000))[0])
     found = asked(jax.random.key(0))
-    x = np.asarray(found.note, np.float64)[:, :4]
-    np.testing.assert_array_equal(found.unit, np.clip(found.note[:, :4], 0, 1))
-    np.testing.assert_array_equal(found.note[:, 4], 11.0)
+    x = np.asarray(found.note.sample, np.float64)
+    np.testing.assert_array_equal(found.unit, np.clip(found.note.sample, 0, 1))
+    np.testing.assert_array_equal(found.note.generation, 11)
     np.testing.assert_allclose(x.mean(axis=0), mean, atol=5 * sigma * np.sqrt(covariance.max() / 4000))
     np.testing.assert_allclose(np.cov(x.T), sigma**2 * covariance, atol=0.1 * sigma**2 * covariance.max())
 
@@ -342,7 +351,7 @@ def test_rows_of_others_and_flat_generations_pay_nothing():
     past = past_of(np.full((6, 4), 2.0), np.arange(6.0))
     values, rows = jnp.arange(6.0), jnp.arange(6)
     assert np.all(penalty(start(SIX), past, problem(), rows, values) > 0)
-    foreign = past._replace(note=jnp.full_like(past.note, jnp.nan))
+    foreign = of_others(past)
     assert not np.any(penalty(start(SIX), foreign, problem(), rows, values))
     assert not np.any(penalties(np.full((6, 4), 2.0), np.ones(6)))
 
@@ -353,7 +362,7 @@ def test_a_far_row_of_others_moves_the_mean_no_farther_than_a_long_sample():
     steps = jax.jit(lambda past: module._moved(state, past, problem(), jnp.arange(6)))
     own = steps(past)
     np.testing.assert_allclose(own, 0.4, atol=1e-6)
-    foreign = past._replace(note=jnp.full_like(past.note, jnp.nan))
+    foreign = of_others(past)
     moved = np.asarray(steps(foreign), np.float64)
     np.testing.assert_allclose(np.linalg.norm(moved / 0.1, axis=1), 2 + 8 / 6, rtol=1e-5)
 

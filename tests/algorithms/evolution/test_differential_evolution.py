@@ -9,9 +9,12 @@ import pytest
 
 from jaxhpt import DifferentialEvolution, Float, Space
 from jaxhpt.algorithms.evolution import differential_evolution as module
+from jaxhpt.algorithms.evolution.differential_evolution import DifferentialEvolutionNote
 from jaxhpt.core import history
+from jaxhpt.core.history import Made
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
 
 SIZE, CAPACITY = 5, 60
@@ -21,17 +24,19 @@ DE = DifferentialEvolution(population=SIZE)
 
 
 def problem():
-    return Problem(BOX, choose(("loss",)), trials=CAPACITY, lanes=4, steps=1, interval=1)
+    return Problem(BOX, choose(("loss",)), trials=CAPACITY, lanes=4, schedule=Schedule(1, 1))
 
 
 def past_of(scores, notes, seed=0):
-    """Make a history of random settings: scores f32[N] and notes f32[N, 3], both by row."""
-    num, past = len(scores), history.empty_history(problem(), 3)
-    unit, metrics, note = (np.array(column) for column in (past.unit, past.metrics, past.note))
+    """Make a history of random settings: scores f32[N] and notes f32[N, 3], NaN for others, both by row."""
+    num, past, notes = len(scores), history.empty_history(problem(), DE.note(problem())), np.asarray(notes, np.float32)
+    unit, metrics = np.array(past.unit), np.array(past.metrics)
     unit[:num] = np.random.default_rng(seed).uniform(size=(num, 3))
-    metrics[:num, 0], note[:num] = scores, notes
-    unit, metrics, note = (jnp.asarray(column) for column in (unit, metrics, note))
-    return past._replace(unit=unit, metrics=metrics, note=note, count=jnp.int32(num))
+    metrics[:num, 0], own = scores, ~np.isnan(notes[:, 2])
+    note = DifferentialEvolutionNote(jnp.asarray(notes[own, :2]), jnp.asarray(notes[own, 2], jnp.int32))
+    rows, made = jnp.asarray(np.flatnonzero(own), jnp.int32), Made(note, jnp.zeros(own.sum(), jnp.int8))
+    past = history.open_rows(past, rows, past.unit[: len(rows)], jnp.int32(0), made)
+    return past._replace(unit=jnp.asarray(unit), metrics=jnp.asarray(metrics), num_rows=jnp.int32(num))
 
 
 @functools.cache
@@ -175,11 +180,11 @@ def test_weights_are_drawn_above_0_up_to_1_and_rates_from_0_to_1(weight, rate):
     past = past_of(np.arange(5.0), [note(slot) for slot in range(5)])
     state = told(np.arange(5.0), [note(slot) for slot in range(5)], [[0, 1, 2, 3], [4]])._replace(memory=memory)
     found, _ = asker(1000)(jax.random.key(0), state, past)
-    notes = np.asarray(found.note, np.float64)
-    assert np.all((notes[:, 0] > 0) & (notes[:, 0] <= 1))
-    assert np.all((notes[:, 1] >= 0) & (notes[:, 1] <= 1))
-    np.testing.assert_array_equal(notes[:, 2], np.arange(1000) % SIZE)
-    assert abs(np.median(notes[:, 1]) - rate) < 0.02
+    rates = np.asarray(found.note.rates, np.float64)
+    assert np.all((rates[:, 0] > 0) & (rates[:, 0] <= 1))
+    assert np.all((rates[:, 1] >= 0) & (rates[:, 1] <= 1))
+    np.testing.assert_array_equal(found.note.slot, np.arange(1000) % SIZE)
+    assert abs(np.median(rates[:, 1]) - rate) < 0.02
     assert np.all((found.unit >= 0) & (found.unit <= 1))
 
 

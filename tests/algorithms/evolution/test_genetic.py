@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from jaxhpt import NSGA2, Float, Genetic, Int, Space
+from jaxhpt.algorithms.base import column
 from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
 
 BOX = Space.of({name: Float(0, 1) for name in "abcde"})
@@ -27,16 +29,20 @@ TEXTBOOK = {
 
 
 def problem(space=BOX, trials=64, columns=None):
-    return Problem(space, columns or choose(("loss",)), trials=trials, lanes=8, steps=1, interval=1)
+    return Problem(space, columns or choose(("loss",)), trials=trials, lanes=8, schedule=Schedule(1, 1))
 
 
-def finished(made, scores, notes=0, seed=0):
-    """Make a history of random continuous settings with these scores f32[N, K]."""
-    num, past = len(scores), history.empty_history(made, notes)
+def finished(made, scores, rates=None, seed=0):
+    """Make a history of random continuous settings with these scores f32[N, K], and rates of the first rows, if any."""
+    num, past = len(scores), history.empty_history(made, () if rates is None else column(jnp.float32))
     unit, metrics = np.zeros(past.unit.shape, np.float32), np.full(past.metrics.shape, np.inf, np.float32)
     unit[:num] = np.random.default_rng(seed).uniform(size=(num, made.num_dimensions))
     metrics[:num] = np.reshape(scores, (num, -1))
-    return past._replace(unit=jnp.asarray(unit), metrics=jnp.asarray(metrics), count=jnp.int32(num))
+    past = past._replace(unit=jnp.asarray(unit), metrics=jnp.asarray(metrics), num_rows=jnp.int32(num))
+    if rates is None:
+        return past
+    own = np.arange(len(rates))
+    return past._replace(note=past.note.at[own].set(jnp.asarray(rates)), author=past.author.at[own].set(0))
 
 
 @functools.cache
@@ -52,7 +58,7 @@ def asker(algorithm, made, num):
 def grown(algorithm, made, past):
     """Return the state after eight rows were told."""
     state = algorithm.init(jax.random.key(0), made)
-    return teller(algorithm, made)(state, past, jnp.where(jnp.arange(8) < past.count, jnp.arange(8), NONE))
+    return teller(algorithm, made)(state, past, jnp.where(jnp.arange(8) < past.num_rows, jnp.arange(8), NONE))
 
 
 def random_scores(num, seed=0, failing=0.0):
@@ -73,8 +79,8 @@ def textbook_children(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_children_have_the_genes_of_the_better_half_column_by_column(seed):
     children, members = textbook_children(seed)
-    for column in range(5):
-        assert set(children[:, column]) == set(members[:4, column])
+    for gene in range(5):
+        assert set(children[:, gene]) == set(members[:4, gene])
 
 
 def test_children_are_crossed_and_of_two_what_one_lacks_the_other_has():
@@ -127,21 +133,19 @@ def test_rows_that_break_a_constraint_come_behind_those_that_keep_it():
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 0.5, 1.0])
 def test_inherited_rates_stay_between_a_quarter_of_a_gene_and_one_half(share):
     algorithm, made = Genetic(population=8, adaptive=True), problem()
-    past = finished(made, random_scores(8), notes=1)
-    past = past._replace(note=jnp.full_like(past.note, share))
+    past = finished(made, random_scores(8), np.full(8, share, np.float32))
     found, _ = asker(algorithm, made, 64)(jax.random.key(0), grown(algorithm, made, past), past)
     rates = np.asarray(found.note)
-    assert rates.shape == (64, 1)
+    assert rates.shape == (64,)
     assert np.all((rates >= np.float32(0.25 / 5)) & (rates <= 0.5))
     assert len(np.unique(rates)) > 1 or share in (0.0, 1.0)
 
 
 def test_children_inherit_a_rate_near_that_of_their_first_parent():
     algorithm, made = Genetic(population=4, selection="truncation", pressure=100, adaptive=True), problem()
-    past = finished(made, [0.1, 0.2, 0.3, 0.4], notes=1)
-    past = past._replace(note=past.note.at[:2, 0].set(jnp.array([0.11, 0.23])))
+    past = finished(made, [0.1, 0.2, 0.3, 0.4], [0.11, 0.23])
     found, _ = asker(algorithm, made, 64)(jax.random.key(0), grown(algorithm, made, past), past)
-    rates = np.asarray(found.note, np.float64)[:, 0]
+    rates = np.asarray(found.note, np.float64)
     for near, parent in ((rates[::2], 0.11), (rates[1::2], 0.23)):
         steps = np.log(near / parent)
         assert abs(steps.mean()) < 5 * 0.22 / np.sqrt(32)
@@ -150,7 +154,7 @@ def test_children_inherit_a_rate_near_that_of_their_first_parent():
 
 def test_a_parent_that_has_no_rate_passes_on_the_usual_one():
     algorithm, made = Genetic(population=8, adaptive=True), problem()
-    past = finished(made, random_scores(8), notes=1)
+    past = finished(made, random_scores(8), [])
     found, _ = asker(algorithm, made, 64)(jax.random.key(0), grown(algorithm, made, past), past)
     assert np.log(np.asarray(found.note, np.float64) * 5).mean() == pytest.approx(0.0, abs=5 * 0.22 / 8)
 
@@ -164,13 +168,13 @@ def proposed(algorithm, made, events, num, seeds=16):
         def step(carry, key):
             state, past = carry
             found, state = algorithm.ask(key, state, past, made, num, jnp.int32(num))
-            rows, unit, one = past.count + jnp.arange(num), made.space.snap(found.unit), jnp.ones(num, jnp.int32)
-            past = history.open_rows(past, rows, unit, found.note, jnp.int32(0))
+            rows, unit, one = past.num_rows + jnp.arange(num), made.space.snap(found.unit), jnp.ones(num, jnp.int32)
+            past = history.open_rows(past, rows, unit, jnp.int32(0), found.made)
             past = history.report(past, rows, jnp.sum((unit - 0.2) ** 2, axis=1)[:, None], one, one * 0)
             past = history.close(past, rows, jnp.full(num, Status.DONE, jnp.int8))
             return (algorithm.tell(key, state, past, made, rows), past), None
 
-        begun = (algorithm.init(key, made), history.empty_history(made, algorithm.num_notes(made)))
+        begun = (algorithm.init(key, made), history.empty_history(made, algorithm.note(made)))
         (_, past), _ = jax.lax.scan(step, begun, jax.random.split(key, events))
         return past.unit
 
@@ -245,11 +249,11 @@ def beats(scores, violation, i, j):
 def crowded(scores, front):
     """Return how alone each row of a front is, as Deb's paper does it."""
     alone = dict.fromkeys(front, 0.0)
-    for column in scores.T:
-        order = sorted(front, key=lambda r: column[r])
+    for score in scores.T:
+        order = sorted(front, key=lambda r: score[r])
         alone[order[0]] = alone[order[-1]] = np.inf
         for before, row, after in zip(order, order[1:], order[2:], strict=False):
-            alone[row] += (column[after] - column[before]) / (column[order[-1]] - column[order[0]])
+            alone[row] += (score[after] - score[before]) / (score[order[-1]] - score[order[0]])
     return alone
 
 

@@ -10,6 +10,7 @@ from jaxhpt import CMAES, NSGA2, TPE, Auto, Bayesian, Bool, Float, Genetic, Grid
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 
 TABLE = {"a": Int(0, 3), "b": ["p", "q", "r"]}  # 12 settings
 SPACES = {
@@ -27,7 +28,7 @@ GRID, PLAIN, BRED = Grid(points=256), Bayesian(), Screen(Genetic())
 def problem(space, trials, objectives=1, lanes=4, prior=0, steps=1):
     names = tuple("abc"[:objectives])
     columns = choose(names, objectives=dict.fromkeys(names, "min"))
-    return Problem(Space.of(space), columns, trials, lanes, steps, interval=1, report_interval=steps > 1, prior=prior)
+    return Problem(Space.of(space), columns, trials, lanes, Schedule(steps, 1, int(steps > 1)), prior=prior)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,9 @@ def test_it_is_known_by_name_and_follows_the_protocol():
 @pytest.mark.parametrize("trials", [12, 5001])
 def test_its_notes_are_those_of_what_it_chose(trials):
     made = problem(SPACES["plane"], trials)
-    assert Auto().num_notes(made) == Auto().chosen(made).num_notes(made)
-    assert Auto().num_notes(problem(SPACES["plane"], 5001)) == 3  # of CMA-ES: D + 1
+    assert Auto().note(made) == Auto().chosen(made).note(made)
+    assert Auto().num_authors(made) == Auto().chosen(made).num_authors(made)
+    assert Auto().note(problem(SPACES["plane"], 5001)) == CMAES().note(problem(SPACES["plane"], 5001))
 
 
 @pytest.mark.parametrize(

