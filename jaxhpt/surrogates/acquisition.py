@@ -19,10 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.arrays import beside
-from jaxhpt.core.keys import normals
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import Array
+from jaxhpt.surrogates.config import CONFIG
 
-BROKEN = 100.0  # what a broken constraint costs, in deviations of the objective
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 _TAIL = -6.0  # below it the asymptotic series is the more precise
 
@@ -123,7 +122,7 @@ def lower_bound(mean: Array, deviation: Array, params: PickParams, nadir: Array)
     num = nadir.shape[0]
     bound = mean - params.beta[None, :, None] * deviation  # [J, n, P]
     value = scalarised(bound[:num], params.weights.T[:, :, None], nadir)
-    return value + BROKEN * jnp.sum(jnp.maximum(bound[num:], 0.0), axis=0)
+    return value + CONFIG.broken_cost * jnp.sum(jnp.maximum(bound[num:], 0.0), axis=0)
 
 
 def constrained_hypervolume_improvement(mean: Array, deviation: Array, front: Array) -> Array:
@@ -142,23 +141,22 @@ def constrained_improvement(mean: Array, deviation: Array, least: Array) -> Arra
     return -(jnp.where(jnp.isfinite(least), gain, 0.0) + chance)
 
 
-def sampled(key: Key, mean: Array, covariance: Array, num: int) -> Array:
+def sampled(normal: Array, mean: Array, covariance: Array) -> Array:
     """Draw functions at the places of a shortlist from the joint posterior: f32[J, num, S].
 
     Thompson, "On the likelihood that one unknown probability exceeds another in view of the evidence of two samples",
     https://doi.org/10.1093/biomet/25.3-4.285 (1933).
 
     Args:
-      key: consumed.
+      normal: f32[J, num, S] standard normals.
       mean: f32[J, S].
       covariance: f32[J, S, S].
-      num: static.
     """
-    outputs, size = mean.shape
+    size = mean.shape[1]
     scale = jnp.max(jnp.diagonal(covariance, axis1=1, axis2=2), axis=1)[:, None, None]
     # In float32 the covariance of crowded places is definite only with so much more on the diagonal.
     root = jnp.linalg.cholesky(covariance / scale + 1e-4 * jnp.eye(size, dtype=jnp.float32)[None]) * jnp.sqrt(scale)
-    return mean[:, None] + jnp.einsum("jst,jqt->jqs", root, normals(key, (outputs, num, size)))
+    return mean[:, None] + jnp.einsum("jst,jqt->jqs", root, normal)
 
 
 def pick_one_by_one(score, mean: Array, covariance: Array, noise: Array, num: int, count: Array) -> Array:  # type: ignore[no-untyped-def]

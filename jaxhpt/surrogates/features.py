@@ -9,21 +9,19 @@ import numpy as np
 from jaxhpt.core.arrays import beside
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
-from jaxhpt.surrogates.gp import Axes
-
-APART = 0.5  # between a dimension that exists and one that does not, in units of the range
+from jaxhpt.surrogates.config import CONFIG
 
 
 class Features(NamedTuple):
     """How the features of a space are made. All static.
 
     Attributes:
-      axes: the dimension that each feature belongs to, and whether it is a place in a range.
+      owner: i32[F] the dimension that each feature belongs to.
       onehot: bool[D] whether a dimension has a feature for each of its values.
       conditional: bool[D] whether it has one more, which tells whether it exists.
     """
 
-    axes: Axes
+    owner: np.ndarray
     onehot: np.ndarray
     conditional: np.ndarray
 
@@ -35,8 +33,7 @@ def features(space: Space) -> Features:
     conditional = np.array([bool(c) for c in space.conditions])
     sizes = [(d.levels or 1) if o else 1 for d, o in zip(space.dimensions, onehot, strict=True)]
     owner = np.repeat(np.arange(len(sizes)), np.array(sizes) + conditional).astype(np.int32)
-    first = np.append(True, owner[1:] != owner[:-1])  # before the one that tells whether the dimension exists
-    return Features(Axes(owner, first & ~onehot[owner]), onehot, conditional)
+    return Features(owner, onehot, conditional)
 
 
 def with_column(x: Array, value: Array) -> Array:
@@ -44,10 +41,9 @@ def with_column(x: Array, value: Array) -> Array:
     return jnp.concatenate([x, jnp.broadcast_to(value, x.shape[:1])[:, None]], axis=1)
 
 
-def with_axis(space: Space) -> Axes:
-    """Return the axes of the features and of one more, which has the length-scale D and is not warped."""
-    owner, warped = features(space).axes
-    return Axes(np.append(owner, np.int32(space.num_dimensions)), np.append(warped, False))
+def with_owner(space: Space) -> np.ndarray:
+    """Return the owners of the features and of one more, which has the length-scale D: i32[F + 1]."""
+    return np.append(features(space).owner, np.int32(space.num_dimensions))
 
 
 def embed(unit: Array, space: Space) -> Array:
@@ -67,5 +63,5 @@ def embed(unit: Array, space: Space) -> Array:
         else:
             columns.append(unit[..., i : i + 1])
         if active is not None and about.conditional[i]:
-            columns.append(active[..., i : i + 1].astype(jnp.float32) * APART)
+            columns.append(active[..., i : i + 1].astype(jnp.float32) * CONFIG.absence)
     return jnp.concatenate(columns, axis=-1)

@@ -9,16 +9,11 @@ Notations. All arrays are float32.
   x       [N, F]  features
   y       [N]     values, standardized
   mask    [N]     bool, rows that count
-  theta   [2 D + 2] logarithms of the D length-scales; D log-warps, see `input_warp.py`; logarithms of the signal
-                  variance and of the noise variance
-  K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension, and detail; see below.
-                  Distances are those of warped features
+  owner   [F]     the dimension that each feature belongs to; static
+  theta   [D + 2] logarithms of the D length-scales, of the signal variance and of the noise variance
+  K       [N, N]  k(x, x) + noise, where k is Matern-5/2 with one length-scale a dimension
   chol    [N, N]  lower Cholesky factor of K
   white   [N]     chol^-1 (y - mean)
-
-A tenth of the variance is detail: of the same shape, and three times as fine. A process of one scale is sure of what
-lies between its data, and misses there what is narrow; one of two learns the broad shape and stays in doubt of the
-rest. Sums of covariances are covariances (section 4.2.4).
 
 Distances are matrix products around a centre, the best place, near which precision matters. The gradient is written
 out: one factorisation and one contraction a dimension, where differentiating through them would hold N x N x D numbers.
@@ -38,40 +33,15 @@ from jax.scipy.linalg import solve_triangular
 
 from jaxhpt.core.arrays import beside
 from jaxhpt.core.typing import Array
-from jaxhpt.surrogates import input_warp
-
-DETAIL, FINER = 0.1, 3  # share of the variance that is detail; how many times as fine, a whole number
-LEAST_NOISE = 1e-4  # variance, of a standardised value; below it float32 cannot factorise crowded places
-# Mean and deviation of log length-scale, before log(D) / 2. Where a density of the scale itself has its mode, not of
-# its logarithm, and narrow: at 30 trials a wide one lets noise in one dimension explain everything.
-SCALE_PRIOR = (-0.85, 0.7)
-# Most ranges are right as they are given: minus the logarithm of the density of a log-warp rises by so much for each
-# unit, as Laplace's does, but is round where it is smaller than the second number.
-LOG_WARP_PRIOR = (2.0, 0.3)
-SIGNAL_PRIOR = (0.0, 0.5)
-NOISE_PRIOR = (-6.0, 2.0)
-SCALE_BOUNDS = (math.log(5e-3), math.log(1e3))
-OTHER_BOUNDS = np.array([[math.log(0.05), -12.0], [math.log(20.0), 0.0]], np.float32)  # of signal and noise
-
-
-class Axes(NamedTuple):
-    """What the features are of. Static.
-
-    Attributes:
-      owner: i32[F] the dimension that each belongs to.
-      warped: bool[F] whether its scale is learned: it is a place in an ordered range.
-    """
-
-    owner: np.ndarray
-    warped: np.ndarray
+from jaxhpt.surrogates.config import CONFIG
 
 
 class Model(NamedTuple):
     """A process that has seen data.
 
     Attributes:
-      theta: f32[2 D + 2].
-      x: f32[N, F] centred warped features over length-scales.
+      theta: f32[D + 2].
+      x: f32[N, F] centred features over length-scales.
       centre: f32[F].
       chol: f32[N, N].
       white: f32[N]; 0 in rows whose place is known and whose value is not.
@@ -95,7 +65,7 @@ class Posterior(NamedTuple):
       mean: f32[P].
       variance: f32[P] of the function, without noise.
       root: f32[N, P]; covariances are k(p, p') - root.T @ root.
-      x: f32[P, F] centred warped features over length-scales.
+      x: f32[P, F] centred features over length-scales.
     """
 
     mean: Array
@@ -105,35 +75,23 @@ class Posterior(NamedTuple):
 
 
 def prior(theta: Array) -> tuple[Array, Array]:
-    """Return minus the logarithm of what is believed of theta before any data, up to a constant, and its gradient.
-
-    Normal, and for log-warps a hyperbolic distribution.
-    """
-    size, (pull, soft) = num_dimensions(theta), LOG_WARP_PRIOR
-    scale = (SCALE_PRIOR[0] + 0.5 * math.log(size), SCALE_PRIOR[1])
-    normal = np.array([*[scale] * size, *[(0.0, np.inf)] * size, SIGNAL_PRIOR, NOISE_PRIOR], np.float32)
-    away, log_warp = (theta - normal[:, 0]) / normal[:, 1], theta[size : 2 * size]
-    bow = jnp.sqrt(1.0 + (log_warp / soft) ** 2)
-    gradient = (away / normal[:, 1]).at[size : 2 * size].set(pull * log_warp / (soft * bow))
-    return 0.5 * jnp.sum(away**2) + pull * soft * jnp.sum(bow - 1.0), gradient
+    """Return minus the logarithm of a normal prior of theta, up to a constant, and its gradient."""
+    size = num_dimensions(theta)
+    scale = (CONFIG.scale_prior[0] + 0.5 * math.log(size), CONFIG.scale_prior[1])
+    normal = np.array([*[scale] * size, CONFIG.signal_prior, CONFIG.noise_prior], np.float32)
+    away = (theta - normal[:, 0]) / normal[:, 1]
+    return 0.5 * jnp.sum(away**2), away / normal[:, 1]
 
 
-def bounds(axes: Axes, centre: Array, dimensions: int) -> tuple[Array, Array]:
-    """Return the least and the largest theta, where the best is at the centre f32[F]: f32[2 D + 2] each."""
-    far = jnp.zeros(dimensions, jnp.float32).at[axes.owner].add(jnp.where(axes.warped, input_warp.reach(centre), 0.0))
-    scales, others = np.full((2, dimensions), np.array(SCALE_BOUNDS, np.float32)[:, None]), OTHER_BOUNDS
-    low = jnp.concatenate([scales[0], jnp.minimum(far, 0.0), others[0]])
-    return low, jnp.concatenate([scales[1], jnp.maximum(far, 0.0), others[1]])
+def bounds(dimensions: int) -> np.ndarray:
+    """Return the least and the largest theta: f32[2, D + 2]."""
+    pairs = [*[CONFIG.scale_bounds] * dimensions, CONFIG.signal_bounds, CONFIG.noise_bounds]
+    return np.log(np.array(pairs, np.float32)).T
 
 
 def num_dimensions(theta: Array) -> int:
-    """Return D, where theta is f32[..., 2 D + 2]."""
-    return (theta.shape[-1] - 2) // 2
-
-
-def log_warps(theta: Array, axes: Axes) -> Array:
-    """Return the log-warp of each feature, f32[F]."""
-    return jnp.where(axes.warped, theta[num_dimensions(theta) + axes.owner], 0.0)
+    """Return D, where theta is f32[..., D + 2]."""
+    return theta.shape[-1] - 2
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -143,30 +101,20 @@ def squared_distances(a: Array, b: Array) -> Array:
 
 
 def correlation(squared: Array) -> tuple[Array, Array]:
-    """Return the correlation at squared distances, and minus twice its slope: [...] -> two [...]."""
+    """Return Matern-5/2 at squared distances, eq. (4.17), and minus twice its slope: [...] -> two [...]."""
     r = jnp.sqrt(5.0 * squared)
     fall = jnp.exp(-r)
-    broad, slope = _matern(r, fall)
-    # An exponential is dear, and that of a whole multiple is a power.
-    fine, steep = _matern(FINER * r, fall**FINER)
-    return (1.0 - DETAIL) * broad + DETAIL * fine, (1.0 - DETAIL) * slope + DETAIL * FINER**2 * steep
-
-
-def _matern(r: Array, fall: Array) -> tuple[Array, Array]:
-    """Return Matern-5/2, eq. (4.17), and minus twice its slope, where `fall` is exp(-r)."""
     return (1.0 + r + r * r / 3.0) * fall, (5.0 / 3.0) * (1.0 + r) * fall
 
 
-def scaled(x: Array, theta: Array, axes: Axes, centre: Array) -> Array:
-    """Return centred warped features over their length-scales: [P, F] -> [P, F]."""
-    log_warp = log_warps(theta, axes)
-    middle = beside(input_warp.forward(centre, log_warp), x)
-    return (input_warp.forward(x, log_warp) - middle) * beside(jnp.exp(-theta[axes.owner]), x)
+def scaled(x: Array, theta: Array, owner: np.ndarray, centre: Array) -> Array:
+    """Return centred features over their length-scales: [P, F] -> [P, F]."""
+    return (x - beside(centre, x)) * beside(jnp.exp(-theta[owner]), x)
 
 
 def noise(theta: Array) -> Array:
     """Return the noise variance, f32[]."""
-    return LEAST_NOISE + jnp.exp(theta[-1])
+    return CONFIG.noise_floor + jnp.exp(theta[-1])
 
 
 class _Factors(NamedTuple):
@@ -176,8 +124,8 @@ class _Factors(NamedTuple):
     chol: Array
 
 
-def _factors(theta: Array, x: Array, mask: Array, axes: Axes, centre: Array) -> _Factors:
-    s = scaled(x, theta, axes, centre)
+def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Array) -> _Factors:
+    s = scaled(x, theta, owner, centre)
     k, slope = correlation(squared_distances(s, s))
     both, diagonal = mask[:, None] & mask[None], jnp.eye(mask.shape[0], dtype=bool)
     signal = jnp.exp(theta[-2])
@@ -196,22 +144,24 @@ def _mean(total: Array, weight: Array) -> Array:
     return total / (weight + 1.0)
 
 
-def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes, centre: Array) -> tuple[Array, Array]:
+def loss_and_gradient(
+    theta: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array
+) -> tuple[Array, Array]:
     """Return minus the logarithm of likelihood and prior, and its gradient. Eqs. (2.30) and (5.9).
 
     Args:
-      theta: f32[2 D + 2].
+      theta: f32[D + 2].
       x: f32[N, F].
       y: f32[N]; what stands where `mask` is False does not matter.
       mask: bool[N].
-      axes: of the features, static.
+      owner: i32[F], static.
       centre: f32[F].
 
     Returns:
-      f32[] and f32[2 D + 2].
+      f32[] and f32[D + 2].
     """
     size = num_dimensions(theta)
-    s, k, slope, chol = _factors(theta, x, mask, axes, centre)
+    s, k, slope, chol = _factors(theta, x, mask, owner, centre)
     eye = jnp.eye(mask.shape[0], dtype=jnp.float32)
     half = solve_triangular(chol, eye, lower=True)
     inverse = half.T @ half
@@ -230,37 +180,31 @@ def loss_and_gradient(theta: Array, x: Array, y: Array, mask: Array, axes: Axes,
     loss = fit + 0.5 * mean**2 + before
     outer = jnp.outer(alpha, alpha) - inverse
     a = outer * slope
-    by_place = jnp.sum(a, axis=1)[:, None] * s - a @ s
-    by_feature = jnp.sum(by_place[None] * jnp.stack([s, -_by_log_warp(theta, x, axes, centre)]), axis=1)
-    by_scale, by_log_warp = jnp.zeros((2, size), jnp.float32).at[:, axes.owner].add(by_feature)
+    by_feature = jnp.sum((jnp.sum(a, axis=1)[:, None] * s - a @ s) * s, axis=0)
+    by_scale = jnp.zeros(size, jnp.float32).at[owner].add(by_feature)
     by_signal = 0.5 * jnp.sum(outer * k)
     by_noise = 0.5 * jnp.exp(theta[-1]) * jnp.sum(jnp.diagonal(outer) * ones)
-    return loss, pull - jnp.concatenate([by_scale, by_log_warp, jnp.stack([by_signal, by_noise])])
+    return loss, pull - jnp.concatenate([by_scale, jnp.stack([by_signal, by_noise])])
 
 
-def _by_log_warp(theta: Array, x: Array, axes: Axes, centre: Array) -> Array:
-    """Return the derivative of `scaled` by the log-warp of each feature: [N, F] -> [N, F]."""
-    log_warp = log_warps(theta, axes)
-    change = input_warp.by_log_warp(x, log_warp) - beside(input_warp.by_log_warp(centre, log_warp), x)
-    return jnp.where(axes.warped, change, 0.0) * beside(jnp.exp(-theta[axes.owner]), x)
-
-
-def condition(theta: Array, x: Array, y: Array, observed: Array, mask: Array, axes: Axes, centre: Array) -> Model:
+def condition(
+    theta: Array, x: Array, y: Array, observed: Array, mask: Array, owner: np.ndarray, centre: Array
+) -> Model:
     """Let a process see data.
 
     Rows of `mask` that are not `observed`, which must come after those that are, only make it sure of their places:
     the mean is what it is without them.
 
     Args:
-      theta: f32[2 D + 2].
+      theta: f32[D + 2].
       x: f32[N, F].
       y: f32[N].
       observed: bool[N] rows whose value is known.
       mask: bool[N] rows whose place is known.
-      axes: of the features, static.
+      owner: i32[F], static.
       centre: f32[F].
     """
-    s, _, _, chol = _factors(theta, x, mask, axes, centre)
+    s, _, _, chol = _factors(theta, x, mask, owner, centre)
     both = jnp.stack([jnp.where(observed, y, 0.0), observed.astype(jnp.float32)], axis=1)
     # Rows come in order, so what is solved for the observed ones does not depend on those after them.
     solved = solve_triangular(chol, both, lower=True) * observed[:, None].astype(jnp.float32)
@@ -273,9 +217,9 @@ def smoothed(model: Model, y: Array) -> Array:
     return y - noise(model.theta) * solve_triangular(model.chol.T, model.white, lower=False)
 
 
-def posterior(model: Model, x: Array, axes: Axes) -> Posterior:
+def posterior(model: Model, x: Array, owner: np.ndarray) -> Posterior:
     """Ask a model about places: x f32[P, F]. Eqs. (2.23) to (2.26)."""
-    s = scaled(x, model.theta, axes, model.centre)
+    s = scaled(x, model.theta, owner, model.centre)
     cross = covariance(model, model.x, s)
     root = solve_triangular(model.chol, jnp.where(model.mask[:, None], cross, 0.0), lower=True)
     signal = jnp.exp(model.theta[-2])

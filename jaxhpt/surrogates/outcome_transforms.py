@@ -6,17 +6,15 @@ A process fits badly what spans many orders of magnitude: a few terrible trials 
 import jax.numpy as jnp
 
 from jaxhpt.core.typing import Array
+from jaxhpt.surrogates.config import CONFIG
 
-TAIL = 4  # the worst three of four are bent
 
-
-def standardize(score: Array, observed: Array, log_tail: Array | bool = True) -> Array:
+def standardize(score: Array, observed: Array) -> Array:
     """Prepare an objective: the bad part bent by a logarithm, failures as the worst of the others, then standardised.
 
     Args:
       score: f32[N] minimised; +inf where failed.
       observed: bool[N] rows that count.
-      log_tail: bool[] whether the bad part is bent; straight, far trends show that lead to where nothing is known.
 
     Returns:
       f32[N] of mean 0 and deviation 1 over `observed`; 0 elsewhere. Rising with `score`, and 0 where all are equal.
@@ -24,12 +22,22 @@ def standardize(score: Array, observed: Array, log_tail: Array | bool = True) ->
     ok = observed & jnp.isfinite(score)
     worst = jnp.max(jnp.where(ok, score, -jnp.inf))
     value = jnp.where(ok, score, jnp.where(jnp.isfinite(worst), worst, 0.0))
-    ordered = jnp.sort(jnp.where(observed, value, jnp.inf))
     count = jnp.maximum(jnp.sum(observed, dtype=jnp.int32), 1)
-    bend = ordered[count // TAIL]
+    return _scaled(log_tail(value, observed, count), observed, count)
+
+
+def log_tail(value: Array, observed: Array, count: Array) -> Array:
+    """Bend the worse part of values by a logarithm: finite f32[N] -> f32[N], in the same order.
+
+    Args:
+      value: f32[N].
+      observed: bool[N] rows that count.
+      count: i32[] how many, at least 1.
+    """
+    ordered = jnp.sort(jnp.where(observed, value, jnp.inf))
+    bend = ordered[count // CONFIG.tail_from]
     width = jnp.maximum(bend - ordered[0], 1e-6 * jnp.abs(bend) + 1e-30)
-    value = jnp.where(log_tail & (value > bend), bend + width * jnp.log1p((value - bend) / width), value)
-    return _scaled(value, observed, count)
+    return jnp.where(value > bend, bend + width * jnp.log1p((value - bend) / width), value)
 
 
 def _scaled(value: Array, observed: Array, count: Array) -> Array:

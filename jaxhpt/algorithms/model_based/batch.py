@@ -13,24 +13,17 @@ import jax.numpy as jnp
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.dataset import Aim
 from jaxhpt.algorithms.model_based.model import Surrogate, each, posterior
-from jaxhpt.algorithms.model_based.phase import Phase
 from jaxhpt.core.arrays import least_places
 from jaxhpt.core.history import History, repeated
-from jaxhpt.core.keys import normals, uniforms
+from jaxhpt.core.keys import Draws
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import Array
 from jaxhpt.surrogates import acquisition, gp
 from jaxhpt.surrogates.acquisition import PickParams
+from jaxhpt.surrogates.config import CONFIG
 
 ACQUISITIONS = ("bounds", "log_ei", "log_ei_per_step", "log_ehvi", "thompson")
 OBJECTIVES = {"log_ei": 1, "log_ei_per_step": 1, "log_ehvi": 2}  # how many it takes; others take any number
-APART = 0.3  # share of the pool that each refinement may begin at
-MOVES = 10  # of a refinement
-SHORTLIST, APIECE = 448, 128  # places picked from besides the refined ones, at most and for each pick
-EXPLORE_REACH = 2.0  # how many times as wide the range of the hopes is, by logarithm, where they go further afield
-EXPLOIT_LOW = 0.2  # times its lower end, where the range begins that closes in on what was found
-TAKEN = 1e6  # what a setting that was tried before costs
-SURE = (1e-5, 1e-2)  # variance below which a place is as good as tried: each event draws its own
 
 
 class Shortlist(NamedTuple):
@@ -73,19 +66,16 @@ class BatchSelector:
         return self.acquisition == "log_ei_per_step"
 
     def shortlist(
-        self, key: Key, pool: Array, model: Surrogate, history: History, problem: Problem, num: int, phase: Phase
+        self, draws: Draws, pool: Array, model: Surrogate, history: History, problem: Problem, num: int
     ) -> Shortlist:
         """Keep the best of a pool f32[P, D], and what following the gradient from the most promising leads to.
 
         Of a finite space, what was tried does not crowd out what was not.
-
-        The `phase` tells how bold the hopes are, here and in `pick`, and whether places beside what is known well
-        still count.
         """
-        k = jax.random.split(key, 3)
         theta = model.processes.theta
+        scale = jnp.exp(theta[0, : problem.num_dimensions])
         there = posterior(model, pool, problem)
-        params = self._params(k[0], model.aim.nadir.shape[0], self.num_ascents, phase)
+        params = self._params(draws, model.aim.nadir.shape[0], self.num_ascents)
         score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], params, model.aim)
 
         def at(x: Array) -> Array:
@@ -93,28 +83,33 @@ class BatchSelector:
             mean, deviation = found.mean[:, :, None], jnp.sqrt(found.variance)[:, :, None]
             return self._score(mean, deviation, params, model.aim)[:, 0]
 
-        # Each begins at the best of a share of its own, so that they do not all climb the same hill.
         tried = repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
-        first = least_places(jnp.where((uniforms(k[1], score.shape) < APART) & ~tried[None], score, jnp.inf))
-        better = candidates.ascend(pool[first], at, candidates.view_of(theta, problem.space), problem.space, MOVES)
-        places = max(min(SHORTLIST, APIECE * num), 2 * num)
+        most, apiece = CONFIG.shortlist
+        places = max(min(most, apiece * num), 2 * num, self.num_ascents)
         kept = _promising(score, tried, min(places, pool.shape[0]))
-        found = _joined(posterior(model, better, problem), _taken(there, kept))
+        # Ascents begin where their own parameters hope for most, or, where there are none, at the best places.
+        alike = self.acquisition in OBJECTIVES
+        first = kept[: self.num_ascents] if alike else least_places(jnp.where(tried[None], jnp.inf, score))
+        better = candidates.ascend(pool[first], at, scale, problem.space, CONFIG.num_ascent_steps)
         unit = jnp.concatenate([better, pool[kept]])
-        # On a front there is something to find beside every place that is known, at a best trial not for long.
-        known_well = SURE[0] if len(problem.objectives) > 1 else _between(k[2], (), SURE)
-        sure = jnp.all(found.variance < known_well, axis=0) & ~phase.exploit
-        # Where all is known well, what was not tried still goes first.
-        again = 2.0 * repeated(history, unit).astype(jnp.float32) + sure.astype(jnp.float32)
+        found = posterior(model, unit, problem)
+        again = repeated(history, unit).astype(jnp.float32)
         covariance, noise = each(_covariance, model.processes, found), each(gp.noise, theta)
         return Shortlist(
-            unit, jnp.concatenate([first, kept]), found.mean + TAKEN * again[None], covariance, noise, model.aim
+            unit,
+            jnp.concatenate([first, kept]),
+            found.mean + CONFIG.repeat_cost * again[None],
+            covariance,
+            noise,
+            model.aim,
         )
 
-    def pick(self, key: Key, found: Shortlist, num: int, count: Array, phase: Phase) -> Array:
+    def pick(self, draws: Draws, found: Shortlist, num: int, count: Array) -> Array:
         """Pick places of the shortlist: i32[Q]."""
-        params = self._params(key, found.aim.nadir.shape[0], num, phase)
-        functions = acquisition.sampled(jax.random.fold_in(key, 2), found.mean, found.covariance, num)
+        params = self._params(draws, found.aim.nadir.shape[0], num)
+        if self.acquisition == "thompson":
+            normal = draws.normals((found.mean.shape[0], num, found.mean.shape[1]))
+            functions = acquisition.sampled(normal, found.mean, found.covariance)
 
         def score(i: Array, mean: Array, deviation: Array) -> Array:
             own = jax.tree.map(lambda a: a[i][None], params)
@@ -125,12 +120,13 @@ class BatchSelector:
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
 
-    def _params(self, key: Key, objectives: int, num: int, phase: Phase) -> PickParams:
+    def _params(self, draws: Draws, objectives: int, num: int) -> PickParams:
         """Draw what each of `num` picks is after."""
-        low, high = self.ucb_beta
-        usual = _between(key, (num,), (low, high), jnp.where(phase.explore, jnp.float32(EXPLORE_REACH), 1.0))
-        beta = jnp.where(phase.exploit, _between(key, (num,), (EXPLOIT_LOW * low, high)), usual)
-        direction = jnp.abs(normals(jax.random.fold_in(key, 1), (num, objectives)))
+        low, high = map(math.log, self.ucb_beta)
+        beta = jnp.exp(low + draws.uniforms((num,)) * (high - low))
+        if objectives == 1:
+            return PickParams(beta, jnp.ones((num, 1), jnp.float32))
+        direction = jnp.abs(draws.normals((num, objectives)))
         length = jnp.sqrt(jnp.sum(direction**2, axis=1, keepdims=True))
         return PickParams(beta, length / jnp.maximum(direction, 1e-3 * length))
 
@@ -147,14 +143,10 @@ class BatchSelector:
         return jnp.broadcast_to(value, (params.beta.shape[0], value.shape[1]))
 
 
-def _between(key: Key, shape: tuple[int, ...], ends: tuple[float, float], reach: Array | float = 1.0) -> Array:
-    """Draw from a range, evenly by logarithm, or from one that goes on so many times as far above its lower end."""
-    low, high = map(math.log, ends)
-    return jnp.exp(low + uniforms(key, shape) * reach * (high - low))
-
-
 def _promising(score: Array, tried: Array, num: int) -> Array:
     """Return the places that rank best for the average parameters or for any of a few, those that were tried last.
+
+    With several objectives the parameters are directions, whose average alone would be the middle of a front.
 
     Args:
       score: f32[n, P].
@@ -173,18 +165,3 @@ def _promising(score: Array, tried: Array, num: int) -> Array:
 
 def _covariance(model: gp.Model, predicted: gp.Posterior) -> Array:
     return gp.covariance(model, predicted.x, predicted.x) - predicted.root.T @ predicted.root
-
-
-def _taken(predicted: gp.Posterior, places: Array) -> gp.Posterior:
-    """Take some of the places: leaves [J, ...], i32[S]."""
-    mean, variance, root, x = predicted
-    return gp.Posterior(mean[:, places], variance[:, places], root[..., places], x[:, places])
-
-
-def _joined(a: gp.Posterior, b: gp.Posterior) -> gp.Posterior:
-    """Put places beside places: leaves [J, ...]."""
-    root = jnp.concatenate([a.root, b.root], axis=2)
-    mean, variance, x = (
-        jnp.concatenate([m, n], axis=1) for m, n in ((a.mean, b.mean), (a.variance, b.variance), (a.x, b.x))
-    )
-    return gp.Posterior(mean, variance, root, x)

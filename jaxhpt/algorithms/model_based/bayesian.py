@@ -11,7 +11,6 @@ https://arxiv.org/abs/2402.02229 (2024).
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, proposals
@@ -19,9 +18,10 @@ from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.base import ModelBased
-from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, BatchSelector, Shortlist
-from jaxhpt.algorithms.model_based.candidates import View
+from jaxhpt.algorithms.model_based.batch import ACQUISITIONS, OBJECTIVES, BatchSelector
 from jaxhpt.algorithms.model_based.dataset import (
+    TrainingData,
+    chosen,
     design_size,
     enough,
     in_initial_design,
@@ -29,19 +29,18 @@ from jaxhpt.algorithms.model_based.dataset import (
     num_outputs,
     training_data,
 )
-from jaxhpt.algorithms.model_based.model import posterior, refitted, sized, surrogate
-from jaxhpt.algorithms.model_based.phase import draw_phase
+from jaxhpt.algorithms.model_based.model import num_rows, posterior, refitted, surrogate
 from jaxhpt.core.checks import require, settle_counts, suggest
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
+from jaxhpt.core.keys import Draws
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array, Key
 from jaxhpt.surrogates import acquisition
+from jaxhpt.surrogates.config import CONFIG
 from jaxhpt.surrogates.gp_fit import Fit, begin, start
 
-GROWTH = 1.5  # the fit starts afresh, too, whenever there are so many times more trials
-STARTS = 10  # best trials that local candidates begin at
-AUTO, WIDE = "auto", 20  # the acquisition that fits; dimensions beyond which most places are far from all that is known
-LEAST_STEPS = 6  # of the fit, where one proposal is asked for and little is new; one more for each further one
+AUTO = "auto"  # the acquisition that fits
 
 
 class BayesianState(NamedTuple):
@@ -50,8 +49,8 @@ class BayesianState(NamedTuple):
     Attributes:
       scramble: key of the initial design.
       best: i32[B] rows, best first; NONE for none.
-      fit: hyperparameters of each output's process, leaves [J, 2 D + 2]; see `surrogate.refitted`.
-      fitted: i32[] trials at the latest fit from afresh.
+      fit: hyperparameters of each output's process, leaves [J, D + 2]; see `surrogate.refitted`.
+      fitted: bool[] whether there was a fit already.
     """
 
     scramble: Key
@@ -69,16 +68,12 @@ class Bayesian(ModelBased):
 
     Args:
       initial: trials of a quasi-random design before the model is asked, at least 1; None is 2 D, from 8 to 64.
-        Where more lanes are to be filled before a trial has ended, every other trial beyond it is at some ends of the
-        ranges.
       acquisition: "auto", which is "log_ei" for one objective of more than 20 dimensions and else "bounds";
         "bounds", lower bounds from careful to bold; "log_ei", the logarithm of expected improvement on what is
         believed of the best, for one objective; "log_ei_per_step", the same over the steps that a trial takes, where
         trials differ in length; "log_ehvi", the logarithm of the expected gain in hypervolume, for two objectives;
         "thompson", each pick the best place of one function drawn from the posterior.
       ucb_beta: deviations below the mean that bounds hope for, least and largest; each pick draws its own.
-        The range is twice as wide, by logarithm, in events that look further afield, and begins at a fifth in those
-        that close in on what was found; see `draw_phase`.
       candidates: places that the model is asked about in each event, half around the best trials; all settings of a
         space that has no more.
       num_ascents: how many of them follow the gradient.
@@ -131,7 +126,7 @@ class Bayesian(ModelBased):
         best = jnp.full(self.limit // 2, NONE, jnp.int32)
         outputs = num_outputs(problem, self._selector(problem).costs)
         theta = jnp.tile(jnp.asarray(start(num_inputs(problem)), jnp.float32), (outputs, 1))
-        return BayesianState(key, best, begin(theta), jnp.int32(0))
+        return BayesianState(key, best, begin(theta), jnp.zeros((), bool))
 
     def ask(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
@@ -146,12 +141,12 @@ class Bayesian(ModelBased):
             return child, after
 
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
-        child, state = jax.lax.cond(jnp.any(used & ~fresh), search, lambda: (none, state))
-        return proposals(self.initial_design(state, index, fresh, child, problem)), state
+        child, state = when(jnp.any(used & ~fresh), search, lambda: (none, state))
+        return proposals(initial_design(state.scramble, index, fresh, child, problem.space)), state
 
-    def in_design(self, problem: Problem, last: int) -> bool:
+    def in_design(self, problem: Problem, last: int, none_ended: bool) -> bool:
         """Tell whether the first `last` rows all are of the design; see `Designed`."""
-        return last <= (self.initial or design_size(problem.space))
+        return none_ended or last <= (self.initial or design_size(problem.space))
 
     def design(
         self, key: Key, state: BayesianState, history: History, problem: Problem, num: int, count: Array
@@ -159,12 +154,7 @@ class Bayesian(ModelBased):
         """Propose the initial design; see `Designed`."""
         index, fresh = history.next_rows(num), jnp.ones(num, bool)
         none = jnp.zeros((num, problem.num_dimensions), jnp.float32)
-        return proposals(self.initial_design(state, index, fresh, none, problem)), state
-
-    def initial_design(self, state: BayesianState, index: Array, fresh: Array, child: Array, problem: Problem) -> Array:
-        """Put points of the initial design in the places that are fresh; see `initial_design`."""
-        size = self.initial or design_size(problem.space)
-        return initial_design(state.scramble, index, fresh, child, problem.space, size)
+        return proposals(initial_design(state.scramble, index, fresh, none, problem.space)), state
 
     def acquire(self, state: BayesianState, history: History, problem: Problem, unit: Array) -> Array:
         """Score settings by what they promise: snapped f32[n, D] -> f32[n], smaller is better.
@@ -174,21 +164,19 @@ class Bayesian(ModelBased):
         """
         outputs = jnp.array([0, *range(len(problem.objectives), num_outputs(problem))], jnp.int32)
 
-        def score(rows: Array) -> Array:
+        def score() -> Array:
+            rows = chosen(history, problem, state.best, num_rows(self.limit, problem))
             data = training_data(history, problem, rows, self._selector(problem).costs)
             model = surrogate(state.fit.theta, data, history, problem)
             predicted = posterior(model, unit, problem)
             mean, deviation = predicted.mean[outputs], jnp.sqrt(predicted.variance)[outputs]
             return acquisition.constrained_improvement(mean, deviation, model.aim.least)
 
-        def model() -> Array:
-            return sized(self.limit, history, problem, state.best, score)
-
         none = jnp.zeros(unit.shape[0], jnp.float32)
-        return jax.lax.cond(enough(state.best, problem), model, lambda: none)
+        return when(enough(state.best, problem), score, lambda: none)
 
     def _selector(self, problem: Problem) -> BatchSelector:
-        wide = problem.num_dimensions > WIDE and len(problem.objectives) == 1
+        wide = problem.num_dimensions > CONFIG.wide_dimensions and len(problem.objectives) == 1
         fitting = "log_ei" if wide else "bounds"  # in wide spaces bounds hope for what is far from everything
         return BatchSelector(fitting if self.acquisition == AUTO else self.acquisition, self.ucb_beta, self.num_ascents)
 
@@ -218,36 +206,33 @@ class Bayesian(ModelBased):
           Settings f32[Q, D]; the places in `local` that they are or were refined from, i32[Q], P and more for those
           from elsewhere; and the state with the model that found them.
         """
-        pool_key, shortlist_key, pick_key, phase_key = jax.random.split(key, 4)
-        selector = self._selector(problem)
-        phase = draw_phase(phase_key, history, problem)
-        best = history.unit[_filled(state.best[:STARTS])]
+        draws, selector = Draws(key), self._selector(problem)
+        best = history.unit[_filled(state.best[: CONFIG.num_local_starts])]
 
-        def shortlist(rows: Array) -> tuple[Fit, Array, Shortlist]:
-            data = training_data(history, problem, rows, selector.costs, ~phase.explore)
-            ended = jnp.sum(data.observed, dtype=jnp.int32)
-            fresh = ended.astype(jnp.float32) >= GROWTH * state.fitted.astype(jnp.float32)
-            steps = min(self.refit_steps, LEAST_STEPS + num - 1)
-            fit = refitted(state.fit, fresh, data, problem, steps)
-            model = surrogate(fit.theta, data, history, problem)
-            view = candidates.view_of(fit.theta, problem.space)
-            pool = self._pool(pool_key, best, view, problem, local)
-            found = selector.shortlist(shortlist_key, pool, model, history, problem, num, phase)
-            return fit, jnp.where(fresh, ended, state.fitted), found
+        rows = chosen(history, problem, state.best, num_rows(self.limit, problem))
+        data = training_data(history, problem, rows, selector.costs)
+        state = self._refitted(state, data, problem, num)
+        model = surrogate(state.fit.theta, data, history, problem)
+        pool = self._pool(draws, best, problem, local)
+        found = selector.shortlist(draws, pool, model, history, problem, num)
+        picked = selector.pick(draws, found, num, count)
+        return found.unit[picked], found.origin[picked], state
 
-        fit, fitted, found = sized(self.limit, history, problem, state.best, shortlist)
-        picked = selector.pick(pick_key, found, num, count, phase)
-        return found.unit[picked], found.origin[picked], state._replace(fit=fit, fitted=fitted)
+    def _refitted(self, state: BayesianState, data: TrainingData, problem: Problem, num: int) -> BayesianState:
+        """Fit the hyperparameters to the data."""
+        later = min(self.refit_steps, CONFIG.least_fit_steps + num - 1)
+        steps = jnp.where(state.fitted, jnp.int32(later), jnp.int32(max(CONFIG.first_fit_steps, later)))
+        return state._replace(fit=refitted(state.fit, data, problem, steps), fitted=jnp.ones((), bool))
 
-    def _pool(self, key: Key, best: Array, view: View, problem: Problem, local: Array | None) -> Array:
+    def _pool(self, draws: Draws, best: Array, problem: Problem, local: Array | None) -> Array:
         """Return the local places, others around the best, and as many all over the space; or all that there are."""
         space = problem.space
         few = settings(space, self.candidates)
         if few is not None:
             return few if local is None else jnp.concatenate([local, few])
-        near = candidates.local_candidates(jax.random.fold_in(key, 1), best, view, space, self.candidates // 2)
+        near = candidates.local_candidates(draws, best, space, self.candidates // 2)
         near = near if local is None else jnp.concatenate([local, near])
-        return jnp.concatenate([near, candidates.global_candidates(key, view, space, near.shape[0])])
+        return jnp.concatenate([near, candidates.global_candidates(draws, space, near.shape[0])])
 
 
 def _filled(rows: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.algorithms.base import by_fitness, by_fronts
 from jaxhpt.core import pareto
@@ -16,15 +17,12 @@ from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE, Array
-from jaxhpt.surrogates.features import embed, features, with_axis, with_column
-from jaxhpt.surrogates.gp import Axes
+from jaxhpt.surrogates.config import CONFIG
+from jaxhpt.surrogates.features import embed, features, with_column, with_owner
 from jaxhpt.surrogates.outcome_transforms import constraint_slack, log_cost, standardize
 
-ENOUGH = 3  # trials that a model needs
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
-FRONT = 32  # points of a Pareto front that are counted with
-BEYOND = 0.15  # share of a front's range by which it may grow at either end: with less, a short one stays short
 
 
 class Aim(NamedTuple):
@@ -33,7 +31,7 @@ class Aim(NamedTuple):
     Attributes:
       least: f32[] what is believed of the best feasible trial, noise taken off; +inf for none.
       nadir: f32[M] what a Pareto front should be better than.
-      front: f32[2, FRONT + 1] the front of two objectives; see `pareto_front`.
+      front: f32[2, S + 1] the front of two objectives; see `pareto_front`.
     """
 
     least: Array
@@ -85,7 +83,7 @@ def design_size(space: Space) -> int:
 
 def enough(best: Array, problem: Problem) -> Array:
     """Tell whether there are trials enough for a model: bool[]."""
-    return jnp.sum(best < NONE, dtype=jnp.int32) >= ENOUGH
+    return jnp.sum(best < NONE, dtype=jnp.int32) >= CONFIG.least_trials
 
 
 def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
@@ -101,26 +99,19 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
       i32[N] distinct rows in rising order, then NONE for none.
     """
     index = jnp.arange(size, dtype=jnp.int32)
-    everything = jnp.where(index < history.count, index, NONE)
     if size >= problem.capacity:
-        return everything
-
-    def some() -> Array:
-        kept = best[: size // 2]
-        recent = history.count - 1 - jnp.arange(size // 4, dtype=jnp.int32)
-        others = size - kept.shape[0] - recent.shape[0]
-        share = history.count.astype(jnp.float32) / others
-        spread = jnp.minimum((jnp.arange(others, dtype=jnp.float32) * share).astype(jnp.int32), history.count - 1)
-        rows = jnp.sort(jnp.concatenate([kept, recent, spread]))
-        again = jnp.concatenate([jnp.zeros(1, bool), rows[1:] == rows[:-1]])
-        return jnp.sort(jnp.where(again, NONE, rows))
-
-    return jax.lax.cond(history.count > size, some, lambda: everything)
+        return jnp.where(index < history.num_rows, index, NONE)
+    kept = best[: size // 2]
+    recent = history.num_rows - 1 - jnp.arange(size // 4, dtype=jnp.int32)
+    others = size - kept.shape[0] - recent.shape[0]
+    share = history.num_rows.astype(jnp.float32) / others
+    spread = jnp.minimum((jnp.arange(others, dtype=jnp.float32) * share).astype(jnp.int32), history.num_rows - 1)
+    rows = jnp.sort(jnp.where(history.num_rows > size, jnp.concatenate([kept, recent, spread]), index))
+    first = jnp.concatenate([jnp.ones(1, bool), rows[1:] != rows[:-1]]) & (rows < history.num_rows)
+    return jnp.where(first, rows, NONE)[compact(first)]
 
 
-def training_data(
-    history: History, problem: Problem, rows: Array, costs: bool = False, log_tail: Array | bool = True
-) -> TrainingData:
+def training_data(history: History, problem: Problem, rows: Array, costs: bool = False) -> TrainingData:
     """Read rows of the history.
 
     Args:
@@ -128,7 +119,6 @@ def training_data(
       problem: static.
       rows: i32[N], NONE for none.
       costs: static; whether the steps of trials are an output, too, the last one.
-      log_tail: bool[] whether the bad part of the objectives is bent; see `standardize`.
     """
     there = rows < NONE
     ended = there & (history.status[rows] >= Status.DONE)
@@ -136,7 +126,7 @@ def training_data(
     rows, observed = rows[order], ended[order]
     unit, scores = history.unit[rows], history.metrics[rows]
     columns = problem.metrics
-    y = [standardize(scores[:, i], observed, log_tail) for i in range(len(columns.objectives))]
+    y = [standardize(scores[:, i], observed) for i in range(len(columns.objectives))]
     for constraint in columns.constraints:
         column = columns.names.index(constraint.name)
         excess = constraint.excess(scores[:, column] * columns.signs[column])
@@ -149,7 +139,7 @@ def training_data(
 
 def partial(problem: Problem) -> bool:
     """Tell whether trials may be judged before their end, so that a model must know how far each was trained."""
-    return problem.reports > 1
+    return problem.schedule.reports > 1
 
 
 def num_inputs(problem: Problem) -> int:
@@ -159,7 +149,8 @@ def num_inputs(problem: Problem) -> int:
 
 def trained(history: History, problem: Problem, rows: Array) -> Array:
     """Return how far rows i32[N] were trained, by the logarithm of their steps: f32[N], 1 for a whole training."""
-    share = jnp.log(jnp.maximum(history.steps[rows], 1).astype(jnp.float32)) / max(math.log(problem.steps), 1e-6)
+    longest = max(math.log(problem.schedule.steps), 1e-6)
+    share = jnp.log(jnp.maximum(history.steps[rows], 1).astype(jnp.float32)) / longest
     return jnp.where(jnp.isin(history.status[rows], jnp.array(WHOLE, jnp.int8)), 1.0, jnp.minimum(share, 1.0))
 
 
@@ -175,8 +166,8 @@ def far_enough(history: History, problem: Problem, best: Array) -> tuple[Array, 
       i32[B] rows, best first, NONE for none; and i32[] how many trials of the history were trained as far.
     """
     if not partial(problem):
-        return best, history.count
-    steps = jnp.where(history.status == jnp.int8(Status.PRIOR), problem.steps, history.steps)
+        return best, history.num_rows
+    steps = jnp.where(history.status == jnp.int8(Status.PRIOR), problem.schedule.steps, history.steps)
     steps = jnp.where(history.ok, steps, 0)
     wanted = min(problem.num_dimensions + 1, problem.capacity)
     least = jax.lax.top_k(steps, wanted)[0][-1]
@@ -191,9 +182,9 @@ def inputs(unit: Array, far: Array, problem: Problem) -> Array:
     return with_column(x, far) if partial(problem) else x
 
 
-def axes(problem: Problem) -> Axes:
-    """Return what the features are of."""
-    return with_axis(problem.space) if partial(problem) else features(problem.space).axes
+def owners(problem: Problem) -> np.ndarray:
+    """Return the dimension that each feature belongs to, i32[F]."""
+    return with_owner(problem.space) if partial(problem) else features(problem.space).owner
 
 
 def best_first(history: History, problem: Problem, rows: Array, num: int) -> Array:
@@ -219,23 +210,24 @@ def aim(history: History, problem: Problem, data: TrainingData, believed: Array)
 
 
 def pareto_front(problem: Problem, data: TrainingData) -> Array:
-    """Return the front of two objectives, f32[2, FRONT + 1], by the first; the reference point fills it up.
+    """Return the front of two objectives, f32[2, S + 1], by the first; the reference point fills it up.
 
     That is half way from the worst of the front to the worst of all, so that the ends of the front can be moved. Of a
     front that is longer, points evenly spread along it.
     """
+    size = CONFIG.front_size
     if len(problem.objectives) != 2:
-        return jnp.zeros((2, FRONT + 1), jnp.float32)
+        return jnp.zeros((2, size + 1), jnp.float32)
     worst = jnp.max(jnp.where(data.observed, data.y[:2], -jnp.inf), axis=1)
     corner = 0.5 * (nadir(problem, data) + worst)
     y, good = data.y[:2], _unbeaten(problem, data) & (_broken(problem, data) <= 0)
     good &= jnp.all(y < corner[:, None], axis=0)
     order = jnp.argsort(jnp.where(good, y[0], jnp.inf)).astype(jnp.int32)
     count = jnp.sum(good, dtype=jnp.int32)
-    index = jnp.arange(FRONT + 1, dtype=jnp.int32)
-    place = jnp.where(count > FRONT, (index * count) // FRONT, index)
+    index = jnp.arange(size + 1, dtype=jnp.int32)
+    place = jnp.where(count > size, (index * count) // size, index)
     row = order[jnp.minimum(place, order.shape[0] - 1)]
-    return jnp.where(index < jnp.minimum(count, FRONT), y[:, row], corner[:, None])
+    return jnp.where(index < jnp.minimum(count, size), y[:, row], corner[:, None])
 
 
 def _unbeaten(problem: Problem, data: TrainingData) -> Array:
@@ -258,4 +250,4 @@ def nadir(problem: Problem, data: TrainingData) -> Array:
     first = _unbeaten(problem, data)
     worst = jnp.max(jnp.where(first, y, -jnp.inf), axis=1)
     ideal = jnp.min(jnp.where(first, y, jnp.inf), axis=1)
-    return jnp.where(jnp.any(first), worst + BEYOND * jnp.maximum(worst - ideal, 0.1), 0.0)
+    return jnp.where(jnp.any(first), worst + CONFIG.front_margin * jnp.maximum(worst - ideal, 0.1), 0.0)

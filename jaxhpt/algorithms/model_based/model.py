@@ -1,25 +1,21 @@
-"""The model behind Bayesian optimisation: a Gaussian process for each output, in the smallest size that holds the data.
+"""The model behind Bayesian optimisation: a Gaussian process for each output.
 
 Outputs are the objectives, then the constraints, then the costs if wanted; each has hyperparameters of its own.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.model_based.dataset import Aim, TrainingData, aim, axes, chosen, inputs, num_inputs
+from jaxhpt.algorithms.model_based.dataset import Aim, TrainingData, aim, inputs, owners
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array
 from jaxhpt.surrogates import gp
-from jaxhpt.surrogates.gp_fit import Fit, begin, fit, start
-
-SMALLEST = 128  # rows of the smallest model; they double up to the limit
-FITTED = 256  # rows that the hyperparameters are fitted to
-FRESH_STEPS = 25
+from jaxhpt.surrogates.config import CONFIG
+from jaxhpt.surrogates.gp_fit import Fit, fit
 
 
 class Surrogate(NamedTuple):
@@ -36,51 +32,32 @@ class Surrogate(NamedTuple):
     aim: Aim
 
 
-def sized(limit: int, history: History, problem: Problem, best: Array, use: Callable[[Array], Any]) -> Any:
-    """Choose rows of the history, in the smallest size that holds it, and use them.
+def num_rows(limit: int, problem: Problem) -> int:
+    """Return how many rows a model of a search has, a power of two of at most `limit` that holds all trials.
 
-    Each size is compiled: time grows with the cube of the size, not of the trials in it.
-
-    Args:
-      limit: static; most rows, a power of two.
-      history: all trials.
-      problem: static.
-      best: i32[B] rows, best first; NONE for none.
-      use: rows i32[N], NONE for none -> a pytree of the same shapes for every size.
+    One size a search, the one it ends in: each further one would cost seconds to compile, and time at the beginning is
+    what it saves.
     """
-    sizes = [min(SMALLEST, limit, max(16, 1 << (problem.capacity - 1).bit_length()))]
-    while sizes[-1] < min(limit, problem.capacity):
-        sizes.append(2 * sizes[-1])
-
-    def at(size: int) -> Any:
-        return use(chosen(history, problem, best, size))
-
-    which = jnp.minimum(jnp.sum(history.count > jnp.array(sizes, jnp.int32), dtype=jnp.int32), len(sizes) - 1)
-    return jax.lax.switch(which, [functools.partial(at, size) for size in sizes])
+    return min(limit, max(16, 1 << (problem.capacity - 1).bit_length()))
 
 
-def refitted(before: Fit, fresh: Array, data: TrainingData, problem: Problem, steps: int) -> Fit:
-    """Fit each output's hyperparameters, from where they are and, where bool[] `fresh`, also from the beginning.
+def refitted(before: Fit, data: TrainingData, problem: Problem, steps: Array) -> Fit:
+    """Fit each output's hyperparameters, from where they are.
 
     Args:
-      before: leaves [J, 2 D + 2], 2 D + 4 where trials are judged before their end.
-      fresh: bool[].
+      before: leaves [J, D + 2], D + 3 where trials are judged before their end.
       data: the rows; a few hundred of them, evenly spread, are enough.
       problem: static.
-      steps: static.
+      steps: i32[].
     """
-    about = axes(problem)
+    about = owners(problem)
     size, ended = data.observed.shape[0], jnp.sum(data.observed, dtype=jnp.int32)
-    index = jnp.arange(min(size, FITTED), dtype=jnp.int32)
+    index = jnp.arange(min(size, CONFIG.fit_rows), dtype=jnp.int32)
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
     x, observed, middle = data.x[rows], data.observed[rows], centre(data)
-    far = jnp.stack([jnp.int32(steps), jnp.where(fresh, jnp.int32(FRESH_STEPS), 0)])
-
-    new = begin(start(num_inputs(problem)))
 
     def one(before: Fit, y: Array) -> Fit:
-        both = jax.tree.map(lambda *a: jnp.stack(a), before, new)
-        return fit(both, far, x, y, observed, about, middle)
+        return fit(before, steps, x, y, observed, about, middle)
 
     return each(one, before, data.y[:, rows])
 
@@ -91,8 +68,8 @@ def centre(data: TrainingData) -> Array:
 
 
 def surrogate(theta: Array, data: TrainingData, history: History, problem: Problem) -> Surrogate:
-    """Let processes of given hyperparameters f32[J, 2 D + 2] see the data."""
-    about, middle = axes(problem), centre(data)
+    """Let processes of given hyperparameters f32[J, D + 2] see the data."""
+    about, middle = owners(problem), centre(data)
 
     def one(theta: Array, y: Array) -> gp.Model:
         return gp.condition(theta, data.x, y, data.observed, data.mask, about, middle)
@@ -104,7 +81,7 @@ def surrogate(theta: Array, data: TrainingData, history: History, problem: Probl
 
 def posterior(model: Surrogate, unit: Array, problem: Problem) -> gp.Posterior:
     """Return what is believed of settings f32[P, D] after whole trainings, leaves [J, ...]."""
-    about, x = axes(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
+    about, x = owners(problem), inputs(unit, jnp.ones((), jnp.float32), problem)
     return each(lambda process: gp.posterior(process, x, about), model.processes)
 
 

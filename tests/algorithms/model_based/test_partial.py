@@ -12,12 +12,13 @@ from jaxhpt.core import history
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
 
 SPACE = Space.of({"x": jaxhpt.Float(0, 1), "c": jaxhpt.Choice(["a", "b", "c"])})
-WHOLE = Problem(SPACE, choose(("loss",)), trials=12, lanes=4, steps=27, interval=1)
-PARTIAL = dataclasses.replace(WHOLE, report_interval=1)
+WHOLE = Problem(SPACE, choose(("loss",)), trials=12, lanes=4, schedule=Schedule(27, 1))
+PARTIAL = dataclasses.replace(WHOLE, schedule=Schedule(27, 1, 1))
 STATUS = [Status.DONE, Status.STOPPED, Status.STOPPED, Status.FAILED, Status.RUNNING, Status.PRIOR, Status.STOPPED]
 STEPS = [27, 3, 9, 9, 3, 0, 9]
 VALUE = [0.3, 0.1, 0.2, np.inf, np.inf, 0.4, 0.5]
@@ -33,7 +34,7 @@ def past():
         status=jnp.array([*STATUS, *[0] * pad], jnp.int8),
         steps=jnp.array([*STEPS, *[0] * pad], jnp.int32),
         metrics=jnp.array([*VALUE, *[np.inf] * pad], jnp.float32)[:, None],
-        count=jnp.int32(num),
+        num_rows=jnp.int32(num),
     )
 
 
@@ -45,13 +46,13 @@ def test_a_model_is_shown_how_far_a_trial_was_trained(past):
     data = dataset.training_data(past, PARTIAL, jnp.arange(12))
     ordered = np.argsort([s < Status.DONE for s in STATUS], kind="stable")
     np.testing.assert_allclose(data.x[: len(STEPS), -1], np.asarray(far)[ordered], rtol=1e-6)
-    assert data.x.shape[1] == len(dataset.axes(PARTIAL).owner) == 5
-    assert dataset.axes(PARTIAL).owner.tolist() == [0, 0, 0, 1, 2]
+    assert data.x.shape[1] == len(dataset.owners(PARTIAL)) == 5
+    assert dataset.owners(PARTIAL).tolist() == [0, 0, 0, 1, 2]
     assert dataset.num_inputs(PARTIAL) == 3
 
 
 def test_where_all_are_trained_to_the_end_nothing_is_added(past):
-    assert dataset.training_data(past, WHOLE, jnp.arange(12)).x.shape[1] == len(dataset.axes(WHOLE).owner) == 4
+    assert dataset.training_data(past, WHOLE, jnp.arange(12)).x.shape[1] == len(dataset.owners(WHOLE)) == 4
     best = jnp.array([1, 2, 0, NONE], jnp.int32)
     kept, count = dataset.far_enough(past, WHOLE, best)
     assert (kept.tolist(), int(count)) == ([1, 2, 0, NONE], len(STEPS))

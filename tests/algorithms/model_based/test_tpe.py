@@ -12,6 +12,7 @@ from jaxhpt import TPE, Choice, Float, Int, Space, When
 from jaxhpt.core import history
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 
 HARTMANN = jaxhpt.problems.hartmann6
 SPHERE = jaxhpt.problems.sphere
@@ -93,11 +94,12 @@ def test_one_dimension():
 
 
 def test_constraints_are_kept_at_the_border(bounded):
-    result = bounded(algorithm="tpe", trials=256, lanes=16)
-    assert result.best.feasible
-    assert result.best.value == pytest.approx(0.5, abs=0.03)
-    feasible = [trial.feasible for trial in result.trials]
-    assert np.mean(feasible[128:]) > np.mean(feasible[:16]) - 0.2
+    results = [bounded(algorithm="tpe", trials=256, lanes=16, seed=seed) for seed in range(5)]
+    assert all(result.best.feasible for result in results)
+    assert np.median([result.best.value for result in results]) == pytest.approx(0.5, abs=0.03)
+    for result in results:
+        feasible = [trial.feasible for trial in result.trials]
+        assert np.mean(feasible[128:]) > np.mean(feasible[:16]) - 0.2
 
 
 def test_two_objectives_and_a_constraint_spread_over_the_front_more_than_random():
@@ -154,7 +156,10 @@ def test_20_000_trials_come_to_the_middle_of_the_sphere_and_stay_there():
 @functools.cache
 def operations(limit, trials):
     """Count the floating-point operations of one proposal of 8, by the compiler's account."""
-    problem, algorithm = Problem(Space.of(SPHERE.space(4)), choose(("loss",)), trials, 8, 1, 1), TPE(limit=limit)
+    problem, algorithm = (
+        Problem(Space.of(SPHERE.space(4)), choose(("loss",)), trials, 8, Schedule(1, 1)),
+        TPE(limit=limit),
+    )
     state = algorithm.init(jax.random.key(0), problem)
     ask = jax.jit(lambda key, state, past: algorithm.ask(key, state, past, problem, 8, jnp.int32(8)))
     return ask.lower(jax.random.key(0), state, history.empty_history(problem)).cost_analysis()["flops"]
@@ -181,9 +186,9 @@ def test_earlier_trials_inform_it_from_the_first_batch():
     [
         ("initial", 0, ValueError),
         ("initial", 2.0, TypeError),
-        ("good", 1, ValueError),
-        ("good", 65, ValueError),
-        ("good", 0.15, TypeError),
+        ("num_good", 1, ValueError),
+        ("num_good", 65, ValueError),
+        ("num_good", 0.15, TypeError),
         ("candidates", 0, ValueError),
         ("candidates", "16", TypeError),
         ("candidates", True, TypeError),
