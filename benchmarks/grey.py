@@ -1,7 +1,7 @@
 """What grey models are worth: as forecasts of learning curves, as a reason to stop a trial, as a guide to mutations.
 
 Run: python -m benchmarks.grey [--parts forecast stopping guided] [--settings 2000] [--seeds 30]
-         [--tasks 167168 3945 ...] [--algorithm random] [--lanes 4] [--data DIR]
+         [--tasks 167168 3945 ...] [--algorithm random] [--lanes 4] [--data DIR] [--quick]
 
 Part forecast: the accuracy at epoch 52 of random settings of LCBench's surrogate, forecast from the first 4, 8 and 16
 epochs: mean absolute error, Spearman's rank correlation, and the share of the true best twentieth among the quarter
@@ -21,11 +21,17 @@ import scipy.stats
 
 import jaxhpt
 from benchmarks import problems
-from benchmarks.common import assemble, data_option, machine, minima, table
+from benchmarks.common import assemble, data_option, minima, parsed
 from benchmarks.fidelity import BUDGET, present, spend, task_of
+from benchmarks.records import Table, save
 from jaxhpt.grey import forecast, sequences
-from jaxhpt.grey import models as grey
 
+EXERCISES = {
+    "forecast": ("jaxhpt/grey",),
+    "stopping": ("jaxhpt/grey", "jaxhpt/schedulers"),
+    "guided": ("jaxhpt/grey", "jaxhpt/algorithms/evolution", "jaxhpt/algorithms/hybrids"),
+}
+QUICK = {"tasks": ["3945"], "settings": 50, "seeds": 2}
 AGES = (4, 8, 16)
 WINDOW = 4  # of the rolling model
 POWERS = np.linspace(0.05, 3.0, 60, dtype=np.float32)
@@ -46,10 +52,6 @@ def _end(curve):
     return jnp.full((*curve.shape[:-1], 1), problems.EPOCH - 1.0)
 
 
-def _ages(curve):
-    return jnp.full(curve.shape[:-1], curve.shape[-1], jnp.int32)
-
-
 def power_law(curve):
     """Fit level + slope t^-p by least squares, the power by trying many, and begin at the last report."""
     time = 1.0 + jnp.arange(curve.shape[-1], dtype=jnp.float32)
@@ -66,9 +68,9 @@ def power_law(curve):
 
 def rolling(curve):
     """Forecast by GM(1,1) of the last reports."""
-    last, length = sequences.tail(curve, _ages(curve), WINDOW)
+    last, length = jaxhpt.grey.tail(curve, None, WINDOW)
     place = _end(curve) - (curve.shape[-1] - WINDOW)
-    return grey.exponential_at(grey.fit_exponential(last, length), place)[..., 0]
+    return jaxhpt.grey.GM11.fit(last, length).at(place)[..., 0]
 
 
 def gains(curve):
@@ -76,7 +78,7 @@ def gains(curve):
     change = jnp.diff(curve, axis=-1)
     sums = jnp.cumsum(jnp.abs(change), axis=-1)
     middle = 0.5 * (sums[..., 1:] + sums[..., :-1])
-    model = grey.fit_exponential(jnp.abs(change), _ages(change))
+    model = jaxhpt.grey.GM11.fit(jnp.abs(change))
     rate = jnp.clip(model.rate, forecast.SLOWEST, forecast.FASTEST)
     source = model.source + (rate - model.rate) * jnp.mean(middle, axis=-1)
     last, left = change.shape[-1] - 1.0, problems.EPOCH - curve.shape[-1]
@@ -86,17 +88,16 @@ def gains(curve):
 
 def tempered(curve):
     """Forecast as GreyStop does, before it has learnt how far to trust it."""
-    whole = jnp.full(curve.shape[:-1], problems.EPOCH, jnp.int32)
-    return curve[..., -1] + forecast.gain_to_come(curve, _ages(curve), whole)
+    return curve[..., -1] + jaxhpt.grey.gain_to_come(curve, None, problems.EPOCH)
 
 
 FORECASTS = {
     "last value": lambda curve: curve[..., -1],
     "best value": lambda curve: jnp.max(curve, axis=-1),
     "power law": power_law,
-    "GM(1,1) of the curve": lambda c: grey.exponential_at(grey.fit_exponential(c, _ages(c)), _end(c))[..., 0],
-    "DGM(1,1) of the curve": lambda c: grey.discrete_at(grey.fit_discrete(c, _ages(c)), _end(c))[..., 0],
-    "Verhulst of the curve": lambda c: grey.saturating_at(grey.fit_saturating(c, _ages(c)), _end(c))[..., 0],
+    "GM(1,1) of the curve": lambda c: jaxhpt.grey.GM11.fit(c).at(_end(c))[..., 0],
+    "DGM(1,1) of the curve": lambda c: jaxhpt.grey.DGM11.fit(c).at(_end(c))[..., 0],
+    "Verhulst of the curve": lambda c: jaxhpt.grey.Verhulst.fit(c).at(_end(c))[..., 0],
     f"GM(1,1) of the last {WINDOW}": rolling,
     "GM(1,1) of the gains": gains,
     "GM(1,1) of the gains, tempered": tempered,
@@ -128,7 +129,7 @@ def judged(forecasts, truth):
 
 
 def forecasting(options):
-    """Print how good forecasts are."""
+    """Return how good forecasts are."""
     tasks, curves = present(options), None
     everything = jax.jit(lambda c: jnp.stack([jnp.stack([f(c[:, :k]) for k in AGES]) for f in FORECASTS.values()]))
     found = []
@@ -139,17 +140,18 @@ def forecasting(options):
         told, truth = np.asarray(everything(known), np.float64), np.asarray(known[:, -1], np.float64)
         found.append([[judged(one, truth) for one in ages] for ages in told])
     if not tasks:
-        return
-    print(
-        f"\nPart forecast: {options.settings} settings of each of {len(tasks)} tasks, epoch {problems.EPOCH} from the"
-        " first 4, 8 and 16; absolute error, rank correlation, share of the best twentieth kept in a quarter"
+        return []
+    title = (
+        f"{options.settings} settings of each of {len(tasks)} tasks, epoch {problems.EPOCH} from the first 4, 8 and 16;"
     )
-    means = np.mean(found, axis=0)
+    title += " absolute error, rank correlation, share of the best twentieth kept in a quarter"
+    means, names = np.mean(found, axis=0), ("error", "rank", "kept")
     rows = [
-        (name, *(f"{e:.3f} / {r:.3f} / {k:.3f}" for e, r, k in ages))
+        (name, *(dict(zip(names, age, strict=True)) for age in ages))
         for name, ages in zip(FORECASTS, means, strict=True)
     ]
-    table(["", *(f"from {k}" for k in AGES)], rows)
+    form = "{error:.3f} / {rank:.3f} / {kept:.3f}"
+    return [Table(title, ("", *(f"from {k}" for k in AGES)), rows, ("{}", form, form, form))]
 
 
 def search(problem, algorithm, scheduler, options):
@@ -161,46 +163,55 @@ def search(problem, algorithm, scheduler, options):
 
 
 def stopping(options):
-    """Print regrets with each way to stop, and how many trials were begun."""
+    """Return regrets with each way to stop, and how many trials were begun."""
     tasks, algorithm = present(options), ALGORITHMS.get(options.algorithm) or jaxhpt.ALGORITHMS[options.algorithm]()
     if not tasks:
-        return
-    print(
-        f"\nPart stopping: {options.algorithm}, {options.lanes} lanes, {options.seeds} seeds; mean regret in hundredths"
-    )
-    print(f"after {BUDGET // 4} epochs, after {BUDGET}", flush=True)
-    rows, regrets, begun = [], [], []
+        return []
+    regrets, begun = [], []
     for task in tasks:
         problem = problems.load(f"lcbench:{task}", options.data)
         best, trials = zip(*(search(problem, algorithm, s, options) for s in STOPPERS.values()), strict=True)
         regret = 100 * (np.mean(best, axis=1) - np.min(best))
-        rows.append((task, *(f"{quarter:.2f}, {end:.2f}" for quarter, end in regret)))
         regrets.append(regret)
         begun.append(trials)
+    title = f"{options.algorithm}, {options.lanes} lanes, {options.seeds} seeds; mean regret in hundredths"
+    title += f" after {BUDGET // 4} epochs, after {BUDGET}"
+    counts = [("trials begun", *np.mean(begun, axis=0))]
+    return [
+        *regretted(title, tasks, regrets, STOPPERS, ("quarter", "end"), ".2f"),
+        Table("trials begun in a search", ("task", *STOPPERS), counts, ("{}", *["{:.0f}"] * len(STOPPERS))),
+    ]
+
+
+def regretted(title, tasks, regrets, contenders, names, digits):
+    """Return the tables of regrets f64[tasks, contenders, 2]: each task, the means, the mean ranks."""
+
+    def table(title, rows, digits):
+        form = f"{{{names[0]}:{digits}}}, {{{names[1]}:{digits}}}"
+        cells = [(label, *(dict(zip(names, pair, strict=True)) for pair in row)) for label, row in rows]
+        return Table(title, ("task", *contenders), cells, ("{}", *[form] * len(contenders)))
+
     ranks = scipy.stats.rankdata(regrets, axis=1).mean(axis=0)
-    rows.append(("mean", *(f"{quarter:.2f}, {end:.2f}" for quarter, end in np.mean(regrets, axis=0))))
-    rows.append(("mean rank", *(f"{quarter:.2f}, {end:.2f}" for quarter, end in ranks)))
-    rows.append(("trials begun", *(f"{number:.0f}" for number in np.mean(begun, axis=0))))
-    table(["task", *STOPPERS], rows)
+    return [
+        table(title, zip(tasks, regrets, strict=True), digits),
+        table("means of the above", [("mean", np.mean(regrets, axis=0))], digits),
+        table("mean ranks", [("mean rank", ranks)], ".2f"),
+    ]
 
 
 def guided(options):
-    """Print regrets of the genetic algorithm, guided and not."""
+    """Return regrets of the genetic algorithm, guided and not."""
     tasks = present(options)
     if not tasks:
-        return
-    print(f"\nPart guided: {options.seeds} seeds; mean regret in hundredths after {BRED[0]} and {BRED[1]} trials")
-    rows, regrets = [], []
+        return []
+    regrets = []
     for task in tasks:
         problem = problems.load(f"lcbench:{task}", options.data)
         best = np.array([[minima(problem, a, n, 10, range(options.seeds))[0] for n in BRED] for a in BREEDERS.values()])
         regret = 100 * (best.mean(axis=2) - best.min())
-        rows.append((task, *(f"{few:.3f}, {many:.3f}" for few, many in regret)))
         regrets.append(regret)
-    ranks = scipy.stats.rankdata(regrets, axis=1).mean(axis=0)
-    rows.append(("mean", *(f"{few:.3f}, {many:.3f}" for few, many in np.mean(regrets, axis=0))))
-    rows.append(("mean rank", *(f"{few:.2f}, {many:.2f}" for few, many in ranks)))
-    table(["task", *BREEDERS], rows)
+    title = f"{options.seeds} seeds; mean regret in hundredths after {BRED[0]} and {BRED[1]} trials"
+    return regretted(title, tasks, regrets, BREEDERS, ("few", "many"), ".3f")
 
 
 def parse():
@@ -212,7 +223,7 @@ def parse():
         parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--algorithm", choices=jaxhpt.ALGORITHMS, default="random")
     data_option(parser)
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 PARTS = {"forecast": forecasting, "stopping": stopping, "guided": guided}
@@ -221,9 +232,9 @@ PARTS = {"forecast": forecasting, "stopping": stopping, "guided": guided}
 def main():
     """Run what the command line asks for."""
     options = parse()
-    print(machine(), flush=True)
     for part in options.parts:
-        PARTS[part](options)
+        if tables := PARTS[part](options):
+            save(f"grey-{part}", tables, options, EXERCISES[part])
 
 
 if __name__ == "__main__":

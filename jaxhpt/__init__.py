@@ -1,6 +1,6 @@
 """jaxhpt: tune many small JAX models at once, on device."""
 
-from jaxhpt import problems
+from jaxhpt import grey, problems
 from jaxhpt.algorithms import (
     ALGORITHMS,
     CMAES,
@@ -19,6 +19,7 @@ from jaxhpt.algorithms import (
     Refine,
     Screen,
 )
+from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
@@ -78,6 +79,8 @@ __all__ = [
     "When",
     "__version__",
     "batch_mean",
+    "cite",
+    "grey",
     "maximize",
     "minimize",
     "problems",

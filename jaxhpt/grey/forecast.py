@@ -15,32 +15,43 @@ power laws.
 import jax.numpy as jnp
 
 from jaxhpt.core.typing import Array
-from jaxhpt.grey.models import accumulate, fit_exponential
-from jaxhpt.grey.sequences import growth, known, positive
+from jaxhpt.grey.models import GM11, accumulate
+from jaxhpt.grey.sequences import counted, each, growth, known, positive
 
 SLOWEST, FASTEST = 0.02, 2.0  # rates of gains, a report
 
 
-def gain_to_come(curve: Array, count: Array, total: Array) -> Array:
-    """Forecast how much a learning curve will change from its last report to its end.
+def gain_to_come(curve: Array, count: Array | int | None, total: Array | int) -> Array:
+    """Learning-curve extrapolation by GM(1,1) of the gains: how much a curve will change from its last report on.
 
-    Choose it from four reports on. Limits: it knows nothing of steps, such as those of a learning rate that is cut, or
-    of a model that begins to learn late; with noise as large as the gains it is near 0, and the last report is all.
+    Choose it from four reports on, to judge a training early; `GreyStop` does. Limits: it knows nothing of steps, such
+    as those of a learning rate that is cut, or of a model that begins to learn late; with noise as large as the gains
+    it is near 0, and the last report is all.
 
     Args:
       curve: f32[..., R] reports, rising or falling, in any unit; `curve` times any number gives as much times the gain.
-      count: i32[...] reports that are known, the first ones.
-      total: i32[...] reports of a whole training.
+      count: i32[...] or one number, reports that are known, the first ones; None for all.
+      total: i32[...] or one number, reports of a whole training.
 
     Returns:
       f32[...]; below 0 where the curve falls, and 0 for fewer than 3 reports or at the end.
 
+    Raises:
+      ValueError: shapes that do not fit.
+
     Example:
       >>> import jax.numpy as jnp
       >>> curve = jnp.array([0.5, 0.7, 0.8, 0.85])
-      >>> round(float(curve[3] + gain_to_come(curve, jnp.int32(4), jnp.int32(12))), 3)
+      >>> round(float(curve[3] + gain_to_come(curve, None, 12)), 3)
       0.912
+
+    References:
+      Deng (1982); Viering and Loog (2022).
     """
+    curve, count = counted(curve, count, "curve")
+    total = each(total, curve, "total")
+    if curve.shape[-1] < 3:
+        return jnp.zeros(count.shape, jnp.float32)
     last = jnp.take_along_axis(curve, jnp.clip(count - 1, 0, curve.shape[-1] - 1)[..., None], axis=-1)
     curve = jnp.where(known(curve, count), curve, last)  # flat after the last report
     change = jnp.diff(curve, axis=-1)
@@ -55,7 +66,7 @@ def gain_to_come(curve: Array, count: Array, total: Array) -> Array:
 
 def _geometric(gain: Array, count: Array, left: Array) -> Array:
     """Return the sum of the next f32[...] `left` of gains f32[..., N], by GM(1,1) at a tempered rate: f32[...]."""
-    model, number = fit_exponential(gain, count), jnp.maximum(count, 2).astype(gain.dtype)
+    model, number = GM11.fit(gain, count), jnp.maximum(count, 2).astype(gain.dtype)
     rate = jnp.clip(0.5 * (model.rate + 1.0 / number), SLOWEST, FASTEST)
     sums = accumulate(gain)
     middle = jnp.where(known(gain, count), 0.5 * (sums + jnp.roll(sums, 1, axis=-1)), 0.0)[..., 1:]

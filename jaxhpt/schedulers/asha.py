@@ -1,7 +1,7 @@
 """Asynchronous successive halving: many trials begin, few end, and no lane waits for another.
 
 Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar, "A system for massively parallel hyperparameter
-tuning", https://arxiv.org/abs/1810.05934 (2020); the variant that stops is of Tiao, Klein, Lienart, Archambeau and
+tuning", https://arxiv.org/abs/1810.05934 (2020); the variant that stops is of Klein, Tiao, Lienart, Archambeau and
 Seeger, "Model-based asynchronous hyperparameter and neural architecture search",
 https://arxiv.org/abs/2003.10865 (2020).
 """
@@ -17,7 +17,7 @@ from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_one_objective, scores_of
+from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_one_objective, require_to_act, scores_of
 from jaxhpt.schedulers.rungs import Rungs
 
 
@@ -65,18 +65,26 @@ class ASHA(KeepsCurves):
     def init(self, key: Key, problem: Problem) -> Rungs:
         """Begin with empty rungs."""
         require_one_objective(self, problem)
+        require_to_act(self, problem, "min_steps", rungs.first_level(self.min_steps, self.eta, problem))
         return rungs.empty(self.num_brackets(problem) * len(self._levels(problem)), problem, self.eta)
 
-    def needs_score(self, state: Rungs, lanes: Lanes, problem: Problem) -> Array:
-        """Score trials at a rung, and at their end."""
-        return lanes.spent | (self._rung(lanes, problem) < state.seen.shape[0])
+    def lane_init(self, problem: Problem) -> Array:
+        """Deal the lanes to the brackets in turn: i32[L]."""
+        return jnp.arange(problem.lanes, dtype=jnp.int32) % self.num_brackets(problem)
 
-    def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
+    def needs_score(self, lane_notes: Array, lanes: Lanes, problem: Problem) -> Array:
+        """Score trials at a rung, and at their end."""
+        rungs = self.num_brackets(problem) * len(self._levels(problem))
+        return lanes.spent | (self._rung(lane_notes, lanes, problem) < rungs)
+
+    def decide(
+        self, key: Key, state: Rungs, lane_notes: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, Rungs, Array]:
         """Stop what is not among the best at its rung."""
-        which, none = self._rung(lanes, problem), state.seen.shape[0]
+        which, none = self._rung(lane_notes, lanes, problem), state.seen.shape[0]
         state, better = rungs.enter(state, which, scores_of(lanes, history, problem), lanes.trial)
-        promoted = jnp.maximum(state.seen[jnp.minimum(which, none - 1)] // self.eta, 1) if none else 0
-        return Verdict((which < none) & (better >= promoted), lanes.budget, None), state
+        promoted = jnp.maximum(state.seen[jnp.minimum(which, none - 1)] // self.eta, 1)
+        return Verdict((which < none) & (better >= promoted), lanes.budget, None), state, lane_notes
 
     def num_brackets(self, problem: Problem) -> int:
         """Return how many groups of trials are compared apart from each other: 1."""
@@ -85,13 +93,10 @@ class ASHA(KeepsCurves):
     def _levels(self, problem: Problem) -> tuple[int, ...]:
         return rungs.levels(self.min_steps, self.eta, problem)
 
-    def _rung(self, lanes: Lanes, problem: Problem) -> Array:
-        """Return the rung that each lane's trial came to in this event, i32[L]; the number of rungs for none."""
-        levels, brackets = self._levels(problem), self.num_brackets(problem)
-        size, none = len(levels), brackets * len(levels)
-        if not none:
-            return jnp.zeros_like(lanes.trial)
-        bracket = jnp.arange(lanes.trial.shape[0], dtype=jnp.int32) % brackets
+    def _rung(self, bracket: Array, lanes: Lanes, problem: Problem) -> Array:
+        """Return the rung that each lane's trial, of i32[L] `bracket`, came to in this event: i32[L]; G for none."""
+        levels = self._levels(problem)
+        size, none = len(levels), self.num_brackets(problem) * len(levels)
         passed = passed_now(lanes, problem, jnp.array(levels, jnp.int32))
         level = jax.lax.argmax(passed, 1, jnp.int32)
         judged = jnp.any(passed, axis=1) & (level >= bracket)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxhpt.core.checks import Settings, settle_counts
+from jaxhpt.core.checks import Settings, require, settle_counts
 from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import Array, Key
 
 
@@ -40,38 +41,55 @@ class Scheduler(Protocol):
         """Return the steps between events that suit it, for trials of up to `longest` steps; None for any."""
         ...
 
-    def report_interval(self, problem: Problem) -> int:
-        """Return the steps between reports that are kept, a multiple of the interval; 0 keeps one of each trial."""
+    def report_interval(self, schedule: Schedule) -> int:
+        """Return the steps between reports that are kept, a multiple of the interval; 0 keeps one of each trial.
+
+        Args:
+          schedule: static, without reports so far.
+        """
         ...
 
-    def num_copies(self, problem: Problem) -> int:
-        """Return how many copies may be made in a whole search, at most."""
+    def num_copies(self, schedule: Schedule, trials: int) -> int:
+        """Return how many copies may be made in a whole search of so many trials, at most."""
         ...
 
     def init(self, key: Key, problem: Problem) -> Any:
-        """Return the state, a NamedTuple of arrays."""
+        """Return the state, a NamedTuple of arrays: what the whole study has told, none of it by lanes."""
         ...
 
-    def needs_score(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+    def lane_init(self, problem: Problem) -> Any:
+        """Return what is kept for each lane, a pytree of arrays with the leading axis L; None for nothing.
+
+        A note stays in its lane when another trial starts there.
+        """
+        ...
+
+    def needs_score(self, lane_notes: Any, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes must be scored now: bool[L]. Scoring runs only when one is."""
         ...
 
-    def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
-        """Judge the lanes after their reports."""
+    def decide(
+        self, key: Key, state: Any, lane_notes: Any, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, Any, Any]:
+        """Judge the lanes after their reports: the verdict, the state and the notes of lanes."""
         ...
 
 
 class KeepsCurves(Settings):
     """The part that schedulers share which look at trials while they train: curves are kept, nothing is copied."""
 
-    def report_interval(self, problem: Problem) -> int:
+    def report_interval(self, schedule: Schedule) -> int:
         """Return an interval, or as many as leave no more than some reports of a trial."""
-        events = -(-problem.steps // problem.interval)
-        return problem.interval * -(-events // MOST_REPORTS)
+        events = -(-schedule.steps // schedule.interval)
+        return schedule.interval * -(-events // MOST_REPORTS)
 
-    def num_copies(self, problem: Problem) -> int:
+    def num_copies(self, schedule: Schedule, trials: int) -> int:
         """Return 0."""
         return 0
+
+    def lane_init(self, problem: Problem) -> Any:
+        """Return None: nothing is kept for a lane."""
+        return None
 
 
 class Periodic(KeepsCurves):
@@ -93,15 +111,15 @@ class Periodic(KeepsCurves):
         """Ask for an event at each look."""
         return min(longest, self._wanted(longest))
 
-    def period(self, problem: Problem) -> int:
+    def period(self, schedule: Schedule) -> int:
         """Return the steps between two looks, a multiple of the interval."""
-        return up_to_interval(self._wanted(problem.steps), problem)
+        return schedule.up_to_interval(self._wanted(schedule.steps))
 
     def looked_at(self, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes it looks at in this event: bool[L]."""
-        return lanes.live & (lanes.steps % self.period(problem) == 0)
+        return lanes.live & (lanes.steps % self.period(problem.schedule) == 0)
 
-    def needs_score(self, state: Any, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, lane_notes: Any, lanes: Lanes, problem: Problem) -> Array:
         """Score trials at each look, and at their end."""
         return lanes.spent | self.looked_at(lanes, problem)
 
@@ -112,9 +130,9 @@ class Periodic(KeepsCurves):
 class Reporting(Periodic):
     """The part of those that read whole curves: a report of each look is kept."""
 
-    def report_interval(self, problem: Problem) -> int:
+    def report_interval(self, schedule: Schedule) -> int:
         """Return the steps between reports: all are kept."""
-        return self.period(problem)
+        return self.period(schedule)
 
 
 def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
@@ -123,12 +141,7 @@ def passed_now(lanes: Lanes, problem: Problem, steps: Array) -> Array:
     Trials that have trained for their whole budget have nothing left to be judged for.
     """
     now, goes_on = lanes.steps[:, None], (lanes.live & ~lanes.spent)[:, None]
-    return (now >= steps[None]) & (now - problem.interval < steps[None]) & goes_on
-
-
-def up_to_interval(steps: int, problem: Problem) -> int:
-    """Return the next multiple of the interval."""
-    return problem.interval * -(-steps // problem.interval)
+    return (now >= steps[None]) & (now - problem.schedule.interval < steps[None]) & goes_on
 
 
 def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
@@ -139,6 +152,26 @@ def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
 def require_one_objective(scheduler: Any, problem: Problem) -> None:
     """Raise where there are several objectives: which of two trials is better would not be clear."""
     problem.require_one_objective(scheduler, "RunToEnd takes several")
+
+
+def require_to_act(scheduler: Any, problem: Problem, name: str, first: int) -> None:
+    """Raise where a scheduler would do nothing in a whole search, because even the longest trial has ended before.
+
+    Args:
+      scheduler: in the message.
+      problem: static.
+      name: the setting that says when it acts.
+      first: steps of a trial after which it may act for the first time.
+
+    Raises:
+      ValueError: `first` is not below the steps of the longest trial.
+    """
+    value, kind, longest = getattr(scheduler, name), type(scheduler).__name__, problem.schedule.steps
+    acts = f"{kind} acts at step {first} for the first time, with interval={problem.schedule.interval}"
+    if value is None:
+        require(first < longest, "steps", longest, f"more, as {acts}; or say scheduler='run_to_end'")
+    ends = f"and the longest trial ends at step {longest}; or say scheduler='run_to_end'"
+    require(first < longest, name, value, f"smaller, as {acts}, {ends}")
 
 
 def curves_of(lanes: Lanes, history: History, problem: Problem) -> Array:

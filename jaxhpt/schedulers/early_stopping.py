@@ -5,7 +5,7 @@ Prechelt, "Early stopping - but when?", https://doi.org/10.1007/978-3-642-35289-
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
-from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective
+from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective, require_to_act
 
 
 class EarlyStoppingState(NamedTuple):
@@ -65,11 +65,13 @@ class EarlyStopping(Reporting):
     def init(self, key: Key, problem: Problem) -> EarlyStoppingState:
         """Return the empty state."""
         require_one_objective(self, problem)
+        require_to_act(self, problem, "eval_interval", self.period(problem.schedule))
+        require_to_act(self, problem, "patience", (1 + self.patience) * self.period(problem.schedule))
         return EarlyStoppingState()
 
     def decide(
-        self, key: Key, state: EarlyStoppingState, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Verdict, EarlyStoppingState]:
+        self, key: Key, state: EarlyStoppingState, lane_notes: Any, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, EarlyStoppingState, Any]:
         """Call done what stands still."""
         curve = curves_of(lanes, history, problem)
 
@@ -82,4 +84,5 @@ class EarlyStopping(Reporting):
         best = jnp.full(curve.shape[0], jnp.inf, jnp.float32)
         (_, waited), _ = jax.lax.scan(read, (best, jnp.zeros_like(lanes.steps)), curve.T)
         still = lanes.live & (waited >= self.patience)
-        return Verdict(jnp.zeros_like(still), jnp.where(still, lanes.steps, lanes.budget), None), state
+        budget = jnp.where(still, lanes.steps, lanes.budget)
+        return Verdict(jnp.zeros_like(still), budget, None), state, lane_notes

@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.checks import require, settle_counts
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.grey.forecast import gain_to_come
 from jaxhpt.grey.sequences import positive
-from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective, scores_of
+from jaxhpt.schedulers.base import Reporting, Verdict, curves_of, require_one_objective, require_to_act, scores_of
 
 LOOKS = 40  # at the longest trial, where nothing else is asked for: four of them are a tenth of it
 MOST_TRUST = 2.0  # a gain to come is never taken for more than twice what the curve says
@@ -36,7 +37,6 @@ class GreyStopState(NamedTuple):
     """What forecasts were like, at R ages of a trial.
 
     Attributes:
-      gain: f32[L, R] what was forecast to come for each lane's trial, after each of its reports.
       best: f32[T] the best final scores, rising; +inf where there are none.
       judged: i32[] trials that came as far as the first look that judges.
       ended: f32[R] trials that trained to their end, and were forecast at an age.
@@ -45,7 +45,6 @@ class GreyStopState(NamedTuple):
       wrong: f32[R] sum of absolute errors of the forecasts of final scores.
     """
 
-    gain: Array
     best: Array
     judged: Array
     ended: Array
@@ -110,49 +109,59 @@ class GreyStop(Reporting):
     def init(self, key: Key, problem: Problem) -> GreyStopState:
         """Begin without any trial to learn from."""
         require_one_objective(self, problem)
-        nothing = jnp.zeros(problem.reports, jnp.float32)
-        gain, best = jnp.zeros((problem.lanes, problem.reports), jnp.float32), jnp.full(self.top, jnp.inf, jnp.float32)
-        return GreyStopState(gain, best, jnp.zeros((), jnp.int32), *(nothing,) * 4)
+        require_to_act(self, problem, "eval_interval", self.period(problem.schedule))
+        require_to_act(self, problem, "min_reports", self.min_reports * self.period(problem.schedule))
+        nothing = jnp.zeros(problem.schedule.reports, jnp.float32)
+        best = jnp.full(self.top, jnp.inf, jnp.float32)
+        return GreyStopState(best, jnp.zeros((), jnp.int32), *(nothing,) * 4)
+
+    def lane_init(self, problem: Problem) -> Array:
+        """Return what is forecast to come for each lane's trial after each of its reports, f32[L, R]: 0, as none."""
+        return jnp.zeros((problem.lanes, problem.schedule.reports), jnp.float32)
 
     def decide(
-        self, key: Key, state: GreyStopState, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Verdict, GreyStopState]:
+        self, key: Key, state: GreyStopState, lane_notes: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, GreyStopState, Array]:
         """Stop what is out of reach."""
         score = scores_of(lanes, history, problem)
         ends, sound = lanes.spent & jnp.isfinite(score), lanes.live & ~lanes.spent & jnp.isfinite(score)
-        looked, count = sound & self.looked_at(lanes, problem), lanes.steps // self.period(problem)
+        looked, count = sound & self.looked_at(lanes, problem), lanes.steps // self.period(problem.schedule)
         curve, total = curves_of(lanes, history, problem), self._reports(lanes.budget, problem)
         first = jnp.sum(looked & (count == self.min_reports), dtype=jnp.int32)
-        state = self._learnt(state, curve, score, total, ends)._replace(judged=state.judged + first)
-        state = state._replace(gain=_entered(state.gain, curve, count, total, looked))
+        state = self._learnt(state, lane_notes, curve, score, total, ends)._replace(judged=state.judged + first)
+        gain = _entered(lane_notes, curve, count, total, looked)
         ready = sound & (count >= self.min_reports)
-        ahead, width = self._forecast(state, score, count, total)
+        ahead, width = self._forecast(state, gain, score, count, total)
         ends_of_bands = jnp.concatenate([state.best, jnp.where(ready, ahead + width, jnp.inf)])
         reach = jnp.sort(ends_of_bands)[self.top - 1]
         stop = looked & ready & (ahead - width > reach) & (state.judged >= self.min_trials)
-        return Verdict(stop, lanes.budget, None), state
+        return Verdict(stop, lanes.budget, None), state, gain
 
     def _reports(self, steps: Array, problem: Problem) -> Array:
         """Return how many reports a training of i32[L] steps makes: i32[L]."""
-        return jnp.clip(-(-steps // self.period(problem)), 1, problem.reports)
+        return jnp.clip(-(-steps // self.period(problem.schedule)), 1, problem.schedule.reports)
 
-    def _forecast(self, state: GreyStopState, score: Array, count: Array, total: Array) -> tuple[Array, Array]:
+    def _forecast(
+        self, state: GreyStopState, gain: Array, score: Array, count: Array, total: Array
+    ) -> tuple[Array, Array]:
         """Return the final score that is forecast for each lane, f32[L], and half the width of its band, f32[L]."""
         place = jnp.clip(count - 1, 0, state.ended.shape[0] - 1)
-        gain = jnp.take_along_axis(state.gain, place[:, None], axis=1)[:, 0]
+        gain = jnp.take_along_axis(gain, place[:, None], axis=1)[:, 0]
         age = jnp.clip(count * state.ended.shape[0] // total - 1, 0, state.ended.shape[0] - 1)
         trust = _trust(state.came[age], state.said[age], jnp.abs(gain))
         # One trial more than there were, whose forecast gain did not come: so there is a band before anything is known.
         error = (state.wrong[age] + jnp.abs(gain)) / (state.ended[age] + 1.0)
         return score + trust * gain, self.band * TO_DEVIATION * error
 
-    def _learnt(self, state: GreyStopState, curve: Array, score: Array, total: Array, ends: Array) -> GreyStopState:
+    def _learnt(
+        self, state: GreyStopState, gains: Array, curve: Array, score: Array, total: Array, ends: Array
+    ) -> GreyStopState:
         """Learn from the lanes that end, bool[L], what their forecasts were worth."""
 
         def learn() -> GreyStopState:
             count, met = _counts(total, state.ended.shape[0])
             used = ends[:, None] & met & (count >= self.min_reports) & (count < total[:, None])
-            gain, then = (jnp.take_along_axis(a, jnp.maximum(count - 1, 0), axis=1) for a in (state.gain, curve))
+            gain, then = (jnp.take_along_axis(a, jnp.maximum(count - 1, 0), axis=1) for a in (gains, curve))
             came = jnp.where(used, score[:, None] - then, 0.0)
             said, gain = jnp.where(used, jnp.abs(gain), 0.0), jnp.where(used, gain, 0.0)
             wrong = jnp.abs(came - _trust(state.came[None], state.said[None], said) * gain)
@@ -165,7 +174,7 @@ class GreyStop(Reporting):
                 wrong=state.wrong + jnp.sum(wrong, axis=0),
             )
 
-        return jax.lax.cond(jnp.any(ends), learn, lambda: state)
+        return when(jnp.any(ends), learn, lambda: state)
 
 
 def _entered(gain: Array, curve: Array, count: Array, total: Array, looked: Array) -> Array:
@@ -175,7 +184,7 @@ def _entered(gain: Array, curve: Array, count: Array, total: Array, looked: Arra
         here = jax.lax.broadcasted_iota(jnp.int32, gain.shape, 1) == count[:, None] - 1
         return jnp.where(here & looked[:, None], gain_to_come(curve, count, total)[:, None], gain)
 
-    return jax.lax.cond(jnp.any(looked), enter, lambda: gain)
+    return when(jnp.any(looked), enter, lambda: gain)
 
 
 def _trust(came: Array, said: Array, mine: Array) -> Array:

@@ -5,6 +5,7 @@ https://research.google/pubs/google-vizier-a-service-for-black-box-optimization/
 """
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -14,7 +15,15 @@ from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Key
 from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import PARTS, Reporting, Verdict, curves_of, require_one_objective, scores_of
+from jaxhpt.schedulers.base import (
+    PARTS,
+    Reporting,
+    Verdict,
+    curves_of,
+    require_one_objective,
+    require_to_act,
+    scores_of,
+)
 from jaxhpt.schedulers.rungs import Rungs
 
 
@@ -57,21 +66,26 @@ class MedianStop(Reporting):
     def init(self, key: Key, problem: Problem) -> Rungs:
         """Begin without any trial to compare with: a rung for each report."""
         require_one_objective(self, problem)
-        return rungs.empty(problem.reports, problem, 2)
+        period, least = self.period(problem.schedule), self._least(problem)
+        require_to_act(self, problem, "eval_interval", period)
+        require_to_act(self, problem, "min_steps", period * -(-least // period))
+        return rungs.empty(problem.schedule.reports, problem, 2)
 
-    def decide(self, key: Key, state: Rungs, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Rungs]:
+    def decide(
+        self, key: Key, state: Rungs, lane_notes: Any, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, Rungs, Any]:
         """Stop what is behind."""
         curve = curves_of(lanes, history, problem)
         told = jnp.isfinite(curve)
         mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1, dtype=jnp.float32), 1.0)
-        came = self.needs_score(state, lanes, problem)
-        which = jnp.where(came, problem.place(lanes.steps), problem.reports)
+        came = self.needs_score(lane_notes, lanes, problem)
+        which = jnp.where(came, problem.schedule.place(lanes.steps), problem.schedule.reports)
         sound = jnp.isfinite(scores_of(lanes, history, problem))
         state, _ = rungs.enter(state, which, jnp.where(sound, mean, jnp.inf), lanes.trial)
-        seen = state.seen[jnp.minimum(which, problem.reports - 1)]
+        seen = state.seen[jnp.minimum(which, problem.schedule.reports - 1)]
         better = rungs.better_than(state, which, jnp.min(curve, axis=1))
         old = (lanes.steps >= self._least(problem)) & (seen >= self.min_trials)
-        return Verdict(came & old & (2 * better > seen), lanes.budget, None), state
+        return Verdict(came & old & (2 * better > seen), lanes.budget, None), state, lane_notes
 
     def _least(self, problem: Problem) -> int:
-        return self.min_steps or 2 * problem.steps // PARTS
+        return self.min_steps or 2 * problem.schedule.steps // PARTS

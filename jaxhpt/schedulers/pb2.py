@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.checks import require
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.lanes import Copies, Lanes
@@ -23,7 +23,7 @@ from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.acquisition import pick_one_by_one
-from jaxhpt.surrogates.features import embed, with_axis, with_column
+from jaxhpt.surrogates.features import embed, with_column, with_owner
 from jaxhpt.surrogates.gp_fit import begin, fit, start
 from jaxhpt.surrogates.outcome_transforms import standardize
 
@@ -37,19 +37,17 @@ class PB2State(NamedTuple):
     """What the population has seen.
 
     Attributes:
-      before: f32[L] score of each lane's weights at the last comparison; +inf where there was none.
       unit: f32[W, D] settings that lanes trained under from one comparison to the next.
       when: f32[W] steps at the end of that, over those of the longest trial.
       gain: f32[W] what their scores changed by; below 0 where they became better.
-      count: i32[] observations so far; beyond W they replace the earliest.
-      theta: f32[2 D + 4] hyperparameters of the process; time has a length-scale of its own.
+      num_seen: i32[] observations so far; beyond W they replace the earliest.
+      theta: f32[D + 3] hyperparameters of the process; time has a length-scale of its own.
     """
 
-    before: Array
     unit: Array
     when: Array
     gain: Array
-    count: Array  # type: ignore[assignment]  # hides tuple.count
+    num_seen: Array
     theta: Array
 
 
@@ -96,15 +94,22 @@ class PB2(PBT):
         """Begin without observations."""
         super().init(key, problem)
         none, size = jnp.zeros(MEMORY, jnp.float32), problem.num_dimensions
-        before, unit = jnp.full(problem.lanes, jnp.inf, jnp.float32), jnp.zeros((MEMORY, size), jnp.float32)
-        return PB2State(before, unit, none, none, jnp.zeros((), jnp.int32), jnp.asarray(start(size + 1)))
+        unit = jnp.zeros((MEMORY, size), jnp.float32)
+        return PB2State(unit, none, none, jnp.zeros((), jnp.int32), jnp.asarray(start(size + 1)))
 
-    def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
+    def lane_init(self, problem: Problem) -> Array:
+        """Return the score of each lane's weights at the last comparison, f32[L]: +inf, as there was none."""
+        return jnp.full(problem.lanes, jnp.inf, jnp.float32)
+
+    def decide(
+        self, key: Key, state: Any, lane_notes: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, Any, Array]:
         """Learn from what the lanes gained, then let the worst go on from the best."""
         score = scores_of(lanes, history, problem)
-        state = self._observed(state, score, lanes, history, problem)
-        verdict, state = super().decide(key, state, lanes, history, problem)
-        return verdict, state._replace(before=_inherited(state.before, score, verdict.copies))
+        state = self._observed(state, lane_notes, score, lanes, history, problem)
+        before = jnp.where(self._ready(lanes, problem), score, lane_notes)
+        verdict, state, before = super().decide(key, state, before, lanes, history, problem)
+        return verdict, state, _inherited(before, score, verdict.copies)
 
     def explored(
         self, key: Key, state: Any, unit: Array, wanted: Array, lanes: Lanes, problem: Problem
@@ -112,49 +117,49 @@ class PB2(PBT):
         """Ask the model for as many settings as there may be copies, if it knows enough."""
         moved, _ = super().explored(key, state, unit, wanted, lanes, problem)
         latest = jnp.max(jnp.where(self._ready(lanes, problem), lanes.steps, 0))
-        now = latest.astype(jnp.float32) / problem.steps
+        now = latest.astype(jnp.float32) / problem.schedule.steps
 
         def ask() -> tuple[Array, Any]:
             return self._chosen(key, state, unit, now, problem)
 
-        return jax.lax.cond(wanted & (state.count >= ENOUGH), ask, lambda: (moved, state))
+        return when(wanted & (state.num_seen >= ENOUGH), ask, lambda: (moved, state))
 
-    def _observed(self, state: PB2State, score: Array, lanes: Lanes, history: History, problem: Problem) -> PB2State:
-        """Enter what the lanes that are compared gained since the last time."""
+    def _observed(
+        self, state: PB2State, before: Array, score: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> PB2State:
+        """Enter what the lanes that are compared gained since the last time, when their scores were f32[L] `before`."""
         ready = self._ready(lanes, problem)
-        first = lanes.steps <= self.period(problem)  # another trial was here before, or none
-        gain = score - jnp.where(first, jnp.inf, state.before)
+        first = lanes.steps <= self.period(problem.schedule)  # another trial was here before, or none
+        gain = score - jnp.where(first, jnp.inf, before)
         known = ready & jnp.isfinite(gain)
         kept = known & (exclusive_count(known) < MEMORY)
-        place = jnp.where(kept, (state.count + exclusive_count(known)) % MEMORY, MEMORY)
+        place = jnp.where(kept, (state.num_seen + exclusive_count(known)) % MEMORY, MEMORY)
         unit = history.unit[lanes.trial]
         return state._replace(
-            before=jnp.where(ready, score, state.before),
             unit=state.unit.at[place].set(unit, mode="drop"),
-            when=state.when.at[place].set(lanes.steps.astype(jnp.float32) / problem.steps, mode="drop"),
+            when=state.when.at[place].set(lanes.steps.astype(jnp.float32) / problem.schedule.steps, mode="drop"),
             gain=state.gain.at[place].set(gain, mode="drop"),
-            count=state.count + jnp.sum(kept, dtype=jnp.int32),
+            num_seen=state.num_seen + jnp.sum(kept, dtype=jnp.int32),
         )
 
     def _chosen(self, key: Key, state: PB2State, unit: Array, now: Array, problem: Problem) -> tuple[Array, PB2State]:
         """Fit the model, and pick the settings it hopes most of, one by one: f32[N, D]."""
         k, num, space = jax.random.split(key, 2), unit.shape[0], problem.space
-        owner, warped = with_axis(space)
-        axes = gp.Axes(owner, np.zeros_like(warped))  # warps are for where the best is, which gains do not tell
+        owner = with_owner(space)
 
         def inputs(unit: Array, when: Array) -> Array:
             return with_column(embed(unit, space), when)
 
-        known = jnp.arange(MEMORY, dtype=jnp.int32) < state.count
+        known = jnp.arange(MEMORY, dtype=jnp.int32) < state.num_seen
         x, y = inputs(state.unit, state.when), standardize(state.gain, known)
-        centre, steps = inputs(unit[:1], now)[0], jnp.full(1, FIT_STEPS, jnp.int32)
-        theta = fit(begin(state.theta[None]), steps, x, y, known, axes, centre).theta
-        model = gp.condition(theta, x, y, known, known, axes, centre)
+        centre = inputs(unit[:1], now)[0]
+        theta = fit(begin(state.theta), jnp.int32(FIT_STEPS), x, y, known, owner, centre).theta
+        model = gp.condition(theta, x, y, known, known, owner, centre)
         near = perturbed(
             k[0], unit[jnp.arange(POOL // 2, dtype=jnp.int32) % num], space, self.perturbation, self.resample
         )
         pool = jnp.concatenate([near, space.snap(uniforms(k[1], (POOL // 2, unit.shape[1])))])
-        predicted = gp.posterior(model, inputs(pool, now), axes)
+        predicted = gp.posterior(model, inputs(pool, now), owner)
         covariance = gp.covariance(model, predicted.x, predicted.x) - predicted.root.T @ predicted.root
 
         def hope(i: Array, mean: Array, deviation: Array) -> Array:

@@ -15,8 +15,9 @@ from jaxhpt.core.history import History
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE, Array, Key
-from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, scores_of
+from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, require_to_act, scores_of
 from jaxhpt.schedulers.explore import perturbed
 
 EXPLOITS = ("truncation", "tournament")
@@ -82,16 +83,19 @@ class PBT(Periodic):
         require(0 < self.perturbation <= 0.5, "perturbation", self.perturbation, "above 0 and at most 1/2")
         require(0 <= self.resample <= 1, "resample", self.resample, "in [0, 1]")
 
-    def num_copies(self, problem: Problem) -> int:
+    def num_copies(self, schedule: Schedule, trials: int) -> int:
         """Return one for each comparison in each trial's life."""
-        return problem.trials * max(0, -(-problem.steps // self.period(problem)) - 1)
+        return trials * max(0, -(-schedule.steps // self.period(schedule)) - 1)
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Return the empty state."""
         require_one_objective(self, problem)
+        require_to_act(self, problem, self.period_name, self.period(problem.schedule))
         return PBTState()
 
-    def decide(self, key: Key, state: Any, lanes: Lanes, history: History, problem: Problem) -> tuple[Verdict, Any]:
+    def decide(
+        self, key: Key, state: Any, lane_notes: Any, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Verdict, Any, Any]:
         """Let the worst go on from the best."""
         exploit_key, explore_key = jax.random.split(key)
         ready, score = self._ready(lanes, problem), scores_of(lanes, history, problem)
@@ -103,7 +107,7 @@ class PBT(Periodic):
         old = history.unit[lanes.trial[source]]
         unit, state = self.explored(explore_key, state, old, jnp.any(good), lanes, problem)
         copies = Copies(jnp.where(good, source, NONE), jnp.where(good, target, NONE), unit)
-        return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state
+        return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state, lane_notes
 
     def explored(
         self, key: Key, state: Any, unit: Array, wanted: Array, lanes: Lanes, problem: Problem

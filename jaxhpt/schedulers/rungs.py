@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxhpt.core.control import when
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array
-from jaxhpt.schedulers.base import up_to_interval
 
 SPAN = 27  # how many times as long the longest trial is as the first rung, about, where nothing else is asked for
 
@@ -57,7 +57,7 @@ def enter(rungs: Rungs, which: Array, score: Array, order: Array) -> tuple[Rungs
             found, kept = _merge(best, jnp.where(mine, score, jnp.inf), order)
             return jnp.where(mine, found, place), (kept, seen + jnp.sum(mine, dtype=jnp.int32))
 
-        return jax.lax.cond(jnp.any(mine), come, lambda: (place, (best, seen)))
+        return when(jnp.any(mine), come, lambda: (place, (best, seen)))
 
     groups = jnp.arange(rungs.seen.shape[0], dtype=jnp.int32)
     place, known = jax.lax.scan(one, jnp.zeros_like(which), (groups, *rungs))
@@ -90,12 +90,16 @@ def levels(first: int | None, eta: int, problem: Problem) -> tuple[int, ...]:
       eta: at least 2.
       problem: static.
     """
-    lowest = up_to_interval(first if first is not None else lowest_of(eta, problem.steps), problem)
-    steps, found = lowest, []
-    while steps < problem.steps:
+    steps, found = first_level(first, eta, problem), []
+    while steps < problem.schedule.steps:
         found.append(steps)
         steps *= eta
     return tuple(found)
+
+
+def first_level(first: int | None, eta: int, problem: Problem) -> int:
+    """Return the steps of the lowest rung, at the end of an interval; arguments as of `levels`."""
+    return problem.schedule.up_to_interval(first if first is not None else lowest_of(eta, problem.schedule.steps))
 
 
 def lowest_of(eta: int, longest: int) -> int:

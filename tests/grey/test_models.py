@@ -1,23 +1,24 @@
 """Grey models beside least squares in float64, numbers worked by hand, and the forecast of curves beside numpy."""
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxhpt import grey
 from jaxhpt.grey import forecast
-from jaxhpt.grey import models as grey
-from jaxhpt.grey.sequences import tail
 
+ROOT = pathlib.Path(__file__).parent.parent.parent
 ROWS, SIZE = 12, 16
 COUNTS = np.array([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16], np.int32)
 PLACES = np.arange(24, dtype=np.float32)
 MODELS = {
-    "exponential": (grey.fit_exponential, grey.exponential_at),
-    "discrete": (grey.fit_discrete, grey.discrete_at),
-    "saturating": (grey.fit_saturating, grey.saturating_at),
+    "exponential": grey.GM11,
+    "discrete": grey.DGM11,
+    "saturating": grey.Verhulst,
 }
 # The worked example of GM(1,1) in both books: a = -0.0372, b = 3.0654.
 DENG = [2.874, 3.278, 3.337, 3.390, 3.679]
@@ -26,11 +27,10 @@ DENG = [2.874, 3.278, 3.337, 3.390, 3.679]
 @functools.cache
 def compiled(name):
     """Fit and forecast in one program for all tests."""
-    fit, at = MODELS[name]
-    return jax.jit(lambda x, count: (model := fit(x, count), at(model, PLACES)))
+    return jax.jit(lambda x, count: (model := MODELS[name].fit(x, count), model.at(PLACES)))
 
 
-gain_to_come = jax.jit(forecast.gain_to_come)
+gain_to_come = jax.jit(grey.gain_to_come)
 ratios_hold = jax.jit(grey.class_ratios_hold)
 
 
@@ -141,7 +141,7 @@ def test_geometric_numbers_by_hand():
 def test_a_saturating_model_comes_to_its_ceiling_and_stays_finite_beyond_a_pole():
     x, count = padded(5.0 / (1.0 + 6.0 * np.exp(-0.4 * np.arange(12))), [1.0, 1.1, 1.3, 1.8, 4.0], [2.0] * 5)
     model, values = compiled("saturating")(x, count)
-    far = grey.saturating_at(jax.tree.map(lambda leaf: leaf[:1], model), jnp.array([[1e4]], jnp.float32))
+    far = jax.tree.map(lambda leaf: leaf[:1], model).at(1e4)
     assert float(far[0, 0]) == pytest.approx(5.0, rel=0.02)
     assert np.isfinite(values).all()
     np.testing.assert_allclose(values[2], 2.0, rtol=1e-6)
@@ -197,35 +197,16 @@ def test_unequal_times_are_those_of_least_squares_and_equal_ones_change_nothing(
         np.array([0.0, 1.0, 3.0, 4.0, 7.0, 9.0], np.float32),
     )
     count = jnp.int32(6)
-    fit = jax.jit(grey.fit_exponential)
+    fit = jax.jit(grey.GM11.fit)
     model = fit(x, count, times)
     a, b, _ = exponential(x, times)
     np.testing.assert_allclose([model.rate, model.source], [a, b], rtol=1e-4)
     width = np.diff(times, prepend=-1.0)
     sums = (x[0] - b / a) * np.exp(-a * times.astype(np.float64)) + b / a
     expected = np.concatenate([x[:1], np.diff(sums) / width[1:]])
-    np.testing.assert_allclose(grey.exponential_at(model, jnp.asarray(times), jnp.asarray(width)), expected, rtol=1e-4)
+    np.testing.assert_allclose(model.at(times, width), expected, rtol=1e-4)
     equal, plain = fit(x, count, 7.0 + np.arange(6, dtype=np.float32)), exponential(x)
     np.testing.assert_allclose([equal.rate, equal.source], plain[:2], rtol=1e-4)
-
-
-def test_the_last_errors_are_corrected_by_a_model_of_their_own():
-    base = 10.0 * 0.95 ** np.arange(12)
-    x, count = padded(base + np.where(np.arange(12) >= 7, 0.4 * 1.1 ** np.arange(12), 0.0), DENG)
-    model, plain = compiled("exponential")(x, count)
-    found = np.asarray(jax.jit(lambda x, count: grey.corrected_at(x, count, model, PLACES, 4))(x, count))
-    for i, n in enumerate(count):
-        _, _, at = exponential(x[i, :n])
-        error = x[i, :n] - at(np.arange(n))
-        same = np.all(error[-4:] > 0) or np.all(error[-4:] < 0)
-        expected = at(PLACES)
-        if same:
-            _, _, more = exponential(np.abs(error[-4:]))
-            late = n - 4 <= PLACES
-            expected[late] += np.sign(error[-1]) * more(PLACES[late] - (n - 4))
-        np.testing.assert_allclose(found[i], expected, rtol=3e-3)
-    assert np.abs(found[0] - plain[0]).max() > 0.1  # of one sign, so corrected
-    np.testing.assert_allclose(found[1], plain[1], rtol=1e-6)  # of both
 
 
 def test_sums_are_undone_and_a_window_takes_the_last():
@@ -233,7 +214,7 @@ def test_sums_are_undone_and_a_window_takes_the_last():
     filled = np.nan_to_num(x, nan=1.0)
     np.testing.assert_allclose(grey.accumulate(filled), np.cumsum(filled, axis=1), rtol=1e-6)
     np.testing.assert_allclose(grey.restore(grey.accumulate(filled)), filled, rtol=1e-4)
-    taken, length = tail(x, count, 5)
+    taken, length = grey.tail(x, count, 5)
     for i, n in enumerate(count):
         np.testing.assert_array_equal(taken[i], [*x[i, max(0, n - 5) : n], *[0.0] * (5 - min(n, 5))])
         assert length[i] == min(n, 5)
@@ -281,8 +262,8 @@ def test_derivatives_are_finite():
     x, count = sequences("down")
 
     def total(x):
-        values = (at(fit(x, count), PLACES) for fit, at in MODELS.values())
-        return sum(v.sum() for v in values) + forecast.gain_to_come(x, count, jnp.full(ROWS, 52, jnp.int32)).sum()
+        values = (kind.fit(x, count).at(PLACES) for kind in MODELS.values())
+        return sum(v.sum() for v in values) + grey.gain_to_come(x, count, jnp.full(ROWS, 52, jnp.int32)).sum()
 
     derivative = jax.jit(jax.grad(total))
     for values in (np.nan_to_num(x, nan=0.0), np.ones_like(x), np.zeros_like(x)):
@@ -291,9 +272,62 @@ def test_derivatives_are_finite():
 
 def test_strict_promotion_and_ranks_hold():
     x, count = jax.ShapeDtypeStruct((3, 4, SIZE), jnp.float32), jax.ShapeDtypeStruct((3, 4), jnp.int32)
+    place = jax.ShapeDtypeStruct((7,), jnp.float32)
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         assert jax.eval_shape(grey.class_ratios_hold, x, count).shape == (3, 4)
-        assert jax.eval_shape(forecast.gain_to_come, x, count, count).dtype == jnp.float32
-        assert jax.eval_shape(lambda x, count: tail(x, count, 5), x, count)[0].shape == (3, 4, 5)
-        for fit, at in MODELS.values():
-            assert jax.eval_shape(lambda x, count, fit=fit, at=at: at(fit(x, count), x), x, count).shape == x.shape
+        assert jax.eval_shape(grey.gain_to_come, x, count, count).dtype == jnp.float32
+        assert jax.eval_shape(lambda x, count: grey.tail(x, count, 5), x, count)[0].shape == (3, 4, 5)
+        for kind in MODELS.values():
+            assert jax.eval_shape(lambda x, n, k=kind: k.fit(x, n).at(x), x, count).shape == x.shape
+            assert jax.eval_shape(lambda x, p, k=kind: k.fit(x).at(p), x, place).shape == (3, 4, 7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_numbers_are_known_where_no_count_is_given_and_places_are_as_one_likes(name):
+    x, kind = sequences("up")[0][-1], MODELS[name]
+    model = kind.fit(x)
+    for leaf, other in zip(model, kind.fit(x, SIZE), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+    np.testing.assert_array_equal(model.at([3, 5.5]), [*model.at(3), *model.at(np.float32(5.5))])
+    assert all(np.isfinite(leaf) for leaf in kind.fit([2.0]))
+
+
+def test_what_has_less_than_three_reports_gains_nothing():
+    for curve in ([0.5], [0.5, 0.7]):
+        assert float(grey.gain_to_come(curve, None, 9)) == 0.0
+    np.testing.assert_array_equal(grey.gain_to_come(np.ones((2, 5, 2), np.float32), 2, 9), np.zeros((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: grey.GM11.fit(3.0), r"x.shape=\(\): must be \(..., N\)"),
+        (lambda: grey.accumulate([]), r"x.shape=\(0,\): must be"),
+        (lambda: grey.restore(1.0), r"sums.shape=\(\): must be"),
+        (lambda: grey.DGM11.fit(np.ones((3, 4)), np.ones(4, int)), r"count.shape=\(4,\): must be \(3,\), one for each"),
+        (lambda: grey.GM11.fit(np.ones(4), times=np.ones(3)), r"times.shape=\(3,\): must be \(4,\), that of x"),
+        (lambda: grey.gain_to_come(np.ones((3, 4)), None, np.ones(2, int)), r"total.shape=\(2,\): must be \(3,\)"),
+        (lambda: grey.tail(np.ones(4), None, 0), "window=0: must be at least 1"),
+        (lambda: grey.larger_is_better(np.ones(4)), r"x.shape=\(4,\): must be \(N, D\): .* x\[:, None\]"),
+        (lambda: grey.mean_image(np.ones((4, 2)), np.ones(2)), r"weight.shape=\(2,\): must be \(4,\), one for each"),
+        (lambda: grey.nominal_is_best(np.ones((4, 2)), [1.0]), r"nominal.shape=\(1,\): must be \(2,\)"),
+        (lambda: grey.relational_grade(np.ones((4, 2)), np.ones(2)), r"y.shape=\(2,\): must be \(4,\)"),
+        (
+            lambda: grey.relational_grade(np.ones((4, 2)), np.ones(4), rho=0.0),
+            r"rho=0.0: must be above 0 and at most 1",
+        ),
+        (lambda: grey.absolute_grade(np.ones((4, 2)), np.ones((4, 1))), r"y.shape=\(4, 1\): must be \(4,\)"),
+        (lambda: grey.compromise(np.ones(4)), r"scores.shape=\(4,\): must be \(N, D\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_what_is_public_tells_when_to_choose_it_its_limits_and_its_source():
+    for name in grey.__all__:
+        text = getattr(grey, name).__doc__
+        assert name in (ROOT / "docs" / "grey.md").read_text(), name
+        for part in ("Choose it", "Limit", "Example:", "References:"):
+            assert part in text, (name, part)

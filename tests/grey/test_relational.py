@@ -8,22 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt import Float, Int, Space, When
-from jaxhpt.grey import relational
+from jaxhpt import Float, Int, Space, When, grey
 from jaxhpt.surrogates.influence import explained, importance
-from jaxhpt.surrogates.outcome_transforms import standardised
+from jaxhpt.surrogates.outcome_transforms import standardize
 
-GRADES = [
-    relational.grade,
-    relational.absolute_grade,
-    relational.relative_grade,
-    relational.similitude_grade,
-    relational.closeness_grade,
-    relational.slope_grade,
-]
+GRADES = [grey.relational_grade, grey.absolute_grade, grey.relative_grade]
 every_grade = pytest.mark.parametrize("grade", GRADES, ids=lambda g: g.__name__)
 compiled = {grade: jax.jit(grade) for grade in GRADES}
-undirected = {grade: jax.jit(functools.partial(relational.undirected, grade)) for grade in GRADES}
+undirected = {grade: jax.jit(functools.partial(grey.undirected, grade)) for grade in GRADES}
 ROWS, SEEDS = 120, 8  # of all tests of importance, which so share a compiled function for each space
 
 
@@ -55,28 +47,22 @@ def series(seed, num=9, dimensions=5):
 # Deng's grade. d = |y - x| is (0, 0, 2) and (1, 0, 1), so least 0 and largest 2; with rho = 1/2, xi = 1 / (d + 1).
 def test_dengs_coefficients_and_grade_by_hand():
     x, y = jnp.concatenate([column(1, 2, 5), column(2, 2, 2)], axis=1), array(1, 2, 3)
-    xi = relational.coefficients(x, y, jnp.ones(3))
+    xi = grey.relational_coefficients(x, y, jnp.ones(3))
     np.testing.assert_allclose(xi, [[1, 1 / 2], [1, 1], [1 / 3, 1 / 2]], rtol=1e-6)
-    np.testing.assert_allclose(relational.grade(x, y, jnp.ones(3)), [7 / 9, 2 / 3], rtol=1e-6)
-    np.testing.assert_allclose(relational.grade(x, y, array(1, 1, 2)), [2 / 3, 5 / 8], rtol=1e-6)  # weighted
-    np.testing.assert_allclose(relational.grade(x, y, jnp.ones(3), rho=1.0)[0], (1 + 1 + 1 / 2) / 3, rtol=1e-6)
+    np.testing.assert_allclose(grey.relational_grade(x, y, jnp.ones(3)), [7 / 9, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(grey.relational_grade(x, y, array(1, 1, 2)), [2 / 3, 5 / 8], rtol=1e-6)  # weighted
+    np.testing.assert_allclose(grey.relational_grade(x, y), [7 / 9, 2 / 3], rtol=1e-6)  # all places
+    np.testing.assert_allclose(grey.relational_grade(x, y, jnp.ones(3), rho=1.0)[0], (1 + 1 + 1 / 2) / 3, rtol=1e-6)
 
 
 # y - y(1) = (0, 2, 1, 4), so s = 2 + 1 + 4/2 = 5; x - x(1) = (0, 2, 5, 6), s = 10. Of initial images both have s = 5.
-# Areas below: 2 + 2.5 + 3.5 = 8 and 3 + 5.5 + 7.5 = 16.
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("absolute_grade", 16 / 21), ("relative_grade", 1), ("similitude_grade", 1 / 6), ("closeness_grade", 1 / 9)],
+    [("absolute_grade", 16 / 21), ("relative_grade", 1)],
 )
 def test_grades_of_areas_by_hand(name, expected):
-    found = getattr(relational, name)(column(2, 4, 7, 8), array(1, 3, 2, 5), jnp.ones(4))
+    found = getattr(grey, name)(column(2, 4, 7, 8), array(1, 3, 2, 5), jnp.ones(4))
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
-
-
-def test_the_slope_grade_by_hand():
-    """Steps over means: (1/2, 1/2) and (0, 1), so each place is 1.5 / (1.5 + .5)."""
-    found = compiled[relational.slope_grade](column(2, 2, 5), array(1, 2, 3), jnp.ones(3))
-    np.testing.assert_allclose(found, [0.75], rtol=1e-6)
 
 
 def test_images_by_hand():
@@ -87,9 +73,9 @@ def test_images_by_hand():
         ("initial_image", [1, 2, 3]),
         ("mean_image", [1 / 2, 1, 3 / 2]),
     ]:
-        np.testing.assert_allclose(getattr(relational, name)(x, ones)[:, 0], expected, rtol=1e-6)
-    np.testing.assert_allclose(relational.nominal_is_best(x, array(4), ones)[:, 0], [0, 1, 0], atol=1e-6)
-    np.testing.assert_allclose(relational.nominal_is_best(x, array(2), ones)[:, 0], [1, 1 / 2, 0], atol=1e-6)
+        np.testing.assert_allclose(getattr(grey, name)(x, ones)[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(grey.nominal_is_best(x, array(4), ones)[:, 0], [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(grey.nominal_is_best(x, array(2), ones)[:, 0], [1, 1 / 2, 0], atol=1e-6)
 
 
 def deng64(x, y, rho=0.5):
@@ -97,26 +83,18 @@ def deng64(x, y, rho=0.5):
     return ((apart.min() + rho * apart.max()) / (apart + rho * apart.max())).mean(axis=0)
 
 
-def area64(x, level):
-    return np.trapezoid(x - (0 if level else x[0]), axis=0)
+def area64(x):
+    return np.trapezoid(x - x[0], axis=0)
 
 
 def alike64(a, b):
     return (1 + abs(a) + abs(b)) / (1 + abs(a) + abs(b) + abs(a - b))
 
 
-def slope64(x, y):
-    a, b = np.diff(y[:, None] / y.mean(), axis=0), np.diff(x / x.mean(axis=0), axis=0)
-    return ((1 + abs(a)) / (1 + abs(a) + abs(a - b))).mean(axis=0)
-
-
 REFERENCES = {
-    relational.grade: deng64,
-    relational.absolute_grade: lambda x, y: alike64(area64(x, False), area64(y, False)),
-    relational.relative_grade: lambda x, y: alike64(area64(x / x[0], False), area64(y / y[0], False)),
-    relational.similitude_grade: lambda x, y: 1 / (1 + abs(area64(x, False) - area64(y, False))),
-    relational.closeness_grade: lambda x, y: 1 / (1 + abs(area64(x, True) - area64(y, True))),
-    relational.slope_grade: slope64,
+    grey.relational_grade: deng64,
+    grey.absolute_grade: lambda x, y: alike64(area64(x), area64(y)),
+    grey.relative_grade: lambda x, y: alike64(area64(x / x[0]), area64(y / y[0])),
 }
 
 
@@ -152,8 +130,8 @@ def test_the_grade_of_images_does_not_depend_on_units_or_on_the_order_of_places(
     x, y, ones = series(4), series(5)[:, 0], np.ones(9, bool)
 
     def found(x, y):
-        image = relational.larger_is_better
-        return relational.grade(image(x, ones), image(y[:, None], ones)[:, 0], ones)
+        image = grey.larger_is_better
+        return grey.relational_grade(image(x, ones), image(y[:, None], ones)[:, 0], ones)
 
     order = np.random.default_rng(0).permutation(9)
     np.testing.assert_allclose(found(100 * x + 3, 0.01 * y - 5), found(x, y), rtol=1e-3)
@@ -171,7 +149,7 @@ def test_grades_are_numbers_whatever_comes(grade, case):
     for function in (compiled[grade], undirected[grade]):
         found = np.asarray(function(x, y, mask))
         assert ((found >= 0) & (found <= 1)).all()
-    for image in (relational.larger_is_better, relational.initial_image, relational.mean_image):
+    for image in (grey.larger_is_better, grey.initial_image, grey.mean_image):
         assert np.isfinite(image(x, mask)).all()
 
 
@@ -179,16 +157,16 @@ def test_grades_are_numbers_whatever_comes(grade, case):
 # xi = 1/2 / (d + 1/2): (1, 1/3), (2/3, 2/3), (1/3, 1).
 def test_the_compromise_by_hand_and_its_weights():
     scores = jnp.array([[0.0, 4.0], [1.0, 1.0], [4.0, 0.0]], jnp.float32)
-    np.testing.assert_allclose(relational.compromise(scores, array(1, 1)), [2 / 3] * 3, rtol=1e-6)
-    np.testing.assert_allclose(relational.compromise(scores, array(3, 1)), [5 / 6, 2 / 3, 1 / 2], rtol=1e-6)
-    np.testing.assert_allclose(relational.compromise(scores, array(0, 2)), [1 / 3, 2 / 3, 1], rtol=1e-6)
+    np.testing.assert_allclose(grey.compromise(scores, array(1, 1)), [2 / 3] * 3, rtol=1e-6)
+    np.testing.assert_allclose(grey.compromise(scores, array(3, 1)), [5 / 6, 2 / 3, 1 / 2], rtol=1e-6)
+    np.testing.assert_allclose(grey.compromise(scores, array(0, 2)), [1 / 3, 2 / 3, 1], rtol=1e-6)
     units = scores * array(1e3, 1e-3) + array(7, -2)
-    np.testing.assert_allclose(relational.compromise(units, array(3, 1)), [5 / 6, 2 / 3, 1 / 2], rtol=1e-3)
+    np.testing.assert_allclose(grey.compromise(units, array(3, 1)), [5 / 6, 2 / 3, 1 / 2], rtol=1e-3)
 
 
 def test_an_objective_that_is_the_same_for_all_has_no_say():
     scores = jnp.array([[0.0, 5.0], [1.0, 5.0]], jnp.float32)
-    found = np.asarray(relational.compromise(scores, array(1, 1)))
+    found = np.asarray(grey.compromise(scores, array(1, 1)))
     assert found[0] == 1.0 > found[1]
 
 
@@ -227,7 +205,7 @@ def smoother(x, dimension):
     return near / (near.sum(axis=1, keepdims=True) + 1)
 
 
-bent = jax.jit(standardised)
+bent = jax.jit(standardize)
 
 
 def reference(name, unit, score, mask):

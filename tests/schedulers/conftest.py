@@ -16,6 +16,7 @@ from jaxhpt.core import history
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
 
 SPACE = {"a": jaxhpt.Int(0, 30), "b": jaxhpt.Int(0, 30)}
@@ -179,18 +180,18 @@ class Drill:
     equal: bool = False
 
     def problem(self):
-        made = Problem(
-            Space.of({"x": Float(0, 1)}), choose(("loss",)), self.trials, self.lanes, self.steps, self.interval
-        )
-        return dataclasses.replace(made, report_interval=self.scheduler.report_interval(made))
+        schedule = Schedule(self.steps, self.interval)
+        schedule = dataclasses.replace(schedule, report_interval=self.scheduler.report_interval(schedule))
+        return Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), self.trials, self.lanes, schedule)
 
     def run(self, judge, seed=0):
         """Yield for each event the reports, what the judge says, and the verdict, as lists over lanes."""
         rng, made = np.random.default_rng(seed), self.problem()
         past, state = history.empty_history(made), self.scheduler.init(jax.random.key(0), made)
+        notes = self.scheduler.lane_init(made)
         metrics, curve = np.array(past.metrics), np.array(past.curve)
-        decide = jax.jit(lambda s, la, h: self.scheduler.decide(jax.random.key(1), s, la, h, made))
-        due_of = jax.jit(lambda s, la: self.scheduler.needs_score(s, la, made))
+        decide = jax.jit(lambda s, n, la, h: self.scheduler.decide(jax.random.key(1), s, n, la, h, made))
+        due_of = jax.jit(lambda n, la: self.scheduler.needs_score(n, la, made))
         level = rng.integers(0, 12, self.trials)
         trial = np.full(self.lanes, NONE, np.int32)
         steps, budget, begun = np.zeros_like(trial), np.zeros_like(trial), 0
@@ -201,8 +202,8 @@ class Drill:
                     budget[lane] = self.steps if self.equal else rng.integers(1, self.steps + 1)
             live = np.flatnonzero(budget)
             steps[live] = np.minimum(steps[live] + self.interval, budget[live])
-            lanes = Lanes((), (), jnp.array(trial), jnp.array(steps), jnp.array(budget))
-            due, reports = np.asarray(due_of(state, lanes)), []
+            lanes = Lanes(jnp.array(trial), jnp.array(steps), jnp.array(budget))
+            due, reports = np.asarray(due_of(notes, lanes)), []
             for lane in live:
                 score = math.inf if rng.uniform() < 0.05 else float(level[trial[lane]] + rng.integers(0, 6))
                 spent = bool(steps[lane] == budget[lane])
@@ -211,7 +212,7 @@ class Drill:
                 reports.append(Report(int(lane), int(trial[lane]), int(steps[lane]), score, spent))
             said = judge(reports)
             seen = past._replace(metrics=jnp.array(metrics), curve=jnp.array(curve))
-            verdict, state = decide(state, lanes, seen)
+            verdict, state, notes = decide(state, notes, lanes, seen)
             assert all(due[lane] for lane in said)
             assert all(due[r.lane] for r in reports if r.spent)
             yield reports, said, verdict

@@ -6,7 +6,6 @@ import functools
 import inspect
 import itertools
 import math
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,9 @@ from jaxhpt.core import history
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.engine.pools import Split
 from jaxhpt.schedulers import Scheduler, rungs
 
 TRIALS = 20
@@ -96,15 +97,16 @@ def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
     assert isinstance(scheduler, Scheduler)
     assert hash(scheduler) == hash(SCHEDULERS[name](**vars(scheduler)))
     assert scheduler == SCHEDULERS[name]()
-    for method in ("pace", "stride", "num_copies", "init", "due", "decide"):
+    for method in ("event_interval", "report_interval", "num_copies", "init", "lane_init", "needs_score", "decide"):
         own = inspect.signature(getattr(SCHEDULERS[name], method)).parameters
         assert list(own) == list(inspect.signature(getattr(Scheduler, method)).parameters), method
 
 
-def problem(scheduler, steps=18, interval=1):
-    made = Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), TRIALS, 5, steps, interval)
-    made = dataclasses.replace(made, report_interval=scheduler.report_interval(made))
-    return dataclasses.replace(made, copies=scheduler.num_copies(made))
+def problem(scheduler, steps=18, interval=1, lanes=5):
+    schedule = Schedule(steps, interval)
+    schedule = dataclasses.replace(schedule, report_interval=scheduler.report_interval(schedule))
+    copies = scheduler.num_copies(schedule, TRIALS)
+    return Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), TRIALS, lanes, schedule, copies=copies)
 
 
 def kinds(tree):
@@ -116,17 +118,30 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
     scheduler = SCHEDULERS[name]()
     made = problem(scheduler)
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
-    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty_history(made))
+    lanes, past = Lanes(number, number, number), jax.eval_shape(lambda: history.empty_history(made))
     state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
-    due = jax.eval_shape(lambda s, la: scheduler.needs_score(s, la, made), state, lanes)
-    verdict, later = jax.eval_shape(
-        lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made), state, lanes, past
+    notes = jax.eval_shape(lambda: scheduler.lane_init(made))
+    due = jax.eval_shape(lambda n, la: scheduler.needs_score(n, la, made), notes, lanes)
+    verdict, later, noted = jax.eval_shape(
+        lambda s, n, la, h: scheduler.decide(jax.random.key(0), s, n, la, h, made), state, notes, lanes, past
     )
-    assert kinds(later) == kinds(state)
-    assert not any(weak for _, _, weak in kinds((state, due, verdict)))
+    assert (kinds(later), kinds(noted)) == (kinds(state), kinds(notes))
+    assert not any(weak for _, _, weak in kinds((state, notes, due, verdict)))
     assert (due.shape, due.dtype) == (verdict.stop.shape, verdict.stop.dtype) == ((5,), jnp.bool_)
     assert (verdict.budget.shape, verdict.budget.dtype) == ((5,), jnp.int32)
     assert (verdict.copies is None) == (made.copies == 0)
+
+
+@every_scheduler
+def test_the_state_is_of_the_study_and_what_is_kept_for_a_lane_is_a_note_of_its_own(name):
+    scheduler = SCHEDULERS[name]()
+    few, many = (problem(scheduler, lanes=lanes) for lanes in (8, 16))
+    states = (kinds(jax.eval_shape(lambda made=made: scheduler.init(jax.random.key(0), made))) for made in (few, many))
+    assert next(states) == next(states)
+    for made in (few, many):
+        notes = jax.eval_shape(lambda made=made: scheduler.lane_init(made))
+        assert all(leaf.shape[0] == made.lanes for leaf in jax.tree.leaves(notes))
+    assert bool(jax.tree.leaves(notes)) == (name in {"asha", "hyperband", "grey_stop", "pb2"})
 
 
 @pytest.mark.parametrize(
@@ -137,11 +152,11 @@ def test_strict_promotion_and_ranks_hold(name):
     made = problem(scheduler)
 
     def event(key, lanes, past):
-        state = scheduler.init(key, made)
-        return scheduler.needs_score(state, lanes, made), scheduler.decide(key, state, lanes, past, made)
+        kept = scheduler.init(key, made), scheduler.lane_init(made)
+        return scheduler.needs_score(kept[1], lanes, made), scheduler.decide(key, *kept, lanes, past, made)
 
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
-    lanes, past = Lanes((), (), number, number, number), jax.eval_shape(lambda: history.empty_history(made))
+    lanes, past = Lanes(number, number, number), jax.eval_shape(lambda: history.empty_history(made))
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         jax.eval_shape(event, jax.random.key(0), lanes, past)
 
@@ -153,7 +168,7 @@ def test_a_pace_is_within_a_trial_and_reports_fit(name, longest):
     pace = scheduler.event_interval(longest)
     assert pace is None or 1 <= pace <= max(1, longest // 15)
     made = problem(scheduler, longest, pace or longest)
-    assert 1 <= made.reports <= 128
+    assert 1 <= made.schedule.reports <= 128
     assert made.copies == (TRIALS * (-(-longest // pace) - 1) if isinstance(scheduler, jaxhpt.PBT) else 0)
 
 
@@ -185,13 +200,66 @@ def test_several_objectives_are_refused_before_anything_is_compiled(monkeypatch,
 
     with pytest.raises(ValueError, match="RunToEnd takes several"):
         search("asha")  # compiles what is done with the arguments
-    monkeypatch.setattr(sys.modules["jaxhpt.driver"], "dispatch", lambda *args: pytest.fail("the loop was reached"))
+    monkeypatch.setattr(Split, "run", lambda *args: pytest.fail("the loop was reached"))
     for name in SCHEDULERS:
         if name != "run_to_end":
             kind = SCHEDULERS[name].__name__
             with compilations() as seen, pytest.raises(ValueError, match=rf"objectives=\['a', 'b'\].*one, for {kind}"):
                 search(name)
             assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "options", "message"),
+    [
+        (jaxhpt.ASHA(min_steps=60), {}, r"min_steps=60: must be smaller, as ASHA acts at step 60 for the first time"),
+        (
+            jaxhpt.ASHA(min_steps=41),
+            {"interval": 20},
+            r"min_steps=41: .* at step 60 .* interval=20, .* ends at step 60;",
+        ),
+        (jaxhpt.Hyperband(min_steps=99), {}, r"min_steps=99: .*Hyperband acts"),
+        (jaxhpt.PBT(perturbation_interval=60), {}, r"perturbation_interval=60: .*PBT acts at step 60"),
+        (jaxhpt.PB2(perturbation_interval=10**6), {}, r"perturbation_interval=1000000: .*PB2 acts"),
+        (jaxhpt.MedianStop(eval_interval=60), {}, r"eval_interval=60: .*MedianStop"),
+        (jaxhpt.MedianStop(eval_interval=40, min_steps=41), {"interval": 10}, r"min_steps=41: .*at step 80"),
+        (jaxhpt.GreyStop(eval_interval=61), {}, r"eval_interval=61: .*GreyStop"),
+        (jaxhpt.GreyStop(eval_interval=15), {}, r"min_reports=4: .*at step 60"),
+        (jaxhpt.EarlyStopping(eval_interval=60), {}, r"eval_interval=60: .*EarlyStopping"),
+        (jaxhpt.EarlyStopping(patience=19), {}, r"patience=19: .*at step 60"),
+        ("asha", {"steps": 1}, r"steps=1: must be more, as ASHA acts at step 1 .* or say scheduler='run_to_end'"),
+        ("pbt", {"interval": 60}, r"steps=60: must be more, as PBT acts at step 60 .* with interval=60"),
+    ],
+    ids=str,
+)
+def test_what_would_never_act_is_refused_before_anything_is_compiled(
+    known, monkeypatch, compilations, scheduler, options, message
+):
+    monkeypatch.setattr(Split, "run", lambda *args: pytest.fail("the loop was reached"))
+
+    def refused():
+        with pytest.raises(ValueError, match=message):
+            known(scheduler, **{"steps": 60, "trials": 4, "lanes": 2, **options})
+
+    refused()  # compiles what is done with the arguments
+    with compilations() as seen:
+        refused()
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "copies"),
+    [
+        (jaxhpt.ASHA(min_steps=11), False),
+        (jaxhpt.PBT(perturbation_interval=11), True),
+        (jaxhpt.MedianStop(eval_interval=11, min_trials=1), False),
+        (jaxhpt.EarlyStopping(patience=1, min_delta=99, eval_interval=5), False),
+    ],
+    ids=str,
+)
+def test_what_acts_one_step_before_the_longest_trial_ends_is_taken(known, scheduler, copies):
+    result = known(scheduler, trials=8, lanes=8, interval=1)
+    assert result.stats.copies > 0 if copies else any(t.steps < 12 for t in result.trials)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +281,8 @@ def test_it_works_with_algorithms_that_learn_and_with_one_that_ends(known, score
 @every_scheduler
 def test_it_lowers(run, name):
     program, data = run(name, 5)._run.program, run(name, 5)._run.data
-    shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
-    lowered = export.export(dispatch, platforms=["tpu", "cuda"])(
+    shapes = jax.eval_shape(lambda: begin.call(program, jax.random.key(0)))
+    lowered = export.export(jax.jit(dispatch.call, static_argnums=0), platforms=["tpu", "cuda"])(
         program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
     )
     text = lowered.mlir_module()
@@ -233,11 +301,11 @@ def test_reports_have_places_in_order():
         (300, 1, 3),
         (100, 10, 60),
     ):
-        made = dataclasses.replace(problem(SCHEDULERS["asha"](), steps, interval), report_interval=stride)
-        events, reports = -(-steps // interval), made.reports
+        made = dataclasses.replace(problem(SCHEDULERS["asha"]()), schedule=Schedule(steps, interval, stride))
+        events, reports = -(-steps // interval), made.schedule.reports
         assert reports == -(-steps // stride)
         times = np.minimum(np.arange(1, events + 1) * interval, steps)
-        places = np.asarray(made.place(jnp.asarray(times, jnp.int32)))
+        places = np.asarray(made.schedule.place(jnp.asarray(times, jnp.int32)))
         assert places[0] == 0
         assert np.all(np.diff(places) >= 0)
         assert places[-1] < reports
@@ -246,9 +314,9 @@ def test_reports_have_places_in_order():
         assert sizes[-1] <= sizes[0]
         if stride == interval:
             np.testing.assert_array_equal(places, np.arange(events))
-        assert int(made.place(jnp.int32(10 * steps))) < reports  # a trial longer than was foreseen
+        assert int(made.schedule.place(jnp.int32(10 * steps))) < reports  # a trial longer than was foreseen
 
 
 def test_a_single_report_has_the_first_place():
     made = problem(SCHEDULERS["run_to_end"](), 50, 7)
-    assert made.place(jnp.arange(1, 51, dtype=jnp.int32)).tolist() == [0] * 50
+    assert made.schedule.place(jnp.arange(1, 51, dtype=jnp.int32)).tolist() == [0] * 50

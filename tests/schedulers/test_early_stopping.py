@@ -76,7 +76,7 @@ def flat(scheduler, **options):
     """Search over trials of 300 steps that stand still from the first report on."""
     return jaxhpt.search(
         lambda n, batch, h, key: n + 1, {"x": jaxhpt.Float(0, 1)}, init=lambda key, h: jnp.int32(0),
-        evaluate=lambda n, data, h: h["x"] + 0.0 * n, steps=300, trials=4, lanes=2, scheduler=scheduler, progress=False,
+        evaluate=lambda n, data, h: h["x"] + 0.0 * n, steps=301, trials=4, lanes=2, scheduler=scheduler, progress=False,
         **options,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.engine.state import MOST_GRAINS
 from jaxhpt.schedulers import pb2
 
 LANES, STEPS, EVERY = 8, 60, 5
@@ -30,18 +31,21 @@ def search():
     return run
 
 
+def remembered(run):
+    """Return what the scheduler knows after all events."""
+    carry, _ = dispatch(run.program, begin(run.program, jax.random.key(3)), run.data, jnp.int32(MOST_GRAINS))
+    return jax.device_get(carry.study.scheduler)
+
+
 def test_it_remembers_what_each_setting_gained(search):
     run = search(jaxhpt.PB2(perturbation_interval=EVERY))._run
-    carry = begin(run.program, jax.random.key(3))
-    for _ in range(STEPS // EVERY):
-        carry, _ = dispatch(run.program, carry, run.data, run.program.grains_of(1))
-    seen = jax.device_get(carry.scheduler)
+    seen = remembered(run)
     compared = STEPS // EVERY - 1  # the last event ends all
-    assert int(seen.count) == LANES * (compared - 1)  # nothing is gained before the first comparison
-    rate = seen.unit[: int(seen.count), list(run.program.problem.space.names).index("rate")]
-    np.testing.assert_allclose(seen.gain[: int(seen.count)], -EVERY * gain(rate), rtol=1e-4, atol=1e-4)
+    assert int(seen.num_seen) == LANES * (compared - 1)  # nothing is gained before the first comparison
+    rate = seen.unit[: int(seen.num_seen), list(run.program.problem.space.names).index("rate")]
+    np.testing.assert_allclose(seen.gain[: int(seen.num_seen)], -EVERY * gain(rate), rtol=1e-4, atol=1e-4)
     when = np.repeat(np.arange(2, compared + 1) * EVERY / STEPS, LANES)
-    np.testing.assert_allclose(seen.when[: int(seen.count)], when, rtol=1e-6)
+    np.testing.assert_allclose(seen.when[: int(seen.num_seen)], when, rtol=1e-6)
     assert np.isfinite(seen.theta).all()
 
 
@@ -62,10 +66,10 @@ def test_no_more_is_remembered_than_there_is_room_for(search, monkeypatch):
     monkeypatch.setattr(pb2, "MEMORY", 16)
     own = {"perturbation_interval": EVERY, "ucb_beta": 1.25}  # so that no program is found compiled
     scheduler = jaxhpt.PB2(**own)
-    carry = search(scheduler)._run.outcome.carry
-    assert carry.scheduler.gain.shape == (16,)
-    assert int(carry.scheduler.count) > 16
-    assert jnp.isfinite(carry.scheduler.gain).all()
+    seen = remembered(search(scheduler)._run)
+    assert seen.gain.shape == (16,)
+    assert int(seen.num_seen) > 16
+    assert np.isfinite(seen.gain).all()
 
 
 @pytest.mark.parametrize("ucb_beta", [0, -1.0])

@@ -19,8 +19,11 @@ from jaxhpt.core.history import Status
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
+from jaxhpt.engine.event import instruct
 from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.engine.state import Places
 
 TRIALS, LANES, EVERY, INTERVAL, STEPS = 14, 10, 8, 4, 32
 SPACE = {"lr": Float(1e-3, 1.0, log=True), "scale": Float(0.5, 2.0), "rule": ["plain", "clipped"]}
@@ -66,7 +69,7 @@ class Event(NamedTuple):
     @property
     def copies(self):
         found, past = [], self.after.history
-        for row in range(self.alone.history.count, past.count):
+        for row in range(self.alone.history.num_rows, past.num_rows):
             parent = int(past.parent[row])
             (source,) = np.flatnonzero(self.alone.lanes.trial == parent)
             (target,) = np.flatnonzero(self.after.lanes.trial == row)
@@ -80,15 +83,32 @@ class Seen(NamedTuple):
     lanes: object
     history: object
     clock: object
+    weights: object
+    values: object
 
 
-def seen(carry):
-    return jax.device_get(Seen(carry.lanes, carry.history, carry.clock))
+def seen(program, carry, data):
+    study, whole = carry.study, jax.tree.map(lambda *parts: jnp.concatenate(parts), *(p.weights for p in carry.pools))
+    values = values_of(program, study, data.captured.steps)
+    return jax.device_get(Seen(study.lanes, study.history, study.clock, whole, values))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def values_of(program, study, captured):
+    """Return the values that the lanes will train with in the next event, those apart that begin in it."""
+    lanes, problem = study.lanes, program.problem
+    unit = study.history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
+    places = Places(jnp.zeros(LANES, bool), unit, lanes, study.lane_notes, study.clock * INTERVAL)
+    given = (problem, program.study.scheduler, program.pool.functions.steps, program.pools, captured, places)
+    orders, _, _ = instruct(*given)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *(order.values for order in orders))
 
 
 def one_event(program, carry, data):
-    carry = carry._replace(scheduler=program.scheduler.init(jax.random.key(0), program.problem))
-    return dispatch(program, jax.tree.map(jnp.copy, carry), data, program.grains_of(1))[0]
+    scheduler, problem = program.study.scheduler, program.problem
+    state, notes = scheduler.init(jax.random.key(0), problem), scheduler.lane_init(problem)
+    carry = carry._replace(study=carry.study._replace(scheduler=state, lane_notes=notes))
+    return dispatch(program, jax.tree.map(jnp.copy, carry), data, jnp.int32(1))[0]
 
 
 def search(linear, exploit, **options):
@@ -96,7 +116,7 @@ def search(linear, exploit, **options):
         step, SPACE, init=init, evaluate=evaluate, train_data=linear.train_data, valid_data=linear.valid_data,
         batch_size=16, steps=STEPS, objective="loss", algorithm="random", trials=TRIALS, lanes=LANES, interval=INTERVAL,
         scheduler=PBT(perturbation_interval=EVERY, exploit=exploit, quantile_fraction=0.3),
-        progress=False, seed=1, **options,
+        progress=False, seed=1, cores=2, **options,
     )  # fmt: skip
 
 
@@ -109,11 +129,11 @@ def result(request, linear):
 def walk(result):
     """Return the events of the search, each run with and without a scheduler."""
     program, data = result._run.program, result._run.data
-    plain, carry = dataclasses.replace(program, scheduler=RunToEnd()), begin(program, jax.random.key(1))
-    events = []
-    while not bool(carry.finished):
-        after = one_event(program, carry, data)
-        events.append(Event(seen(carry), seen(one_event(plain, carry, data)), seen(after)))
+    plain = dataclasses.replace(program, study=dataclasses.replace(program.study, scheduler=RunToEnd()))
+    events, carry = [], begin(program, jax.random.key(1))
+    while not bool(carry.study.finished):
+        after, alone = one_event(program, carry, data), one_event(plain, carry, data)
+        events.append(Event(*(seen(program, each, data) for each in (carry, alone, after))))
         carry = after
     return events
 
@@ -132,11 +152,18 @@ def lane(tree, index):
 
 def test_a_copy_holds_the_weights_optimiser_and_steps_of_its_source_to_the_bit(result, copies, same_bits):
     for event, copy in copies:
-        same_bits(lane(event.after.lanes.state, copy.target), lane(event.alone.lanes.state, copy.source))
+        same_bits(lane(event.after.weights, copy.target), lane(event.alone.weights, copy.source))
         assert event.after.lanes.steps[copy.target] == event.alone.lanes.steps[copy.source]
-        state = jax.tree.unflatten(result._run.structure, event.after.lanes.state)
+        state = jax.tree.unflatten(result._run.structure, event.after.weights)
         assert state["steps"][copy.target] == event.after.lanes.steps[copy.target]
         assert event.after.lanes.budget[copy.target] == event.alone.lanes.budget[copy.source] == STEPS
+
+
+def test_copies_go_from_pool_to_pool_and_within_one(result, copies):
+    assert result._run.program.pools == 2
+    assert {(copy.source < LANES // 2, copy.target < LANES // 2) for _, copy in copies} == {
+        (source, target) for source in (True, False) for target in (True, False)
+    }
 
 
 def test_a_copy_is_a_row_of_its_own_with_settings_of_the_space(result, copies):
@@ -147,7 +174,7 @@ def test_a_copy_is_a_row_of_its_own_with_settings_of_the_space(result, copies):
         np.testing.assert_array_equal(past.unit[copy.row], space.snap(jnp.asarray(past.unit[copy.row])))
         assert np.any(past.unit[copy.row] != past.unit[copy.parent])
         decoded = space.values(jnp.asarray(past.unit[copy.row]))
-        for column, value in zip(event.after.lanes.values, decoded, strict=True):
+        for column, value in zip(event.after.values, decoded, strict=True):
             np.testing.assert_allclose(column[copy.target], value, rtol=1e-6)
     assert [copy.row for _, copy in copies] == [t.id for t in result.trials if t.parent is not None]
 
@@ -174,10 +201,13 @@ def test_all_other_lanes_are_as_without_a_scheduler_to_the_bit(walk, same_bits):
     for event in walk:
         targets = {copy.target for copy in event.copies}
         others = np.array([i for i in range(LANES) if i not in targets], int)
+        same_bits(lane(event.after.weights, others), lane(event.alone.weights, others))
         after, alone = lane(event.after.lanes, others), lane(event.alone.lanes, others)
-        same_bits((after.state, after.values, after.steps), (alone.state, alone.values, alone.steps))
+        same_bits(after.steps, alone.steps)
         here = after.budget > 0
         same_bits((after.trial[here], after.budget[here]), (alone.trial[here], alone.budget[here]))
+        both = [lane(lane(side.values, others), here) for side in (event.after, event.alone)]
+        same_bits(*both)
         gone = alone.trial[~here & (alone.budget > 0)]
         assert np.all(event.after.history.status[gone] == Status.FAILED)
 
@@ -188,7 +218,7 @@ def test_no_row_changes_but_those_in_the_lanes(walk, same_bits):
         touched = {*event.before.lanes.trial, *event.alone.lanes.trial, *event.after.lanes.trial}
         rows = np.array([row for row in range(none) if row not in touched], int)
         assert len(rows) >= none - 3 * LANES
-        for name in ("unit", "status", "metrics", "curve", "steps", "start", "parent", "note", "fingerprint"):
+        for name in ("unit", "status", "metrics", "curve", "steps", "start", "parent", "author"):
             same_bits(getattr(event.after.history, name)[rows], getattr(event.before.history, name)[rows])
         for name in ("unit", "start", "parent"):
             olds = [copy.old for copy in event.copies]
@@ -209,7 +239,7 @@ def test_copies_count_as_no_trials_and_are_bounded(result):
     made = sum(t.parent is not None for t in result.trials)
     assert result.stats.trials == TRIALS
     assert result.stats.copies == made == len(result.trials) - TRIALS
-    assert made <= result._run.program.scheduler.num_copies(result._problem) == TRIALS * 3
+    assert made <= result._run.program.study.scheduler.num_copies(result._problem.schedule, TRIALS) == TRIALS * 3
     assert {t.status for t in result.trials} == {"done", "stopped", "failed"}
     assert result.stats.lanes_busy <= 1.0
 
@@ -217,9 +247,9 @@ def test_copies_count_as_no_trials_and_are_bounded(result):
 def test_no_more_rows_are_opened_than_there_are(result):
     program, data = result._run.program, result._run.data
     carry = one_event(program, begin(program, jax.random.key(1)), data)
-    carry = carry._replace(copied=carry.copied + program.problem.copies - 1)
-    after = one_event(program, carry, data)
-    assert int(after.history.count) == LANES + 1
+    most = carry.study.copied + program.problem.copies - 1
+    after = one_event(program, carry._replace(study=carry.study._replace(copied=most)), data).study
+    assert int(after.history.num_rows) == LANES + 1
     assert int(after.copied) == program.problem.copies
     assert np.sum(np.asarray(after.history.parent) < NONE) == 1
     assert np.sum(np.asarray(after.history.status) == Status.STOPPED) == 1
@@ -266,7 +296,7 @@ class Case(NamedTuple):
     ready: np.ndarray
 
 
-MADE = Problem(Space.of(SPACE), choose(("loss",)), trials=40, lanes=9, steps=30, interval=1, copies=90)
+MADE = Problem(Space.of(SPACE), choose(("loss",)), trials=40, lanes=9, schedule=Schedule(30, 1), copies=90)
 
 
 def case(seed, equal=False):
@@ -283,7 +313,7 @@ def case(seed, equal=False):
     metrics = np.array(past.metrics)
     metrics[trial, 0] = score
     unit = MADE.space.snap(jnp.asarray(rng.uniform(size=past.unit.shape), jnp.float32))
-    lanes = Lanes((), (), jnp.where(free, NONE, trial), jnp.array(steps), jnp.array(budget))
+    lanes = Lanes(jnp.where(free, NONE, trial), jnp.array(steps), jnp.array(budget))
     ready = ~free & (steps < 30) & (steps % 5 == 0)
     return Case(lanes, past._replace(unit=unit, metrics=jnp.array(metrics)), score, ready)
 
@@ -295,7 +325,7 @@ def decide():
     @functools.cache
     def compiled(exploit):
         scheduler = PBT(perturbation_interval=5, exploit=exploit, quantile_fraction=0.4, resample=0.0)
-        return jax.jit(lambda key, lanes, past: scheduler.decide(key, scheduler.init(key, MADE), lanes, past, MADE)[0])
+        return jax.jit(lambda key, la, past: scheduler.decide(key, scheduler.init(key, MADE), None, la, past, MADE)[0])
 
     def call(exploit, given, seed):
         verdict = compiled(exploit)(jax.random.key(seed), given.lanes, given.past)

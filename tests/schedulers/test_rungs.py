@@ -13,6 +13,7 @@ from jaxhpt.core import history
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.schedulers import rungs
 
 GROUPS, LANES = 3, 7
@@ -22,7 +23,7 @@ better_than = jax.jit(rungs.better_than)
 
 
 def problem(**given):
-    return Problem(SPACE, COLUMNS, **{"trials": 40, "lanes": LANES, "steps": 81, "interval": 1, **given})
+    return Problem(SPACE, COLUMNS, **{"trials": 40, "lanes": LANES, "schedule": Schedule(81, 1), **given})
 
 
 def events(seed, number, values):
@@ -99,17 +100,17 @@ def test_scores_below_others_are_counted_at_each_rung():
     ],
 )
 def test_rungs_are_powers_apart_at_ends_of_intervals_below_the_longest_trial(first, eta, steps, interval, expected):
-    assert rungs.levels(first, eta, problem(steps=steps, interval=interval)) == expected
+    assert rungs.levels(first, eta, problem(schedule=Schedule(steps, interval))) == expected
 
 
 @functools.cache
 def work(scheduler, prior):
     """Return the operations of a decision with so many earlier trials in the history."""
-    made = problem(prior=prior, steps=9, report_interval=1)
-    lanes = Lanes((), (), *(jnp.full(LANES, v, jnp.int32) for v in (0, 1, 9)))
-    state = scheduler.init(jax.random.key(0), made)
-    decide = jax.jit(lambda s, la, h: scheduler.decide(jax.random.key(0), s, la, h, made))
-    return decide.lower(state, lanes, history.empty_history(made)).compile().cost_analysis()["flops"]
+    made = problem(prior=prior, schedule=Schedule(9, 1, 1))
+    lanes = Lanes(*(jnp.full(LANES, v, jnp.int32) for v in (0, 1, 9)))
+    kept = scheduler.init(jax.random.key(0), made), scheduler.lane_init(made)
+    decide = jax.jit(lambda s, n, la, h: scheduler.decide(jax.random.key(0), s, n, la, h, made))
+    return decide.lower(*kept, lanes, history.empty_history(made)).compile().cost_analysis()["flops"]
 
 
 @pytest.mark.parametrize("scheduler", [ASHA(min_steps=1), MedianStop(), GreyStop()])
