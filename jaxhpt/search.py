@@ -5,30 +5,24 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count, require_seed
+from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
-from jaxhpt.core.metrics import choose
-from jaxhpt.core.problem import Problem
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Hparams, Key, Metrics, StepFn
+from jaxhpt.engine.build import build
 from jaxhpt.engine.driver import Callback, Limits, drive
-from jaxhpt.engine.state import Program
 from jaxhpt.report.progress import display
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
-from jaxhpt.training.auto_lanes import auto_lanes
-from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.blackbox import blackbox_task
-from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.layout import Layout
 from jaxhpt.training.task import Task
-from jaxhpt.training.user_functions import user_functions
 
 DEFAULT_TRIALS = 256
 
@@ -54,6 +48,9 @@ def search(
     scheduler: str | Scheduler = "run_to_end",
     lanes: int | str = "auto",
     interval: int | str = "auto",
+    cores: int | str = "auto",
+    microbatch: int | str = "auto",
+    execution: str = "auto",
     events_per_dispatch: int | str = "auto",
     timeout: float | None = None,
     prior: Prior | None = None,
@@ -76,6 +73,13 @@ def search(
         its own; by default every trial trains to its end.
       lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
       interval: steps between events; "auto" wastes no update where it can.
+      cores: of a CPU that train, each a pool of the lanes where these divide by it; "auto" is all that the process may
+        use, and one in a process that was started to work beside others. Another accelerator is not concerned.
+      microbatch: lanes that train by one `vmap`, groups of them one after the other: 1 is one model after the other.
+        "auto" is all, but 1 for convolutions on a CPU.
+      execution: "split" compiles each part of an event by itself, so that training begins while the algorithm's model
+        is being compiled; "fused" runs many events as one program, for very many cheap ones. "auto" is "split", but
+        for a function that is cheap to evaluate, and thousands of events.
       events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, if need be in
         the middle of an event, after which progress, callbacks, Ctrl-C and the timeout are looked at. The results are
         the same bits for all.
@@ -119,12 +123,15 @@ def search(
     _check_callbacks(callbacks)
     if events_per_dispatch not in ("auto", "all"):
         events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
-    pool, data, structure = _pool(job, space, _trials(trials, searcher, space, len(first)), lanes, interval, trainer)
-    before = known(prior, space, pool.problem.metrics)._replace(first=first_of(first, space, pool.problem.trials))
-    pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=before.unit.shape[0]))
-    program = Program(pool, searcher, trainer)
+    num = _trials(trials, searcher, space, len(first))
+    layout = Layout(lanes, cores, microbatch, execution)
+
+    def before(metrics: MetricSpec) -> Known:
+        return known(prior, space, metrics)._replace(first=first_of(first, space, num))
+
+    program, data, structure, told = build(job, space, num, searcher, trainer, layout, interval, before)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
-    outcome = drive(program, root_of(seed, pool.problem.prior), data, limits, display(progress), before)
+    outcome = drive(program, root_of(seed, program.problem.prior), data, limits, display(progress), told)
     result = Result.of(program, data, outcome, space, structure, job)
     if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
         outcome.error.result = result  # type: ignore[attr-defined]
@@ -218,26 +225,3 @@ def _trials(trials: int | None, algorithm: Algorithm, space: Space, first: int) 
     points = algorithm.num_points(space)
     most = None if points is None else points + (0 if space.size == points else first)
     return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)
-
-
-def _pool(job: Task, space: Space, trials: int, lanes: Any, interval: Any, scheduler: Any) -> tuple[Pool, Data, Any]:
-    """Check the task against the space, on shapes alone; put the data on device; return a state's structure, too."""
-    batches = batches_of(space, job.train_data, job.batches, job.batch_size)
-    check_data("valid_data", job.valid_data)
-    sizes = (batches.rows, batches.size, batches.column)
-    budget = budget_of(space, job.steps, job.steps_per_epoch, *sizes, on_the_fly=job.batches is not None)
-    train, valid = jax.tree.map(_on_device, (job.train_data, job.valid_data))
-    functions, captured, structure = user_functions(job, space, batches, budget, train, valid)
-    wanted = (job.objective, job.direction, job.objectives, job.constraints)
-    metrics = choose(functions.metrics, *wanted, functions.unnamed)
-    paced = plan(budget, interval, scheduler.event_interval)
-    width = auto_lanes(functions.state, trials) if lanes == "auto" else min(require_count("lanes", lanes), trials)
-    problem = Problem(space.bare(), metrics, trials, width, paced.steps, paced.interval, exact=paced.exact)
-    problem = dataclasses.replace(problem, report_interval=scheduler.report_interval(problem))
-    problem = dataclasses.replace(problem, copies=scheduler.num_copies(problem))
-    return Pool(problem, functions, batches), Data(train, valid, captured), structure
-
-
-def _on_device(array: Any) -> jax.Array:
-    """Put an array on the device; copied, as its owner may change it in place."""
-    return array if isinstance(array, jax.Array) else jnp.array(array)

@@ -15,11 +15,12 @@ import numpy as np
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.checks import named, refuse_unknown, require_count, require_seed
+from jaxhpt.core.encoded import encoded
 from jaxhpt.core.history import Known, Status
 from jaxhpt.core.host_scores import in_float32, nearest
 from jaxhpt.core.keys import root_of
-from jaxhpt.core.metrics import SCALAR, MetricSpec, choose
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE, Hparams
 from jaxhpt.engine import asking
@@ -29,24 +30,10 @@ from jaxhpt.report.progress import Display, display
 from jaxhpt.results.prior import Prior, first_of, known_exactly
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats, Stopwatch
+from jaxhpt.results.told import Asked, Value, told_metrics, told_pairs
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 
 DEFAULT_TRIALS = 1000
-
-Value = float | Mapping[str, float] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """A setting to evaluate.
-
-    Attributes:
-      id: number of the trial; `Tuner.tell` wants it back.
-      hparams: the setting, in the structure of the space; None where a dimension does not exist.
-    """
-
-    id: int
-    hparams: Hparams
 
 
 class Tuner:
@@ -105,12 +92,12 @@ class Tuner:
         if isinstance(algorithm, Scheduler) or (isinstance(algorithm, str) and algorithm in SCHEDULERS):
             raise ValueError(f"algorithm={algorithm!r}: is a scheduler, and a Tuner has none: it trains nothing itself")
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
-        wanted = _metrics(objective, direction, objectives, constraints, metrics)
+        wanted = told_metrics(objective, direction, objectives, constraints, metrics)
         space = Space.of(space)
         before = known_exactly(prior, space, wanted)
         num = before.unit.shape[0]
-        self.problem = Problem(space, wanted, trials, lanes, steps=1, interval=1, prior=num)
-        self._bare = self.problem.bare()
+        self.problem = Problem(space, wanted, trials, lanes, Schedule(steps=1, interval=1), prior=num)
+        self._bare = dataclasses.replace(self.problem, space=encoded(space))
         self._root = root_of(seed, num)
         self._scores = np.full((self.problem.capacity, len(wanted.names)), np.inf)
         self._scores[:num] = before.metrics
@@ -151,7 +138,7 @@ class Tuner:
           ValueError: a trial that was not asked for or was told already, unequal numbers, a metric left out.
           TypeError: a value that is no number, or something that is no trial.
         """
-        rows, given = _told_pairs(trials, values)
+        rows, given = told_pairs(trials, values)
         scores = [self._scored(value) for value in given]
         with self._lock:
             self._check_running(rows)
@@ -182,8 +169,9 @@ class Tuner:
     def _open(self, num: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Ask the algorithm: rows i32[n] and their settings f32[n, D]."""
         last, algorithm = self._count + count, self._algorithm
-        early = isinstance(algorithm, Designed) and algorithm.in_design(self._bare, last)
-        arguments = (self._root, self._state, jnp.int32(count), early)
+        none_ended = not (self._status >= Status.DONE).any()
+        early = isinstance(algorithm, Designed) and algorithm.in_design(self._bare, last, none_ended)
+        arguments = (early, self._root, self._state, jnp.int32(count))
         self._start()
         with self._watch.compiling(("ask", width(num), early)):
             self._state, rows, unit = asking.ask(self._algorithm, self._bare, width(num), *arguments)
@@ -297,42 +285,3 @@ class Tuner:
 
 
 ARGUMENTS = (*inspect.signature(Tuner).parameters,)[:-1]
-
-
-def _metrics(
-    objective: str | None,
-    direction: str | None,
-    objectives: Mapping[str, str] | None,
-    constraints: Mapping[str, tuple[str, float]] | None,
-    metrics: Sequence[str],
-) -> MetricSpec:
-    """Decide what is told of a trial, and which way it is optimised."""
-    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics={metrics!r}: must be a list of names")
-    chosen = (SCALAR if objective is None else objective,) if objectives is None else tuple(objectives)
-    names = tuple(dict.fromkeys([*chosen, *(constraints or {}), *metrics]))
-    return choose(names, chosen[0] if chosen else None, direction, objectives, constraints, objective is None)
-
-
-def _told_pairs(trials: Any, values: Any) -> tuple[list[int], list[Value]]:
-    """Return ids, and a value for each."""
-    if isinstance(trials, (Asked, int, np.integer)):
-        return [_id(trials)], [values]
-    if not isinstance(trials, Iterable) or isinstance(trials, (str, Mapping)):
-        raise TypeError(f"trials={trials!r}: must be what `ask` returned, one or several, or their ids")
-    rows = [_id(trial) for trial in trials]
-    remedy = f"{len(rows)} trials need a list with a value for each, None where one failed"
-    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
-        raise ValueError(f"values={values!r}: {remedy}")
-    given = list(values)
-    if len(given) != len(rows):
-        raise ValueError(f"values: {len(given)} for {len(rows)} trials; give one for each, None where it failed")
-    return rows, given
-
-
-def _id(trial: Any) -> int:
-    if isinstance(trial, Asked):
-        return trial.id
-    if isinstance(trial, bool) or not isinstance(trial, (int, np.integer)):
-        raise TypeError(f"trials: {trial!r} must be a trial that was asked for, or its id")
-    return int(trial)

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pathlib
+import re
 
 import pytest
 
@@ -11,14 +12,14 @@ from jaxhpt import ALGORITHMS
 ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
 FILES = sorted(path for path in ROOT.rglob("*.py"))
 FLOORS = [  # the lowest first; folders of one floor do not know each other
-    {"core", "version"},
+    {"core", "version", "references"},
     {"surrogates", "grey", "models", "problems"},
     {"algorithms", "schedulers", "training"},
     {"engine"},
     {"results"},
     {"report", "store"},
     {"integrations"},
-    {"search", "tuner", "cli"},
+    {"search", "tuner", "cli", "citation"},
     {"__init__"},
 ]
 STOREYS = [{"sampling", "evolution"}, {"model_based"}, {"hybrids"}]  # of `algorithms`, above the files that all share
@@ -77,6 +78,12 @@ def test_only_the_training_wing_imports_flax():
 def test_only_the_engine_compiles():
     callers = {p.parent for p in FILES if "jax.jit" in code_of(p)}
     assert callers == {ROOT / "engine"}
+
+
+def test_only_one_room_branches():
+    """Elsewhere a branch would be computed whole as soon as many searches are mapped over."""
+    callers = {str(p.relative_to(ROOT)) for p in FILES if re.search(r"lax\.cond\b|import cond\b", code_of(p))}
+    assert callers - {"training/calling.py"} == {"core/control.py"}  # that one tells users of it
 
 
 def test_the_way_in_and_the_engine_know_no_algorithm_by_name():

@@ -32,6 +32,23 @@ def test_links_between_documents_lead_somewhere(path):
             assert (path.parent / target).exists(), target
 
 
+def headings(path):
+    """Return the anchors of a document, as GitHub makes them of its headings."""
+    lines = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    texts = re.findall(r"^#+ (.*)$", lines, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_into_documents_lead_to_a_heading(path):
+    for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)\s]+)", path.read_text()):
+        assert anchor in headings(path.parent / target if target else path), f"{target}#{anchor}"
+
+
 def test_the_readme_names_the_test_command():
     assert "make test" in (ROOT / "README.md").read_text()
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 110

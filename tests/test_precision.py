@@ -12,11 +12,11 @@ import jaxhpt
 from jaxhpt.algorithms import ALGORITHMS
 from jaxhpt.core.history import Known
 from jaxhpt.engine import asking
-from jaxhpt.engine.loop import begin, event
-from jaxhpt.engine.state import Program
+from jaxhpt.engine.build import build
+from jaxhpt.engine.loop import begin, run_event
 from jaxhpt.results import importance
 from jaxhpt.schedulers import SCHEDULERS, RunToEnd
-from jaxhpt.search import _pool
+from jaxhpt.training.layout import Layout
 
 SPACE = {"lr": jaxhpt.Float(1e-3, 0.3, log=True), "scale": jaxhpt.Float(0.1, 1.0)}
 WHOLE = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
@@ -45,16 +45,16 @@ def of(function, *args):
 
 def assembled(task, algorithm, scheduler, prior=0):
     """Return the program and the data of a search of 32 trials on 4 lanes."""
-    pool, data, _ = _pool(task, jaxhpt.Space.of(SPACE), 32, 4, "auto", scheduler)
-    pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
-    return Program(pool, algorithm, scheduler), data
+    program, data, *_ = build(task, jaxhpt.Space.of(SPACE), 32, algorithm, scheduler, Layout(4, execution="fused"))
+    study = dataclasses.replace(program.study, problem=dataclasses.replace(program.study.problem, prior=prior))
+    return dataclasses.replace(program, study=study), data
 
 
 def traced(task, algorithm, scheduler=None):
     """Return the precisions of all products of an event."""
     program, data = assembled(task, algorithm, scheduler or RunToEnd())
-    carry = jax.eval_shape(functools.partial(begin, program), jax.random.key(0))
-    return of(functools.partial(event, program), carry, data)
+    carry = jax.eval_shape(functools.partial(begin.call, program), jax.random.key(0))
+    return of(functools.partial(run_event, program), carry, data)
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +81,18 @@ def test_products_of_schedulers_are_whole_and_those_of_training_as_they_were(lin
 def test_products_of_what_is_told_before_a_search_are_whole(linear):
     program, _ = assembled(linear, jaxhpt.CMAES(population=4), RunToEnd(), prior=8)
     known = Known(jnp.zeros((8, 2)), jnp.zeros((8, 2)))
-    found = of(functools.partial(begin, program), jax.random.key(0), known)
+    found = of(functools.partial(begin.call, program), jax.random.key(0), known)
     assert found
     assert set(found) == {WHOLE}
 
 
 @pytest.mark.parametrize("algorithm", [jaxhpt.Bayesian(), jaxhpt.CMAES(population=4)], ids=["bayesian", "cma_es"])
 def test_products_of_a_tuner_are_whole(linear, algorithm):
-    problem, key = assembled(linear, algorithm, RunToEnd())[0].problem, jax.random.key(0)
-    state = jax.eval_shape(functools.partial(asking.begin, algorithm, problem), key, None)
+    problem, key = assembled(linear, algorithm, RunToEnd())[0].study.problem, jax.random.key(0)
+    state = jax.eval_shape(functools.partial(asking._begin, algorithm, problem), key, None)
     rows, scores = jnp.arange(4), jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32)
-    asked = of(functools.partial(asking.ask, algorithm, problem, 4, designed=False), key, state, jnp.int32(4))
-    told = of(functools.partial(asking.tell, algorithm, problem), key, state, scores, rows, jnp.ones(4, jnp.int8))
+    asked = of(functools.partial(asking._ask, algorithm, problem, 4, False), key, state, jnp.int32(4))
+    told = of(functools.partial(asking._tell, algorithm, problem), key, state, scores, rows, jnp.ones(4, jnp.int8))
     assert asked + told
     assert set(asked + told) == {WHOLE}
 
@@ -100,9 +100,8 @@ def test_products_of_a_tuner_are_whole(linear, algorithm):
 def test_products_of_importance_are_whole(linear):
     program, _ = assembled(linear, jaxhpt.Random(), RunToEnd())
     problem, counts = program.problem, jnp.ones(32, bool)
-    history = jax.eval_shape(functools.partial(begin, program), jax.random.key(0)).history
+    history = jax.eval_shape(functools.partial(begin.call, program), jax.random.key(0)).study.history
     for measure in (importance._grey, importance._permutation):
-        work = importance._work(measure, problem, 32, 0)
-        found = of(work, (), (history, jnp.arange(16), counts))
+        found = of(functools.partial(measure, problem, 32, 0), history, jnp.arange(16), counts)
         assert found
         assert set(found) == {WHOLE}

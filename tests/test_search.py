@@ -157,9 +157,9 @@ def test_more_lanes_than_trials_and_odd_counts():
         assert result.stats.trials == trials
 
 
-def test_auto_lanes_leave_the_last_round_full():
+def test_auto_lanes_leave_the_last_round_nearly_full():
     result = jaxhpt.minimize(lambda h, key: h["x"], X, trials=90, progress=False)
-    assert result.stats.lanes_busy == 1.0
+    assert result.stats.lanes_busy == 90 / 96
 
 
 def test_the_objective_draws_from_the_trials_own_key():

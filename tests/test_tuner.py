@@ -244,22 +244,22 @@ def test_a_grid_is_asked_to_its_end():
     assert tuner.ask(4) == []
 
 
-@pytest.mark.parametrize("algorithm", ["bayesian", "auto"])
+@pytest.mark.parametrize("algorithm", ["bayesian", "screen", "auto"])
 def test_the_first_settings_do_not_wait_for_the_model_and_are_the_same(algorithm, monkeypatch):
     chosen = jaxhpt.Bayesian(initial=6, limit=64, candidates=64, num_ascents=8)
-    chosen = chosen if algorithm == "bayesian" else jaxhpt.ALGORITHMS[algorithm]()
+    screen = jaxhpt.Screen(jaxhpt.Random(), model=chosen)
+    chosen = {"bayesian": chosen, "screen": screen, "auto": jaxhpt.ALGORITHMS["auto"]()}[algorithm]
 
     def early(count):
         return jaxhpt.Tuner(SPACE, algorithm=chosen, trials=64, progress=False).ask(count)
 
     with monkeypatch.context() as without_model:
         without_model.setattr(jaxhpt.Bayesian, "choose", lambda *args, **options: pytest.fail("asked the model"))
-        designed = early(4)
-    if algorithm == "bayesian":
+        designed = early(4), early(7)  # more than the design has, but none has ended that the model could learn from
+    if algorithm != "auto":
         with monkeypatch.context() as all_of_it:
-            all_of_it.setattr(jaxhpt.Bayesian, "in_design", lambda self, problem, last: False)
-            assert designed == early(4)
-        assert designed == early(7)[:4]  # one of them needs the model's program
+            all_of_it.setattr(jaxhpt.Bayesian, "in_design", lambda self, problem, last, none_ended: False)
+            assert designed == (early(4), early(7))
 
 
 def test_trials_evaluated_elsewhere_have_no_weights(finished):

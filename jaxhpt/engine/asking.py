@@ -1,9 +1,7 @@
 """The device programs behind `Tuner`: begin, open rows for settings that are asked for, close those that were told."""
 
-import functools
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms import Algorithm
@@ -14,6 +12,7 @@ from jaxhpt.core.history import History, Known, close, open_rows, report
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.engine.compiling import SOON, Function
 
 
 class AskState(NamedTuple):
@@ -30,16 +29,14 @@ class AskState(NamedTuple):
     clock: Array
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> AskState:
+def _begin(algorithm: Algorithm, problem: Problem, root: Key, before: Known) -> AskState:
     """Make the state of a search in which nothing was asked, but for what was known before."""
     return AskState(*informed(algorithm, root, problem, before), jnp.zeros((), jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 6), donate_argnums=4)
 @full_precision
-def ask(
-    algorithm: Algorithm, problem: Problem, num: int, root: Key, state: AskState, count: Array, designed: bool
+def _ask(
+    algorithm: Algorithm, problem: Problem, num: int, designed: bool, root: Key, state: AskState, count: Array
 ) -> tuple[AskState, Array, Array]:
     """Open `count` rows, fewer where nothing is left to propose: the rows i32[num], NONE for none, and their settings.
 
@@ -48,14 +45,13 @@ def ask(
     history, key = state.history, key_of(root, Stream.ASK, state.clock)
     how = algorithm.design if designed and isinstance(algorithm, Designed) else algorithm.ask
     found, new = propose(algorithm, key, state.algorithm, history, problem, num, count, how=how)
-    rows = jnp.where(found.valid, history.count + exclusive_count(found.valid), NONE)
-    history = open_rows(history, rows, found.unit, found.note, state.clock)
+    rows = jnp.where(found.valid, history.num_rows + exclusive_count(found.valid), NONE)
+    history = open_rows(history, rows, found.unit, state.clock, found.made)
     return AskState(history, new, state.clock + 1), rows, found.unit
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 @full_precision
-def tell(
+def _tell(
     algorithm: Algorithm, problem: Problem, root: Key, state: AskState, scores: Array, rows: Array, status: Array
 ) -> AskState:
     """Close rows i32[num], NONE for none, after all scores f32[C, K] are renewed, and let the algorithm learn."""
@@ -66,6 +62,11 @@ def tell(
     key = key_of(root, Stream.TELL, state.clock)
     learned = algorithm.tell(key, state.algorithm, history, problem, rows)
     return AskState(history, learned, state.clock + 1)
+
+
+begin = Function(_begin, 2, options=SOON)
+ask = Function(_ask, 4, donated=(1,), options=SOON)
+tell = Function(_tell, 2, donated=(1,), options=SOON)
 
 
 def width(num: int) -> int:

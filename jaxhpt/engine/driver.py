@@ -11,15 +11,18 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from jaxhpt.core.history import Known
-from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.core.typing import TrainState
+from jaxhpt.engine.build import home_of
+from jaxhpt.engine.loop import Fused
+from jaxhpt.engine.pools import Split
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
-from jaxhpt.engine.state import MOST_GRAINS, Program, SearchState, Summary
+from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.pool import Data
 
 SECONDS_A_DISPATCH = 0.25
@@ -49,17 +52,17 @@ class Outcome:
     """What a driven search leaves.
 
     Attributes:
-      carry: the last state; None where it was lost in a crash.
-      summary: after the last dispatch that ended, on the host; it holds the history.
+      best: weights of the winner, without the lane axis; None where they were lost in a crash.
+      summary: after the last look, on the host; it holds the history.
       key: the root key.
-      compile_seconds: spent on tracing and compiling.
+      compile_seconds: for which it waited for programs to be traced and compiled.
       seconds: spent on searching.
       first_seconds: until the first trials had ended, compilation included; None if none did.
       ended: why: "finished", "timeout", "interrupted", "callback" or "error".
       error: what was raised by a callback, the display or the search itself; None for nothing.
     """
 
-    carry: SearchState | None
+    best: TrainState | None
     summary: Summary
     key: jax.Array
     compile_seconds: float
@@ -69,21 +72,54 @@ class Outcome:
     error: BaseException | None = None
 
 
+class Execution(Protocol):
+    """A search under way, however it is executed.
+
+    Attributes:
+      best: weights of the winner so far, without the lane axis; None where they were lost in a crash.
+      summary: as of the last look.
+      compile_seconds: for which it waited for programs.
+    """
+
+    summary: Summary
+    compile_seconds: float
+
+    @property
+    def best(self) -> Any:
+        """Weights of the winner so far."""
+        ...
+
+    def run(self, grains: int) -> None:
+        """Train for at most so many grains, and look."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        ...
+
+
 def drive(
     program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, known: Known | None = None
 ) -> Outcome:
-    """Run a search to its end, from what was known before."""
+    """Run a search to its end, from what was known before, on the device where its data is."""
     called = time.perf_counter()
-    shown = _begun(shown)
+    shown, home = _begun(shown), home_of(data)
     try:
-        carry, summary = dispatch(program, begin(program, key, known), data, program.grains_of(0))
-        jax.block_until_ready(carry)
-        run = _Run(program, data, limits, shown, called, carry, summary)
-        ended, error = run.to_the_end()
+        with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
+            kind: Callable[..., Execution] = Fused if program.fused else Split
+            execution = kind(program, key, known, data)
+            run = _Run(program, execution, limits, shown, called)
+            with contextlib.closing(execution):
+                ended, error = run.to_the_end()
     finally:
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
+
+
+def _usual() -> Any:
+    """Return the device that arrays come to by default, in this thread."""
+    return jax.config.values["jax_default_device"] or jax.devices()[0]
 
 
 def _begun(shown: Display) -> Display:
@@ -99,20 +135,9 @@ def _begun(shown: Display) -> Display:
 class _Run:
     """A search under way."""
 
-    def __init__(
-        self,
-        program: Program,
-        data: Data,
-        limits: Limits,
-        shown: Display,
-        called: float,
-        carry: SearchState,
-        summary: Summary,
-    ) -> None:
-        self.program, self.data, self.limits, self.shown = program, data, limits, shown
-        self.carry: SearchState | None = carry
-        self.summary = summary
-        self.called, self.begun = called, time.perf_counter()
+    def __init__(self, program: Program, execution: Execution, limits: Limits, shown: Display, called: float) -> None:
+        self.program, self.execution, self.limits, self.shown = program, execution, limits, shown
+        self.called = called
         self.first: float | None = None
 
     def to_the_end(self) -> tuple[str, BaseException | None]:
@@ -122,7 +147,7 @@ class _Run:
             try:
                 while True:
                     sent = time.perf_counter()
-                    self._dispatch(grains)
+                    self.execution.run(grains)
                     took = time.perf_counter() - sent
                     verdict = self._look(interrupted)
                     if verdict:
@@ -133,14 +158,12 @@ class _Run:
                 return "error", error
 
     def _grains(self, events: int | str) -> int:
-        return MOST_GRAINS if events == "all" else int(self.program.grains_of(int(events)))
+        return MOST_GRAINS if events == "all" else self.program.grains_of(int(events))
 
-    def _dispatch(self, grains: int) -> None:
-        carry, self.carry = self.carry, None  # it is given away
-        assert carry is not None
-        carry, summary = dispatch(self.program, carry, self.data, np.int32(grains))
-        jax.block_until_ready(summary)
-        self.carry, self.summary = carry, summary
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, without waiting for programs."""
+        return time.perf_counter() - self.called - self.execution.compile_seconds
 
     def _look(self, interrupted: list[int]) -> str:
         """Show where the search stands, ask the callbacks, and return a reason to end, or nothing."""
@@ -149,7 +172,7 @@ class _Run:
             self.first = time.perf_counter() - self.called
         self.shown.update(snapshot)
         answers = [callback(snapshot) for callback in self.limits.callbacks]
-        if bool(self.summary.finished):
+        if bool(self.execution.summary.finished):
             return "finished"
         if interrupted:
             return "interrupted"
@@ -158,20 +181,20 @@ class _Run:
         return "callback" if any(answers) else ""
 
     def _snapshot(self) -> Snapshot:
-        problem, summary = self.program.problem, jax.device_get(self.summary)
+        problem, summary = self.program.problem, jax.device_get(self.execution.summary)
         objective = problem.objectives[0]
         found = bool(np.isfinite(summary.score))
         return Snapshot(
             trials=problem.trials,
-            started=int(summary.count),
-            finished=int(summary.count - summary.live),
+            started=int(summary.opened),
+            finished=int(summary.opened - summary.live),
             failed=int(summary.failed),
             lanes=problem.lanes,
             lanes_busy=int(summary.busy),
             objective=objective.name,
             best_value=float(summary.score) * objective.sign if found else None,
             best_trial=int(summary.row) if found else None,
-            seconds=time.perf_counter() - self.begun,
+            seconds=self.seconds,
             events=int(summary.events),
             under_way=float(summary.under_way),
         )
@@ -179,11 +202,11 @@ class _Run:
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:
         """Bring what there is to the host."""
         return Outcome(
-            carry=self.carry,
-            summary=jax.device_get(self.summary),
+            best=self.execution.best,
+            summary=jax.device_get(self.execution.summary),
             key=key,
-            compile_seconds=self.begun - self.called,
-            seconds=time.perf_counter() - self.begun,
+            compile_seconds=self.execution.compile_seconds,
+            seconds=self.seconds,
             first_seconds=self.first,
             ended=ended,
             error=error,

@@ -1,177 +1,106 @@
-"""The loop: one event, a `while_loop` of parts of events, and the only `jit` and donation.
+"""Fused execution: many events as one program, for events so cheap that calling a program costs as much."""
 
-An event is: ask, refill, advance, score, report, decide, close, copy, keep the best, tell. The first fill is the same
-code as every other, because the lanes begin empty. Its training is cut into grains, so that the host may look up in the
-middle of a long one.
-"""
-
-import functools
-from typing import Any
+import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.algorithms.base import Proposals, informed, no_proposals
-from jaxhpt.algorithms.untried import propose
-from jaxhpt.core.arrays import compact, exclusive_count, full_precision, zeros
-from jaxhpt.core.history import History, Known, Status, open_rows
-from jaxhpt.core.keys import Stream, key_of
-from jaxhpt.core.lanes import Lanes
-from jaxhpt.core.typing import NONE, Array, Key
-from jaxhpt.engine.settle import judge
-from jaxhpt.engine.state import Best, Program, SearchState, Summary, trials_left
-from jaxhpt.training.pool import Data
+from jaxhpt.core.arrays import zeros
+from jaxhpt.core.history import Known
+from jaxhpt.core.typing import Array, Key, TrainState
+from jaxhpt.engine import event
+from jaxhpt.engine.compiling import Function
+from jaxhpt.engine.settle import settle, summary
+from jaxhpt.engine.state import Program, StudyState, Summary
+from jaxhpt.training.pool import Data, PoolState, keep, move
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
+class SearchState(NamedTuple):
+    """The carry of the loop, which is the whole search.
+
+    Attributes:
+      study: what decides.
+      pools: what trains.
+      best: weights of the winner so far.
+    """
+
+    study: StudyState
+    pools: tuple[PoolState, ...]
+    best: TrainState
+
+
+def _begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
     """Make the carry of a search that has not begun, but for what was `known` before."""
-    problem, lanes = program.problem, program.pool.vacant()
-    one = zeros(program.pool.functions.state)
-    none, notes = jnp.zeros((), jnp.int32), program.algorithm.num_notes(problem)
-    history, algorithm = informed(program.algorithm, root, problem, known)
-    best = Best(none + NONE, none < 0, none, jnp.full((), jnp.inf, jnp.float32), one)
-    return SearchState(
-        lanes=lanes,
-        history=history,
-        algorithm=algorithm,
-        scheduler=program.scheduler.init(key_of(root, Stream.SCHEDULER), problem),
-        best=best,
-        queue=no_proposals(problem.lanes, problem.num_dimensions, notes),
-        shuffle=program.pool.batches.start(problem.interval),
-        clock=none,
-        grain=none,
-        busy=none,
-        copied=none,
-        spared=jnp.zeros(problem.lanes, bool),
-        finished=none < 0,
-        key=root,
-    )
+    pools = tuple(program.pool.vacant() for _ in range(program.pools))
+    trials = jnp.int32(program.problem.trials)
+    return SearchState(event.begin(program.study, root, known, trials), pools, zeros(program.pool.functions.state))
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def dispatch(program: Program, carry: SearchState, data: Data, grains: Array) -> tuple[SearchState, Summary]:
-    """Run for at most `grains` grains of training, fewer where the search ends before.
+def run_event(program: Program, carry: SearchState, data: Data) -> SearchState:
+    """Run one event."""
+    given, pool = (program.ranges, program.study.scheduler, program.pool.functions.steps, program.pools), program.pool
+    study, places = event.propose(program.study, False, carry.study)
+    orders, lanes, scored = event.instruct(*given, data.captured.steps, places)
+    first, last = jnp.int32(0), jnp.int32(pool.grains)
+    key, each = study.key, zip(carry.pools, orders, strict=True)
+    filled = [(pool.fill(state, mine, data, key), mine) for state, mine in each]
+    trained = [pool.advance(state, mine, data, key, first, last) for state, mine in filled]
+    pools, reports = zip(*trained, strict=True)
+    study, moves = settle(program.study, study, lanes, scored, reports)
+    best = keep(pools, carry.best, moves.keep)
+    return SearchState(study, move(pools, moves.source, moves.target) if moves.target.size else pools, best)
 
-    The number is traced: one executable runs the whole search at once or a grain at a time, to the same bits.
 
-    Args:
-      program: static.
-      carry: donated.
-      data: on device.
-      grains: i32[]; 0 compiles and runs nothing.
+def _dispatch(program: Program, carry: SearchState, data: Data, events: Array) -> tuple[SearchState, Summary]:
+    """Run at most i32[] `events` events, fewer where the search ends before.
+
+    The number is traced: one program runs the whole search at once or an event at a time, to the same bits.
     """
 
     def going(state: tuple[SearchState, Array]) -> Array:
         carry, left = state
-        return (left > 0) & ~carry.finished
+        return (left > 0) & ~carry.study.finished
 
-    def part(state: tuple[SearchState, Array]) -> tuple[SearchState, Array]:
+    def one(state: tuple[SearchState, Array]) -> tuple[SearchState, Array]:
         carry, left = state
-        after = event(program, carry, data, left)
-        trained = jnp.where(after.grain == 0, program.pool.grains, after.grain) - carry.grain
-        return after, left - trained
+        return run_event(program, carry, data), left - 1
 
-    carry, _ = jax.lax.while_loop(going, part, (carry, grains))
-    return carry, _summary(program, carry)
+    carry, _ = jax.lax.while_loop(going, one, (carry, events))
+    return carry, summary(program.study, carry.study, carry.study.lanes, jnp.int32(0))
 
 
-def event(program: Program, carry: SearchState, data: Data, grains: Array | int | None = None) -> SearchState:
-    """Run one event, or at most i32[] `grains` of it, from where the carry stands in it."""
-    whole = program.pool.grains
-    carry = jax.lax.cond(carry.grain == 0, lambda c: _open(program, c, data), lambda c: c, carry)
-    left = whole - carry.grain
-    now = left if grains is None else jnp.minimum(grains, left)
-    carry = _train(program, carry, data, now)
-    return jax.lax.cond(carry.grain == whole, lambda c: _close(program, c, data), lambda c: c, carry)
+begin = Function(_begin, 1)
+dispatch = Function(_dispatch, 1, donated=(0,))
 
 
-def _open(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Begin an event: propose, and start."""
-    carry = _fill(program, _ask(program, carry), data)
-    tick = carry.clock * program.problem.interval
-    shuffle = program.pool.batches.seek(carry.shuffle, carry.key, tick)
-    return carry._replace(busy=jnp.sum(carry.lanes.live, dtype=jnp.int32), shuffle=shuffle)
+class Fused:
+    """A search that runs as one program.
 
+    Attributes:
+      summary: after the last dispatch.
+      compile_seconds: spent on tracing and compiling.
+    """
 
-def _close(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """End an event: score, judge, close, learn."""
-    carry, ended = judge(program, carry, data)
-    carry = _tell(program, carry, ended)
-    left, busy = trials_left(program, carry) > 0, carry.busy
-    finished = ~jnp.any(carry.lanes.live) & (~left | (busy == 0))
-    clock = carry.clock + jnp.minimum(busy, 1)
-    return carry._replace(clock=clock, grain=jnp.zeros_like(carry.grain), finished=finished)
+    def __init__(self, program: Program, root: Key, known: Known | None, data: Data) -> None:
+        begun = time.perf_counter()
+        self._program, self._data = program, data
+        self._carry: SearchState | None = begin(program, root, known)
+        self._run = dispatch.program(program, self._carry, data, jnp.int32(0))
+        self.compile_seconds = time.perf_counter() - begun
+        self.run(0)
 
+    def run(self, grains: int) -> None:
+        """Run at most so many events."""
+        carry, self._carry = self._carry, None  # it is given away
+        carry, found = self._run(carry, self._data, jax.device_put(jnp.int32(grains)))
+        self.summary: Summary = jax.block_until_ready(found)
+        self._carry = carry
 
-@full_precision
-def _ask(program: Program, carry: SearchState) -> SearchState:
-    """Ask for as many proposals as lanes are free and trials left, beyond those that wait already."""
-    problem, history = program.problem, carry.history
-    free = jnp.sum(~carry.lanes.live, dtype=jnp.int32)
-    waiting = jnp.sum(carry.queue.valid, dtype=jnp.int32)
-    count = jnp.minimum(free, trials_left(program, carry)) - waiting
-    key = key_of(carry.key, Stream.ASK, carry.clock)
+    @property
+    def best(self) -> TrainState | None:
+        """Weights of the winner so far, without the lane axis; None where they were lost in a crash."""
+        return None if self._carry is None else self._carry.best
 
-    def ask() -> tuple[Proposals, Any]:
-        given = (program.algorithm, key, carry.algorithm, history, problem)
-        found, state = propose(*given, problem.lanes, count, carry.queue)
-        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), carry.queue, found)
-        order = compact(both.valid)[: problem.lanes]
-        return jax.tree.map(lambda a: a[order], both), state
-
-    queue, state = jax.lax.cond(count > 0, ask, lambda: (carry.queue, carry.algorithm))
-    return carry._replace(queue=queue, algorithm=state)
-
-
-def _fill(program: Program, carry: SearchState, data: Data) -> SearchState:
-    """Start the waiting proposals, in order, in the free lanes, in order."""
-    problem, queue, free = program.problem, carry.queue, ~carry.lanes.live
-    order = compact(queue.valid)
-    mine = order[exclusive_count(free)]
-    starts = free & queue.valid[mine]
-    rows = jnp.where(starts, carry.history.count + exclusive_count(starts), NONE)
-    taken = jnp.zeros_like(queue.valid).at[jnp.where(starts, mine, NONE)].set(True, mode="drop")
-    unit, tick = queue.unit[mine], carry.clock * problem.interval
-
-    def start() -> tuple[Lanes, History]:
-        lanes = program.pool.refill(carry.lanes, rows, unit, carry.key, data.captured)
-        return lanes, open_rows(carry.history, rows, unit, queue.note[mine], tick)
-
-    lanes, history = jax.lax.cond(jnp.any(starts), start, lambda: (carry.lanes, carry.history))
-    return carry._replace(lanes=lanes, history=history, queue=queue._replace(valid=queue.valid & ~taken))
-
-
-def _train(program: Program, carry: SearchState, data: Data, grains: Array) -> SearchState:
-    """Train all lanes for i32[] `grains`."""
-    tick, last = carry.clock * program.problem.interval, carry.grain + grains
-    lanes = program.pool.advance(carry.lanes, carry.shuffle, data, carry.key, tick, carry.grain, last)
-    return carry._replace(lanes=lanes, grain=last)
-
-
-@full_precision
-def _tell(program: Program, carry: SearchState, rows: Array) -> SearchState:
-    """Let the algorithm learn from the rows that ended, if any."""
-    key = key_of(carry.key, Stream.TELL, carry.clock)
-
-    def tell() -> Any:
-        return program.algorithm.tell(key, carry.algorithm, carry.history, program.problem, rows)
-
-    some = jnp.any(rows < NONE)
-    return carry._replace(algorithm=jax.lax.cond(some, tell, lambda: carry.algorithm))
-
-
-def _summary(program: Program, carry: SearchState) -> Summary:
-    failed = jnp.sum(carry.history.status == jnp.int8(Status.FAILED), dtype=jnp.int32)
-    live = jnp.sum(carry.lanes.live, dtype=jnp.int32)
-    row = carry.best.row
-    scores = carry.history.metrics[row]
-    found = (row < NONE) & program.problem.metrics.feasible(scores)
-    score = jnp.where(found, scores[0], jnp.inf)
-    count = carry.history.count - carry.copied - program.problem.prior
-    history = jax.tree.map(jnp.copy, carry.history)
-    steps = jnp.where(carry.lanes.live, carry.lanes.steps, 0)
-    under_way = jnp.sum(steps.astype(jnp.float32) / jnp.maximum(carry.lanes.budget, 1).astype(jnp.float32))
-    trained = jnp.sum(steps, dtype=jnp.int32)
-    facts = (count, live, carry.busy, failed, carry.clock, score, row, carry.finished)
-    return Summary(*facts, history, trained, under_way)
+    def close(self) -> None:
+        """Leave nothing running."""

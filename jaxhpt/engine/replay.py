@@ -1,15 +1,14 @@
 """Training one trial again, alone, as it trained in the search: the same key, the same batches, the same settings."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.typing import Array, Key, PyTree
-from jaxhpt.engine.state import Program
+from jaxhpt.engine.compiling import Function
 from jaxhpt.training.batches import Shuffle
-from jaxhpt.training.pool import Data
+from jaxhpt.training.pool import Data, Pool
 
 
 class Segments(NamedTuple):
@@ -17,25 +16,24 @@ class Segments(NamedTuple):
 
     Attributes:
       row: i32[S] the trials, eldest first.
-      unit: f32[S, D] their settings.
+      values: their settings, D arrays [S].
       start: i32[S] ticks of the batch stream at which the parts began.
       first: i32[S] training steps done before each part.
       last: i32[S] training steps done after it.
     """
 
     row: Array
-    unit: Array
+    values: tuple[Array, ...]
     start: Array
     first: Array
     last: Array
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def train_again(program: Program, root: Key, data: Data, segments: Segments) -> Any:
+def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
     """Train one trial alone, from its first ancestor on, on the batches they saw.
 
     Args:
-      program: static.
+      pool: static.
       root: the search's key.
       data: on device.
       segments: of the trial's life.
@@ -43,24 +41,27 @@ def train_again(program: Program, root: Key, data: Data, segments: Segments) -> 
     Returns:
       The trial's state, and its metrics by name.
     """
-    pool, functions, space = program.pool, program.pool.functions, program.problem.space
+    functions = pool.functions
 
     def train(state: PyTree, part: Segments) -> tuple[PyTree, None]:
-        key, values = key_of(root, Stream.TRIAL, part.row), space.values(part.unit)
+        key = key_of(root, Stream.TRIAL, part.row)
 
         def step(i: Array, carry: tuple[PyTree, Shuffle]) -> tuple[PyTree, Shuffle]:
             state, shuffle = carry
             tick = part.start + i - part.first
             shuffle = pool.batches.seek(shuffle, root, tick)
             batch, own = pool.batch(shuffle, root, tick, data), jax.random.fold_in(key, i + 1)
-            return functions.step(data.captured.step, values, state, batch, own), shuffle
+            return functions.step(data.captured.step, part.values, state, batch, own), shuffle
 
         state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, pool.batches.start(1)))
         return state, None
 
     eldest = key_of(root, Stream.TRIAL, segments.row[0])
     start = jax.random.fold_in(eldest, 0)
-    state = functions.init(data.captured.init, space.values(segments.unit[0]), start)
+    state = functions.init(data.captured.init, tuple(v[0] for v in segments.values), start)
     state, _ = jax.lax.scan(train, state, segments)
-    metrics, _ = pool.measure(space.values(segments.unit[-1]), state, segments.row[-1], root, data)
+    metrics, _ = pool.measure(tuple(v[-1] for v in segments.values), state, segments.row[-1], root, data)
     return state, metrics
+
+
+train_again = Function(_train_again, 1)

@@ -1,110 +1,169 @@
-"""The end of an event: what trained is scored, judged, closed or copied, and the best is kept."""
+"""The end of an event: what trained is reported, judged, closed or copied, the best is noted, the algorithm learns."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.arrays import exclusive_count, full_precision
+from jaxhpt.core.control import when
 from jaxhpt.core.history import History, Origin, Status, close, open_rows, report
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.typing import NONE, Array
-from jaxhpt.engine.state import Best, Program, SearchState, trials_left
-from jaxhpt.training.pool import Data
+from jaxhpt.engine.state import Best, Moves, Study, StudyState, Summary, trials_left
+from jaxhpt.schedulers.base import Verdict
+from jaxhpt.training.pool import Report
+
+LONGEST = jnp.iinfo(jnp.int32).max
 
 
-def judge(program: Program, carry: SearchState, data: Data) -> tuple[SearchState, Array]:
-    """Score the lanes that are due, let the scheduler decide, and close what has ended: rows i32[L], NONE for none."""
-    problem, lanes = program.problem, carry.lanes
-    due = lanes.live & program.scheduler.needs_score(carry.scheduler, lanes, problem)
-    scores, ok = program.pool.score(lanes, due, carry.key, data)
-    reporting, place = jnp.where(due, lanes.trial, NONE), problem.place(lanes.steps)
-    history = report(carry.history, reporting, scores, lanes.steps, place)
-    key = key_of(carry.key, Stream.DECIDE, carry.clock)
-    verdict, scheduler = full_precision(program.scheduler.decide)(key, carry.scheduler, lanes, history, problem)
+@full_precision
+def settle(
+    study: Study, state: StudyState, lanes: Lanes, scored: Array, reports: tuple[Report, ...]
+) -> tuple[StudyState, Moves]:
+    """Report the scores, let the scheduler decide, close what has ended, and tell the algorithm.
+
+    Args:
+      study: static.
+      state: as `propose` left it.
+      lanes: before they trained, all with their budgets.
+      scored: bool[L] lanes that were scored.
+      reports: of the pools, in order.
+    """
+    found = Report(*(jnp.concatenate(parts) for parts in zip(*reports, strict=True)))
+    problem, lanes = study.problem, lanes.trained(study.problem.schedule.interval)
+    rows, place = jnp.where(scored, lanes.trial, NONE), problem.schedule.place(lanes.steps)
+    history = report(state.history, rows, found.scores, lanes.steps, place)
+    key = key_of(state.key, Stream.DECIDE, state.clock)
+    verdict, scheduler, notes = study.scheduler.decide(key, state.scheduler, state.lane_notes, lanes, history, problem)
     lanes = lanes._replace(budget=jnp.where(lanes.live, verdict.budget, 0))
-    failed = due & ~ok
-    going = lanes.live & ~lanes.spent & ~failed
-    stop = going & (verdict.stop | (carry.spared & ~due))
-    spared = stop & _costs_nothing(program, carry, lanes, going & ~stop)
-    stop &= ~spared
+    failed = scored & ~found.ok
+    state = state._replace(history=history, scheduler=scheduler, lane_notes=notes)
+    stop, spared = _stopped(study, state, lanes, verdict, scored, failed)
     ended = lanes.live & (lanes.spent | stop | failed)
-    replaced = jnp.zeros_like(ended)
-    if verdict.copies is not None:
-        copies = _possible(program, carry, verdict.copies, going & ~stop, (going & ~stop) | failed)
-        replaced = replaced.at[copies.target].set(True, mode="drop")
-    closed = ended | replaced
+    going = lanes.live & ~lanes.spent & ~failed & ~stop
+    copies = None if verdict.copies is None else _possible(study, state, verdict.copies, going, going | failed)
+    closed = ended if copies is None else ended | jnp.zeros_like(ended).at[copies.target].set(True, mode="drop")
     status = jnp.where(lanes.spent, jnp.int8(Status.DONE), jnp.int8(Status.STOPPED))
-    status = jnp.where(failed, jnp.int8(Status.FAILED), status)
     rows = jnp.where(closed, lanes.trial, NONE)
-    history = close(history, rows, status)
-    best = _keep(carry.best, lanes, closed & ok, lanes.spent, problem.metrics.fitness(scores))
-    lanes_left = program.pool.free(lanes, ended)
-    carry = carry._replace(lanes=lanes_left, history=history, scheduler=scheduler, best=best, spared=spared)
-    if verdict.copies is not None:
-        carry = _copy(program, carry, copies, lanes)
-    return carry, rows
+    history = close(history, rows, jnp.where(failed, jnp.int8(Status.FAILED), status))
+    best, keep = _best(state.best, lanes, closed & found.ok, problem.metrics.fitness(found.scores))
+    left = Lanes(jnp.where(ended, NONE, lanes.trial), lanes.steps, jnp.where(ended, 0, lanes.budget))
+    state = state._replace(history=history, lanes=left, best=best, spared=spared)
+    moves = Moves(keep, *jnp.full((2, 0 if copies is None else copies.target.shape[0]), NONE, jnp.int32))
+    if copies is not None:
+        state, moves = _copy(study, state, copies, lanes), moves._replace(source=copies.source, target=copies.target)
+    return _closed(study, _tell(study, state, rows)), moves
 
 
-def _costs_nothing(program: Program, carry: SearchState, lanes: Lanes, going: Array) -> Array:
-    """Tell which lanes may as well go on: bool[L].
+def _closed(study: Study, state: StudyState) -> StudyState:
+    """Count the event, and say whether the search has ended."""
+    left = trials_left(study, state) > 0
+    finished = ~jnp.any(state.lanes.live) & (~left | (state.busy == 0))
+    return state._replace(clock=state.clock + jnp.minimum(state.busy, 1), finished=finished)
+
+
+def _stopped(
+    study: Study, state: StudyState, lanes: Lanes, verdict: Verdict, scored: Array, failed: Array
+) -> tuple[Array, Array]:
+    """Return the lanes that stop, and those that were to and are spared: bool[L] each.
 
     When no trial is left to start, a lane that is freed stays empty, and costs as much as one that trains: then a trial
-    is spared that ends no later than one which goes on by right, bool[L]; it goes on by right itself once it is judged
-    again and found good, and is stopped when there is no such one any more.
+    is spared that ends no later than one which goes on by right; it goes on by right itself once it is judged again and
+    found good, and is stopped when there is no such one any more.
     """
-    waiting = jnp.any(carry.queue.valid) | (trials_left(program, carry) > 0)
+    going = lanes.live & ~lanes.spent & ~failed
+    stop = going & (verdict.stop | (state.spared & ~scored))
+    waiting = jnp.any(state.queue.valid) | (trials_left(study, state) > 0)
     steps = lanes.budget - lanes.steps
-    return ~waiting & (steps <= jnp.max(jnp.where(going, steps, 0)))
+    spared = stop & ~waiting & (steps <= jnp.max(jnp.where(going & ~stop, steps, 0)))
+    return stop & ~spared, spared
 
 
-def _possible(program: Program, carry: SearchState, copies: Copies, sources: Array, targets: Array) -> Copies:
+def _possible(study: Study, state: StudyState, copies: Copies, sources: Array, targets: Array) -> Copies:
     """Drop the copies from or to lanes that do not allow it, bool[L] each, and those there are no rows for."""
-    good = (copies.source < NONE) & (copies.target < NONE) & sources[copies.source] & targets[copies.target]
-    good &= exclusive_count(good) < program.problem.copies - carry.copied
+    num = study.problem.lanes
+    known = (copies.source < num) & (copies.target < num)
+    good = known & sources[jnp.minimum(copies.source, num - 1)] & targets[jnp.minimum(copies.target, num - 1)]
+    good &= exclusive_count(good) < study.problem.copies - state.copied
     return copies._replace(source=jnp.where(good, copies.source, NONE), target=jnp.where(good, copies.target, NONE))
 
 
-def _copy(program: Program, carry: SearchState, copies: Copies, before: Lanes) -> SearchState:
+def _copy(study: Study, state: StudyState, copies: Copies, before: Lanes) -> StudyState:
     """Let lanes go on from others' weights, under other settings, each in a new row, if there are any to.
 
     Args:
-      program: static.
-      carry: with the rows of the targets closed.
+      study: static.
+      state: with the rows of the targets closed.
       copies: those that are made.
       before: the lanes, before any was freed.
     """
-    problem, made = program.problem, copies.target < NONE
-    rows = jnp.where(made, carry.history.count + exclusive_count(made), NONE)
-    tick = (carry.clock + 1) * problem.interval
+    problem, made = study.problem, copies.target != NONE
+    rows = jnp.where(made, state.history.num_rows + exclusive_count(made), NONE)
+    tick, source = (state.clock + 1) * problem.schedule.interval, jnp.minimum(copies.source, problem.lanes - 1)
 
     def copy() -> tuple[Lanes, History]:
-        unit = problem.space.snap(copies.unit)
-        origin = Origin(before.trial[copies.source], before.steps[copies.source])
-        foreign = jnp.full((made.shape[0], carry.history.note.shape[1]), jnp.nan, jnp.float32)
-        history = open_rows(carry.history, rows, unit, foreign, tick, origin)
-        return program.pool.copy(carry.lanes, before, copies._replace(unit=unit), rows), history
+        origin = Origin(before.trial[source], before.steps[source])
+        history = open_rows(state.history, rows, problem.space.snap(copies.unit), tick, None, origin)
+        new = Lanes(rows, before.steps[source], before.budget[source])
+        return jax.tree.map(lambda a, b: a.at[copies.target].set(b, mode="drop"), state.lanes, new), history
 
-    lanes, history = jax.lax.cond(jnp.any(made), copy, lambda: (carry.lanes, carry.history))
-    copied = carry.copied + jnp.sum(made, dtype=jnp.int32)
-    return carry._replace(lanes=lanes, history=history, copied=copied)
+    lanes, history = when(jnp.any(made), copy, lambda: (state.lanes, state.history))
+    return state._replace(lanes=lanes, history=history, copied=state.copied + jnp.sum(made, dtype=jnp.int32))
 
 
-def _keep(best: Best, lanes: Lanes, candidates: Array, done: Array, scores: Array) -> Best:
-    """Keep the better of the winner and the lanes that close.
+def _best(best: Best, lanes: Lanes, candidates: Array, scores: Array) -> tuple[Best, Array]:
+    """Take the better of the winner and the lanes that close: it, and its lane, i32[]; NONE where it stays.
 
     A trial that had its whole budget beats one that had not; among those that had not, the longest comes first. Of
     several objectives the first counts.
     """
-    length = jnp.where(done, jnp.iinfo(jnp.int32).max, lanes.steps)
+    length = jnp.where(lanes.spent, LONGEST, lanes.steps)
     longest = jnp.max(jnp.where(candidates, length, -1))
     rival = candidates & (length == longest)
     least = jnp.min(jnp.where(rival, scores, jnp.inf))
-    lane = jax.lax.argmin(jnp.where(rival & (scores == least), lanes.trial, jnp.iinfo(jnp.int32).max), 0, jnp.int32)
-    held = jnp.where(best.done, jnp.iinfo(jnp.int32).max, best.steps)
-    better = (longest > held) | ((longest == held) & (scores[lane] < best.score))
+    lane = jax.lax.argmin(jnp.where(rival & (scores == least), lanes.trial, LONGEST), 0, jnp.int32)
+    held = jnp.where(best.done, LONGEST, best.steps)
+    better = jnp.any(candidates) & ((longest > held) | ((longest == held) & (scores[lane] < best.score)))
+    new = Best(lanes.trial[lane], lanes.spent[lane], lanes.steps[lane], scores[lane])
+    return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, best), jnp.where(better, lane, NONE)
 
-    def take() -> Best:
-        state = jax.tree.map(lambda a: a[lane], lanes.state)
-        return Best(lanes.trial[lane], done[lane], lanes.steps[lane], scores[lane], state)
 
-    return jax.lax.cond(jnp.any(candidates) & better, take, lambda: best)
+def _tell(study: Study, state: StudyState, rows: Array) -> StudyState:
+    """Let the algorithm learn from the rows that ended, if any."""
+    key = key_of(state.key, Stream.TELL, state.clock)
+
+    def tell() -> Any:
+        return study.algorithm.tell(key, state.algorithm, state.history, study.problem, rows)
+
+    learned = when(jnp.any(rows != NONE), tell, lambda: state.algorithm)
+    return state._replace(algorithm=learned)
+
+
+def summary(study: Study, state: StudyState, lanes: Lanes, done: Array) -> Summary:
+    """Sum up a search for the host.
+
+    Args:
+      study: static.
+      state: of the study.
+      lanes: who trains where: of the state between events, of the orders in the middle of one.
+      done: i32[] steps of the event at hand that are done.
+    """
+    problem, history = study.problem, state.history
+    scores = history.metrics[jnp.minimum(state.best.row, problem.capacity - 1)]
+    found = (state.best.row != NONE) & problem.metrics.feasible(scores)
+    steps = jnp.where(lanes.live, jnp.minimum(lanes.steps + done, lanes.budget), 0)
+    return Summary(
+        opened=history.num_rows - state.copied - problem.prior,
+        live=jnp.sum(lanes.live, dtype=jnp.int32),
+        busy=state.busy,
+        failed=jnp.sum(history.status == jnp.int8(Status.FAILED), dtype=jnp.int32),
+        events=state.clock,
+        score=jnp.where(found, scores[0], jnp.inf),
+        row=state.best.row,
+        finished=state.finished,
+        history=jax.tree.map(jnp.copy, history),
+        trained=jnp.sum(steps, dtype=jnp.int32),
+        under_way=jnp.sum(steps.astype(jnp.float32) / jnp.maximum(lanes.budget, 1).astype(jnp.float32)),
+    )

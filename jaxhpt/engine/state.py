@@ -1,78 +1,101 @@
-"""The carry of a search, and what is static about it."""
+"""The carry of a search, in two pieces, and what is static about it.
+
+The *study* is small and decides: history, algorithm, scheduler, who trains where. A *pool* is large and trains: the
+weights of its lanes. A study's programs know nothing of the user's model, a pool's nothing of the search.
+"""
 
 import dataclasses
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import Array, Key, TrainState
+from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Scheduler
-from jaxhpt.training.batches import Shuffle
 from jaxhpt.training.pool import Pool
 
 MOST_GRAINS = int(np.iinfo(np.int32).max)
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
-    """All that is static: its value names the compiled program.
+class Study:
+    """What decides. Static: its value names the compiled programs of the study.
 
     Attributes:
-      pool: how the lanes train.
+      problem: the search.
       algorithm: where to look.
       scheduler: how long to train.
     """
 
-    pool: Pool
+    problem: Problem
     algorithm: Algorithm
     scheduler: Scheduler
 
-    @property
-    def problem(self) -> Problem:
-        """The search."""
-        return self.pool.problem
 
-    def grains_of(self, events: int) -> Array:
-        """Return how many grains of training so many events are: i32[]."""
-        return jnp.int32(min(events * self.pool.grains, MOST_GRAINS))
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """All that is static about a search.
+
+    Attributes:
+      study: what decides; it does not know the ends of the ranges.
+      problem: the same search, of a space with its ends, and of so many trials.
+      pool: what trains; all pools are alike.
+      pools: how many there are, side by side.
+      fused: whether many events run as one program, rather than each part of an event as its own.
+    """
+
+    study: Study
+    problem: Problem
+    pool: Pool
+    pools: int
+    fused: bool
+
+    @property
+    def ranges(self) -> Problem:
+        """The search as far as it knows the ends of the ranges."""
+        return dataclasses.replace(self.study.problem, space=self.problem.space)
+
+    @property
+    def grains(self) -> int:
+        """Grains of training that an event is cut into, after which the host may look up."""
+        return 1 if self.fused else self.pool.grains
+
+    def grains_of(self, events: int) -> int:
+        """Return how many grains of training so many events are."""
+        return min(events * self.grains, MOST_GRAINS)
 
 
 class Best(NamedTuple):
-    """The winner so far.
+    """The winner so far; its weights are kept beside it.
 
     Attributes:
       row: i32[]; NONE for none.
       done: bool[] whether it trained for its whole budget.
       steps: i32[] steps trained.
       score: f32[] its fitness, minimised.
-      state: its train state, without the lane axis.
     """
 
     row: Array
     done: Array
     steps: Array
     score: Array
-    state: TrainState
 
 
-class SearchState(NamedTuple):
-    """The carry of the loop, which is the whole search.
+class StudyState(NamedTuple):
+    """What is known, and who trains where: one a search.
 
     Attributes:
-      lanes: what trains.
       history: what is known.
       algorithm: state of the algorithm.
       scheduler: state of the scheduler.
-      best: the winner so far.
+      lane_notes: what the scheduler keeps of each lane, leaves [L, ...].
+      lanes: who trains where.
       queue: proposals [L] that wait for a free lane.
-      shuffle: orders of the current epochs.
+      best: the winner so far.
       clock: i32[] events so far.
-      grain: i32[] grains of training done in the event at hand; 0 between events.
       busy: i32[] lanes that trained in the latest event.
       copied: i32[] rows opened by copies.
       spared: bool[L] lanes whose trials were to be stopped, and go on because that costs nothing.
@@ -80,15 +103,14 @@ class SearchState(NamedTuple):
       key: the root key.
     """
 
-    lanes: Lanes
     history: History
     algorithm: Any
     scheduler: Any
-    best: Best
+    lane_notes: Any
+    lanes: Lanes
     queue: Proposals
-    shuffle: Shuffle
+    best: Best
     clock: Array
-    grain: Array
     busy: Array
     copied: Array
     spared: Array
@@ -96,11 +118,43 @@ class SearchState(NamedTuple):
     key: Key
 
 
+class Places(NamedTuple):
+    """What a study says of its lanes before they train.
+
+    Attributes:
+      fresh: bool[L] lanes whose trial begins.
+      unit: f32[L, D] settings of all lanes' trials.
+      lanes: who trains where; those that are fresh have no budget yet.
+      notes: what the scheduler keeps of each lane.
+      tick: i32[] of the batch stream, at which the event begins.
+    """
+
+    fresh: Array
+    unit: Array
+    lanes: Lanes
+    notes: Any
+    tick: Array
+
+
+class Moves(NamedTuple):
+    """What is to be done with weights after an event.
+
+    Attributes:
+      keep: i32[] lane whose weights are the best so far; NONE for none.
+      source: i32[N] lanes that are copied from; NONE for none.
+      target: i32[N] lanes that take the copies, each once; NONE for none.
+    """
+
+    keep: Array
+    source: Array
+    target: Array
+
+
 class Summary(NamedTuple):
     """What the host is told after a dispatch.
 
     Attributes:
-      count: i32[] trials opened by this search.
+      opened: i32[] trials opened by this search.
       live: i32[] lanes whose trials go on.
       busy: i32[] lanes that trained in the latest event.
       failed: i32[] trials failed.
@@ -108,12 +162,12 @@ class Summary(NamedTuple):
       score: f32[] of the first objective of the best, minimised; +inf while none is feasible.
       row: i32[] of the best.
       finished: bool[] whether the search has ended.
-      history: a copy, which stays when the carry is lost in a crash.
+      history: a copy, which stays when the study is lost in a crash.
       trained: i32[] steps that trials trained that have not ended.
       under_way: f32[] the same as shares of their budgets, in trials.
     """
 
-    count: Array  # type: ignore[assignment]  # hides tuple.count
+    opened: Array
     live: Array
     busy: Array
     failed: Array
@@ -126,6 +180,7 @@ class Summary(NamedTuple):
     under_way: Array
 
 
-def trials_left(program: Program, carry: SearchState) -> Array:
+def trials_left(study: Study, state: StudyState) -> Array:
     """Return how many trials are left to start: i32[]. Copies count as none."""
-    return program.problem.left(carry.history.count - carry.copied)
+    opened = state.history.num_rows - state.copied - study.problem.prior
+    return state.history.num_trials - opened

@@ -1,6 +1,6 @@
 """What matters in a finished search: the work behind `Result.importance` and `Result.compromise`."""
 
-import functools
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,19 +12,21 @@ from jax.scipy.linalg import solve_triangular
 from jaxhpt.algorithms.model_based.dataset import (
     ENDED,
     TrainingData,
-    axes,
     chosen,
     inputs,
     num_inputs,
+    owners,
     trained,
     training_data,
 )
 from jaxhpt.algorithms.model_based.model import centre, refitted
 from jaxhpt.core.arrays import compact, full_precision
 from jaxhpt.core.checks import require, suggest
+from jaxhpt.core.encoded import encoded
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array
+from jaxhpt.engine.compiling import SOON, Function
 from jaxhpt.surrogates import gp, influence
 from jaxhpt.surrogates.gp_fit import begin, start
 
@@ -92,43 +94,36 @@ def _measured(
     measure: Callable, limit: int, history: History, problem: Problem, counts: np.ndarray, column: int
 ) -> np.ndarray:
     """Measure on at most `limit` rows: shares f64[D]."""
-    size = min(limit, max(16, 1 << (int(history.count) - 1).bit_length()))
+    size = min(limit, max(16, 1 << (int(history.num_rows) - 1).bit_length()))
     score = np.where(counts, history.metrics[:, column], np.inf)
     best = np.full(size // 2, NONE, np.int32)
     order = np.argsort(score, kind="stable")[: size // 2]
     best[: len(order)] = np.where(np.isfinite(score[order]), order, NONE)
 
-    work = _work(measure, problem, size, column)
-    given = jax.tree.map(lambda a: jnp.asarray(a)[None], (history, best, counts))
-    # A scan is one program, and is kept; eagerly each operation would be compiled alone.
-    rise = np.maximum(np.asarray(jax.lax.scan(work, (), given)[1][0], np.float64), 0.0)
+    searched = dataclasses.replace(problem, space=encoded(problem.space))
+    given = jax.tree.map(jnp.asarray, (history, best, counts))
+    rise = np.maximum(np.asarray(measure(searched, size, column, *given), np.float64), 0.0)
     total = rise.sum()
     return rise / total if total > 0 else np.full(len(rise), 1.0 / len(rise))
 
 
-@functools.lru_cache(maxsize=8)
-def _work(measure: Callable, problem: Problem, size: int, column: int) -> Callable:
-    @full_precision
-    def step(_: tuple, given: tuple[History, Array, Array]) -> tuple[tuple, Array]:
-        history, best, counts = given
-        return (), measure(history, problem, chosen(history, problem, best, size), counts, column)
-
-    return step
-
-
-def _grey(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
+@full_precision
+def _grey(problem: Problem, size: int, column: int, history: History, best: Array, counts: Array) -> Array:
     """Grade the dimensions, f32[D]."""
+    rows = chosen(history, problem, best, size)
     there = (rows < NONE) & counts[rows]
     return influence.importance(history.unit[rows], history.metrics[rows, column], there, problem.space)
 
 
-def _permutation(history: History, problem: Problem, rows: Array, counts: Array, column: int) -> Array:
+@full_precision
+def _permutation(problem: Problem, size: int, column: int, history: History, best: Array, counts: Array) -> Array:
     """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
+    rows = chosen(history, problem, best, size)
     data = training_data(history, problem, rows)
     data = data._replace(y=data.y[column : column + 1])
     first = begin(start(num_inputs(problem))[None])
-    theta = refitted(first, jnp.zeros((), bool), data, problem, FIT_STEPS).theta[0]
-    about, far = axes(problem), trained(history, problem, data.row)
+    theta = refitted(first, data, problem, jnp.int32(FIT_STEPS)).theta[0]
+    about, far = owners(problem), trained(history, problem, data.row)
     model = gp.condition(theta, data.x, data.y[0], data.observed, data.observed, about, centre(data))
     weight = solve_triangular(model.chol.T, model.white, lower=False)
 
@@ -158,7 +153,9 @@ def _shuffled(data: TrainingData, there: Array, dimension: Array, key: Array) ->
     return data.unit.at[order, dimension].set(value[order[jnp.argsort(last).astype(jnp.int32)]])
 
 
+GREY = Function(_grey, 3, options=SOON)
+PERMUTATION = Function(_permutation, 3, options=SOON)
 METHODS: dict[str, tuple[Callable, int, tuple[Status, ...]]] = {
-    "grey": (_grey, GREY_LIMIT, ENDED),
-    "permutation": (_permutation, LIMIT, (*ENDED, Status.STOPPED)),
+    "grey": (GREY, GREY_LIMIT, ENDED),
+    "permutation": (PERMUTATION, LIMIT, (*ENDED, Status.STOPPED)),
 }

@@ -69,12 +69,12 @@ class Run:
     @property
     def crashed(self) -> bool:
         """Whether the state of the best trial was lost in a crash, so that it must be trained again."""
-        return self.outcome.carry is None
+        return self.outcome.best is None
 
     @property
     def state(self) -> Any:
         """The train state of the best trial; None where it was lost."""
-        return None if self.outcome.carry is None else self.built(self.outcome.carry.best.state)
+        return None if self.outcome.best is None else self.built(self.outcome.best)
 
     def built(self, leaves: Any) -> Any:
         """Put the leaves of a state into the user's structure."""

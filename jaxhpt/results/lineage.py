@@ -1,9 +1,11 @@
 """Where trials come from: copies go on from other trials' weights, so a life may have several settings."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.history import History
+from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.replay import Segments
 
@@ -20,7 +22,7 @@ def births(history: History) -> np.ndarray:
     return born
 
 
-def segments_of(history: History, row: int, steps: int) -> Segments:
+def segments_of(history: History, space: Space, row: int, steps: int) -> Segments:
     """Trace a trial's life back to its first ancestor, up to a number of training steps."""
     rows = [row]
     while history.parent[rows[0]] < NONE:
@@ -28,5 +30,5 @@ def segments_of(history: History, row: int, steps: int) -> Segments:
     line = np.array(rows, np.int32)
     first = history.start[line] - history.start[line[0]]  # a lane trains a step a tick
     last = np.append(first[1:], np.int32(steps))
-    parts = (line, history.unit[line], history.start[line], first, last)
-    return Segments(*map(jnp.asarray, parts))
+    values = space.values(np.asarray(history.unit[line]), np)
+    return Segments(*jax.tree.map(jnp.asarray, (line, values, history.start[line], first, last)))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxhpt.core.history import Known
 from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.ranges import LARGEST
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Array
 from jaxhpt.core.values import marked
 from jaxhpt.results.result import Result
 from jaxhpt.results.trial import Trial
@@ -96,7 +97,7 @@ def known_exactly(prior: Prior | None, space: Space, metrics: MetricSpec) -> Kno
     rows = [row for part in _parts(prior) for row in _rows(part, space, metrics)]
     units = np.array([unit for unit, _ in rows], np.float32).reshape(-1, space.num_dimensions)
     scores = np.array([score for _, score in rows], np.float64).reshape(-1, len(metrics.names))
-    return Known(units, scores)  # type: ignore[arg-type]  # still on the host
+    return Known(cast(Array, units), cast(Array, scores))  # still on the host
 
 
 def _parts(prior: Prior | None) -> Sequence[Any]:

@@ -2,40 +2,30 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.checks import require
-from jaxhpt.core.history import History, Status
-from jaxhpt.core.metrics import Objective
-from jaxhpt.core.pareto import hypervolume, nondominated
-from jaxhpt.core.problem import Problem
+from jaxhpt.core.history import first_rows
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
-from jaxhpt.grey.relational import compromise
-from jaxhpt.results.importance import importance_of, weights_of
+from jaxhpt.results.importance import importance_of
 from jaxhpt.results.kept import NO_REPLAY, Kept, Run, portable
 from jaxhpt.results.lineage import segments_of
-from jaxhpt.results.stats import Stats, headline, stats_of
+from jaxhpt.results.ranked import SHOWN, Ranked
+from jaxhpt.results.stats import headline, stats_of
 from jaxhpt.results.table import frame, table
-from jaxhpt.results.trial import Stretch, Trial, plain, read_rows
+from jaxhpt.results.trial import Stretch, Trial, plain
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
 from jaxhpt.training.task import Task
 
-SHOWN = 5  # trials in the table of `repr`
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Result:
+class Result(Ranked):
     """What a search found.
 
     It pickles and copies, without the functions of its task: all of it works afterwards, but for `replay`, and for a
@@ -53,62 +43,15 @@ class Result:
       ('done', 32)
     """
 
-    stats: Stats
-    history: History
-    _problem: Problem
-    _row: int
-    _run: Run | Kept | None = None
-    _exact: np.ndarray | None = None
-
     @classmethod
     def of(cls, program: Program, data: Data, outcome: Outcome, space: Space, structure: Any, task: Task) -> "Result":
         """Bring a driven search to the host; its program knows neither the user's space nor his state's structure."""
-        history, run = outcome.summary.history, Run(program, data, outcome, structure, task, space)
-        problem = dataclasses.replace(program.problem, space=space)
+        problem, run = (
+            dataclasses.replace(program.problem, space=space),
+            Run(program, data, outcome, structure, task, space),
+        )
+        history = first_rows(outcome.summary.history, problem.capacity)
         return cls(stats_of(program, history, outcome), history, problem, int(outcome.summary.row), run)
-
-    @functools.cached_property
-    def trials(self) -> list[Trial]:
-        """All trials, in order of start; those known before the search come first."""
-        return self._trials(np.arange(int(self.history.count)))
-
-    @property
-    def best_known(self) -> Trial:
-        """The best trial of this search and of all that was known before it, by `prior`.
-
-        So it may be a trial of an earlier search, of status "prior", whose weights this one does not have; `best` is
-        never.
-
-        Raises:
-          RuntimeError: no trial of either has a finite objective, or there are several objectives.
-        """
-        prior = np.where(self.history.status == Status.PRIOR, self._fitness, np.inf)
-        row = int(prior.argmin())
-        if not np.isfinite(prior[row]):
-            return self.best
-        own = self._best_row() if self._row < NONE or len(self._problem.objectives) > 1 else row
-        return self._trials(np.array([row if prior[row] <= self._fitness[own] else own]))[0]
-
-    @property
-    def space(self) -> Space:
-        """What was searched."""
-        return self._problem.space
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """What was optimised: names and directions."""
-        return self._problem.objectives
-
-    @property
-    def best(self) -> Trial:
-        """The best trial among those that trained for their whole budget, else among the longest trained.
-
-        Trials that keep all constraints come before those that do not.
-
-        Raises:
-          RuntimeError: no trial ended with a finite objective, or there are several objectives.
-        """
-        return self._trials(np.array([self._best_row()]))[0]
 
     @functools.cached_property
     def best_state(self) -> Any:
@@ -116,67 +59,6 @@ class Result:
         row = self._best_row()
         run = self._trained()
         return self.replay(row)[0] if run.crashed else self._exported(run.state, row)
-
-    def top(self, count: int = SHOWN) -> list[Trial]:
-        """Return the best trials among the ones that are done, best first; by the first objective if several."""
-        score = np.where(self.history.status == Status.DONE, self._fitness, np.inf)
-        order = np.argsort(score, kind="stable")[:count]
-        return self._trials(order[np.isfinite(score[order])])
-
-    def pareto_front(self) -> list[Trial]:
-        """Return the done and feasible trials that no other beats in every objective, by the first objective.
-
-        With one objective these are the best, and its equals.
-        """
-        alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
-        scores = self._scores[:, : len(self._problem.objectives)]
-        places = [np.unique(column, return_inverse=True)[1] for column in scores.T]  # of float64, as float32 holds them
-        rows = np.flatnonzero(nondominated(jnp.asarray(np.stack(places, axis=1), jnp.float32), alive))
-        return self._trials(rows[np.argsort(scores[rows, 0], kind="stable")])
-
-    def hypervolume(self, reference: Mapping[str, float]) -> float:
-        """Measure how much of the objectives' space the Pareto front dominates, up to a reference; exact.
-
-        Choose it to compare searches of several objectives by one number: larger is better.
-
-        Args:
-          reference: name to value for each objective, in its own sign: a point just worse than all that matters.
-
-        Returns:
-          The measure, in the product of the objectives' units.
-
-        Raises:
-          ValueError: an objective left out, an unknown name, or more than three objectives.
-        """
-        objectives = self._problem.objectives
-        names = [o.name for o in objectives]
-        require(set(reference) == set(names), "reference", dict(reference), f"a value for each of {names}")
-        corner = jnp.array([reference[o.name] * o.sign for o in objectives], jnp.float32)
-        alive = jnp.asarray((self.history.status == Status.DONE) & self._feasible)
-        return float(hypervolume(self._objectives, corner, alive))
-
-    def compromise(self, weights: Mapping[str, float] | None = None) -> Trial:
-        """Choose one member of the Pareto front: the one of the highest grey relational grade to the ideal point.
-
-        Choose it where one setting must be taken. Each objective is scaled over the front to [0, 1], so units do not
-        matter, but the ends of the front do; of a front that is straight it prefers an end. The first in the order of
-        `pareto_front` wins a tie.
-
-        Args:
-          weights: name to weight >= 0 of the objectives that count; None for all, equally.
-
-        Raises:
-          ValueError: an unknown name, a weight that is negative or not finite, or none above 0.
-          RuntimeError: the front is empty.
-
-        References:
-          Deng, "Introduction to grey system theory", Journal of Grey System 1(1), 1-24 (1989).
-        """
-        shares, front = weights_of([o.name for o in self._problem.objectives], weights), self.pareto_front()
-        if not front:
-            raise RuntimeError("there is no front to choose from: no trial is done and feasible")
-        scores = self._objectives[jnp.array([trial.id for trial in front], jnp.int32)]
-        return front[int(jnp.argmax(compromise(scores, jnp.asarray(shares)).round(5)))]
 
     def importance(self, method: str = "permutation", objective: str | None = None) -> dict[str, float]:
         """Tell how important each dimension was: the shares of the variance of an objective that go with it.
@@ -229,10 +111,12 @@ class Result:
         if isinstance(run, Kept):
             raise RuntimeError(NO_REPLAY)
         row = self._row_of(trial)
-        values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
-        budget = run.program.pool.functions.steps(run.data.captured.steps, values)
-        segments = segments_of(self.history, row, int(self.history.steps[row]) or int(budget))
-        leaves, metrics = train_again(run.program, run.outcome.key, run.data, segments)
+        space, steps = self._problem.space, int(self.history.steps[row])
+        if not steps:
+            values = space.values(np.asarray(self.history.unit[row]), np)
+            steps = int(run.program.pool.functions.steps(run.data.captured.steps, values))
+        segments = segments_of(self.history, space, row, steps)
+        leaves, metrics = train_again(run.program.pool, run.outcome.key, run.data, segments)
         return self._exported(run.built(leaves), row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: Trial | int) -> list[Stretch]:
@@ -250,8 +134,9 @@ class Result:
           ValueError: no such trial.
         """
         row = self._row_of(trial)
-        parts = segments_of(self.history, row, int(self.history.steps[row]))
-        labels = self._problem.space.labels(parts.unit)
+        space = self._problem.space
+        parts = segments_of(self.history, space, row, int(self.history.steps[row]))
+        labels = space.labels(self.history.unit[np.asarray(parts.row)])
         spans = zip(parts.row, parts.first, parts.last, labels, strict=True)
         return [Stretch(int(r), int(first), int(last), label) for r, first, last, label in spans]
 
@@ -267,7 +152,7 @@ class Result:
         Raises:
           ImportError: without pandas, the extra `jaxhpt[pandas]`.
         """
-        return frame(self.trials, self.history.unit[: int(self.history.count)], self._problem.space, curves)
+        return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
 
     def with_task(self, task: Any) -> "Result":
         """Return the same result with the functions of its task, after it was pickled: `best_state` works again.
@@ -293,53 +178,10 @@ class Result:
     def __repr__(self) -> str:
         return "\n".join([*headline(self.stats), *self._table()])
 
-    @property
-    def _columns(self) -> Any:
-        return self._problem.metrics
-
-    @functools.cached_property
-    def _fitness(self) -> np.ndarray:
-        if self._exact is not None:
-            return self._columns.standing(self._exact)
-        return np.asarray(self._columns.fitness(jnp.asarray(self.history.metrics)))
-
-    @functools.cached_property
-    def _feasible(self) -> np.ndarray:
-        if self._exact is not None:
-            return self._columns.broken(self._exact) <= 0
-        return np.asarray(self._columns.feasible(jnp.asarray(self.history.metrics)))
-
-    @property
-    def _objectives(self) -> jax.Array:
-        return jnp.asarray(self.history.metrics[:, : len(self._problem.objectives)])
-
-    @property
-    def _scores(self) -> np.ndarray:
-        """Scores [C, K] as exact as they are known."""
-        return np.asarray(self.history.metrics) if self._exact is None else self._exact
-
     def _trained(self) -> Run | Kept:
         if self._run is None:
             raise RuntimeError("these trials were evaluated outside jaxhpt: there is no training to return or repeat")
         return self._run
-
-    def _best_row(self) -> int:
-        names, row = [o.name for o in self._problem.objectives], self._row
-        if len(names) > 1:
-            raise RuntimeError(f"there is no single best of several objectives, {names}: see pareto_front()")
-        if row == NONE:
-            raise RuntimeError(
-                f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed"
-            )
-        return row
-
-    def _row_of(self, trial: Trial | int) -> int:
-        row = trial.id if isinstance(trial, Trial) else trial
-        if isinstance(row, bool) or not isinstance(row, (int, np.integer)):
-            raise TypeError(f"trial={row!r}: must be a trial, or its id")
-        if not 0 <= row < int(self.history.count):
-            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.count)} trials")
-        return int(row)
 
     def _exported(self, state: Any, row: int) -> Any:
         run = self._trained()
@@ -348,12 +190,9 @@ class Result:
             return state
         if isinstance(run, Run):
             run.warn_of_changes()
-        values = self._problem.space.values(jnp.asarray(self.history.unit[row]))
+        values = self._problem.space.values(np.asarray(self.history.unit[row]), np)
         with texts_refused():
             return export(state, hparams_of(self._problem.space, values))
-
-    def _trials(self, rows: np.ndarray) -> list[Trial]:
-        return read_rows(self.history, self._problem, self._feasible, rows, self._exact)
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1

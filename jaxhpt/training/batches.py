@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.checks import leaf_name, require, require_count
+from jaxhpt.core.control import when
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, Key, PyTree
-from jaxhpt.training.targets import check_kind
+from jaxhpt.training.target_facts import check_kind
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
 DEFAULT_SIZE = 128
@@ -105,7 +106,7 @@ class Batches:
         if self.rows == 0:
             return shuffle
         epoch = tick // self.per_epoch
-        return jax.lax.cond(shuffle.epoch == epoch, lambda: shuffle, lambda: self._shuffle(shuffle, root, epoch))
+        return when(shuffle.epoch != epoch, lambda: self._shuffle(shuffle, root, epoch), lambda: shuffle)
 
     def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array) -> Shuffle:
         def order(e: Array) -> Array:

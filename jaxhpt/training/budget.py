@@ -12,6 +12,7 @@ import numpy as np
 from jaxhpt.core.checks import require, require_count, suggest
 from jaxhpt.core.jaxprs import inputs_needed, trace
 from jaxhpt.core.qmc import sobol
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
 from jaxhpt.training.calling import calling, hparams_of
@@ -67,21 +68,6 @@ class Budget:
         return -(-self.rows // values[self.batch_column].astype(jnp.int32))
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is known of the lengths before the search.
-
-    Attributes:
-      steps: of the longest trial; an estimate where the lengths cannot be enumerated.
-      interval: steps between events.
-      exact: whether `interval` divides every budget.
-    """
-
-    steps: int
-    interval: int
-    exact: bool
-
-
 def budget_of(
     space: Space,
     steps: int | str | Callable | None,
@@ -130,9 +116,12 @@ def budget_of(
 
 
 def plan(
-    budget: Budget, interval: int | str, event_interval: Callable[[int], int | None] = lambda longest: None
-) -> Plan:
-    """Decide the interval between events.
+    budget: Budget,
+    interval: int | str,
+    event_interval: Callable[[int], int | None] = lambda longest: None,
+    report_interval: Callable[[Schedule], int] = lambda schedule: 0,
+) -> Schedule:
+    """Decide how long the longest trial is, the interval between events, and which reports are kept.
 
     "auto" takes what suits the scheduler, moved a little where that wastes no update. Where any suits it: the greatest
     common divisor of all lengths, where there are few different ones and it is not too small, so that no update is
@@ -142,6 +131,10 @@ def plan(
       budget: of a trial.
       interval: a number, or "auto".
       event_interval: longest trial -> the steps between events that the scheduler would like, None for any.
+      report_interval: schedule without reports -> the steps between reports that the scheduler keeps, 0 for one.
+
+    Returns:
+      The schedule; its length is an estimate where the lengths cannot be enumerated.
 
     Raises:
       ValueError: a length below 1, an interval below 1.
@@ -156,7 +149,8 @@ def plan(
         chosen = _interval(common, int(np.median(lengths)), complete)
     else:
         chosen = require_count("interval", interval)
-    return Plan(int(lengths.max()), chosen, complete and common % chosen == 0)
+    schedule = Schedule(int(lengths.max()), chosen, exact=complete and common % chosen == 0)
+    return dataclasses.replace(schedule, report_interval=report_interval(schedule))
 
 
 def _interval(common: int, middle: int, complete: bool) -> int:

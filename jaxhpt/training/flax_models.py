@@ -135,14 +135,30 @@ class NnxModel(FlaxModel):
 
     def predict(self, params: PyTree, extra: PyTree, x: PyTree, hparams: Hparams) -> PyTree:
         """See `FlaxModel`."""
-        module = self.export(params, extra, hparams)
+        module = self._restore(params, extra, hparams)
+        module.eval()
         return module(x, **mode(type(module).__call__, train=False))
 
     def export(self, params: PyTree, extra: PyTree, hparams: Hparams) -> Any:
         """Return the module itself."""
-        module = self._restore(params, extra, hparams)
+        module = self._abstract(hparams)
+        if module is None:
+            module = self._restore(params, extra, hparams)
+        else:
+            nnx.update(module, params, extra)
         module.eval()
         return module
+
+    def _abstract(self, hparams: Hparams) -> nnx.Module | None:
+        """Build the module without its fresh weights, each of which would be compiled; None where it has more.
+
+        What a module holds beside its state, such as an array in a plain attribute, would be missing.
+        """
+        module = nnx.eval_shape(lambda: self._module(hparams, nnx.Rngs(0)))
+        inside = (value for _, part in nnx.iter_modules(module) for value in vars(part).values())
+        values = [value for value in inside if not isinstance(value, (nnx.Variable, nnx.Module))]
+        missing = any(isinstance(leaf, (jax.ShapeDtypeStruct, jax.core.Tracer)) for leaf in jax.tree.leaves(values))
+        return None if missing else module
 
 
 def flax_model(model: Any) -> FlaxModel:

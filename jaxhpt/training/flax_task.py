@@ -14,7 +14,7 @@ from jaxhpt.training.flax_models import flax_model
 from jaxhpt.training.flax_trainer import Measure, Trainer, key_and_tick
 from jaxhpt.training.losses import Loss, LossFn, named_loss
 from jaxhpt.training.signatures import parameters_of, required, takes_hparams, with_hparams
-from jaxhpt.training.targets import Facts, Unknown, as_arrays, facts_of, together
+from jaxhpt.training.target_facts import Facts, Unknown, as_arrays, facts_of, together
 from jaxhpt.training.task import Task
 
 _MEASURE = ("outputs", "targets")

@@ -12,7 +12,8 @@ from jaxhpt.core.typing import Array, Hparams, Key, PyTree
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_models import FlaxModel
 from jaxhpt.training.losses import floats
-from jaxhpt.training.targets import Facts, Fit, Unknown
+from jaxhpt.training.target_facts import Facts, Unknown
+from jaxhpt.training.targets import Fit
 
 VALID_CHUNK = 512  # rows evaluated at once: all lanes' activations of a large set would not fit in memory
 

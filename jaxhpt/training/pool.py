@@ -1,16 +1,19 @@
-"""What is done with the lanes: refill, advance, score, copy. Written for L lanes at once, by `vmap` over one trial."""
+"""What is done with the weights of lanes: begin, train, score, copy. Written by `vmap` over one trial."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.arrays import select, zeros
+from jaxhpt.core.control import when
 from jaxhpt.core.keys import Stream, key_of
-from jaxhpt.core.lanes import Copies, Lanes
-from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import NONE, Array, Key, PyTree
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import MetricSpec
+from jaxhpt.core.typing import Array, Key, PyTree, TrainState
 from jaxhpt.training.batches import Batches, Shuffle
 from jaxhpt.training.user_functions import Captured, UserFunctions
 
@@ -31,72 +34,73 @@ class Data(NamedTuple):
     captured: Captured
 
 
-@dataclasses.dataclass(frozen=True)
-class Pool:
-    """How the lanes train. Static and hashable.
+class PoolState(NamedTuple):
+    """The weights of L lanes.
 
     Attributes:
-      problem: the search.
-      functions: the user's functions for one trial.
-      batches: how minibatches are cut from data.
+      weights: train states, leaves [L, ...].
+      shuffle: orders of the current epochs.
     """
 
-    problem: Problem
+    weights: TrainState
+    shuffle: Shuffle
+
+
+class Orders(NamedTuple):
+    """What a pool is told before an event.
+
+    Attributes:
+      values: decoded dimensions of all lanes' trials, D arrays [L].
+      fresh: bool[L] lanes whose trial begins.
+      score: bool[L] lanes that are to be scored at the end.
+      lanes: who trains where, before the event.
+      tick: i32[] of the batch stream, at which the event begins.
+    """
+
+    values: tuple[Array, ...]
+    fresh: Array
+    score: Array
+    lanes: Lanes
+    tick: Array
+
+
+class Report(NamedTuple):
+    """What a pool tells after an event.
+
+    Attributes:
+      scores: f32[L, K] minimised; +inf where failed, and of all where none was to be scored.
+      ok: bool[L] whether the scores are finite and the weights healthy.
+    """
+
+    scores: Array
+    ok: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """How L lanes train. Static and hashable; knows nothing of the search beside it.
+
+    Attributes:
+      functions: the user's functions for one trial.
+      batches: how minibatches are cut from data.
+      metrics: what is scored.
+      lanes: L.
+      interval: training steps of an event.
+      exact: whether `interval` divides every trial's steps, so that no update needs a mask.
+      microbatch: lanes that train side by side, by `vmap`; the groups follow each other through an event.
+    """
+
     functions: UserFunctions
     batches: Batches
+    metrics: MetricSpec
+    lanes: int
+    interval: int
+    exact: bool
+    microbatch: int
 
-    def vacant(self) -> Lanes:
-        """Make lanes that hold no trial."""
-        num, space = self.problem.lanes, self.problem.space
-        state = zeros(self.functions.state, num)
-        values = tuple(jnp.zeros(num, d.dtype) for d in space.dimensions)
-        none = jnp.zeros(num, jnp.int32)
-        return Lanes(state, values, jnp.full(num, NONE, jnp.int32), none, none)
-
-    def refill(self, lanes: Lanes, rows: Array, unit: Array, root: Key, captured: Captured) -> Lanes:
-        """Start trials in free lanes.
-
-        A `where` over all lanes, so that sharded lanes need no exchange.
-
-        Args:
-          lanes: of which some are free.
-          rows: i32[L] row of the trial that starts in each lane; NONE for none.
-          unit: f32[L, D] its snapped setting.
-          root: the search's key.
-          captured: by the user's functions.
-        """
-        functions = self.functions
-        fresh = rows < NONE
-        values = self.problem.space.values(unit)
-        keys = jax.vmap(lambda row: jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0))(rows)
-        state = jax.vmap(lambda v, key: functions.init(captured.init, v, key))(values, keys)
-        budget = jnp.broadcast_to(jax.vmap(lambda v: functions.steps(captured.steps, v))(values), rows.shape)
-        new = Lanes(state, values, rows, jnp.zeros_like(lanes.steps), jnp.maximum(budget, 1))
-        return select(fresh, new, lanes)
-
-    def copy(self, lanes: Lanes, source: Lanes, copies: Copies, rows: Array) -> Lanes:
-        """Let lanes go on from the weights, steps and budget of others; only so many lanes are moved.
-
-        Args:
-          lanes: of which some are replaced.
-          source: the lanes that are copied from.
-          copies: from where to where, under which snapped settings; NONE for none.
-          rows: i32[N] the new trials.
-        """
-        taken = (source.state, source.steps, source.budget)
-        moved = jax.tree.map(lambda a: a[copies.source], taken)
-        new = (*moved, self.problem.space.values(copies.unit), rows)
-        old = (lanes.state, lanes.steps, lanes.budget, lanes.values, lanes.trial)
-        put = jax.tree.map(lambda a, b: a.at[copies.target].set(b, mode="drop"), old, new)
-        state, steps, budget, values, trial = put
-        return Lanes(state, values, trial, steps, budget)
-
-    def free(self, lanes: Lanes, ended: Array) -> Lanes:
-        """Empty the lanes whose trials have ended: bool[L]."""
-        return lanes._replace(
-            trial=jnp.where(ended, NONE, lanes.trial),
-            budget=jnp.where(ended, 0, lanes.budget),
-        )
+    def vacant(self) -> PoolState:
+        """Make weights of lanes that hold no trial."""
+        return vacant(self.functions.state, self.batches, self.lanes, self.interval)
 
     @property
     def grain(self) -> int:
@@ -106,51 +110,95 @@ class Pool:
         several steps there.
         """
         most = 1 if jax.default_backend() == "cpu" else MOST_STEPS
-        return max(d for d in range(1, most + 1) if self.problem.interval % d == 0)
+        return max(d for d in range(1, most + 1) if self.interval % d == 0)
 
     @property
     def grains(self) -> int:
         """Grains of an event."""
-        return self.problem.interval // self.grain
+        return self.interval // self.grain
+
+    def fill(self, state: PoolState, orders: Orders, data: Data, root: Key) -> PoolState:
+        """Start trials, where any begins: a `where` over all lanes, so that sharded lanes need no exchange."""
+
+        def one(values: tuple, row: Array) -> PyTree:
+            key = jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0)
+            return self.functions.init(data.captured.init, values, key)
+
+        def begun() -> TrainState:
+            return select(orders.fresh, jax.vmap(one)(orders.values, orders.lanes.trial), state.weights)
+
+        return state._replace(weights=when(jnp.any(orders.fresh), begun, lambda: state.weights))
 
     def advance(
-        self, lanes: Lanes, shuffle: Shuffle, data: Data, root: Key, tick: Array, first: Array, last: Array
-    ) -> Lanes:
+        self, state: PoolState, orders: Orders, data: Data, root: Key, first: Array, last: Array
+    ) -> tuple[PoolState, Report]:
         """Train all lanes side by side from one grain of an event to another; not at all where none is live.
 
+        They are scored after the last grain.
+
         Args:
-          lanes: of which some are live.
-          shuffle: of the event.
+          state: donated.
+          orders: of this event.
           data: on device.
           root: the search's key.
-          tick: i32[] at which the event began.
-          first: i32[] grains of it done before.
+          first: i32[] grains of the event done before.
           last: i32[] grains of it done after.
         """
-        keys = jax.vmap(lambda row: key_of(root, Stream.TRIAL, row))(lanes.trial)
+        weights = state.weights
+        shuffle = self.batches.seek(state.shuffle, root, orders.tick)
+        weights = when(
+            jnp.any(orders.lanes.live),
+            lambda: self._trained(weights, shuffle, orders, data, root, first, last),
+            lambda: weights,
+        )
+        ends = (last == self.grains) & jnp.any(orders.score)
+        return PoolState(weights, shuffle), self._scored(weights, orders, data, root, ends)
 
-        def one(values: tuple, state: PyTree, batch: PyTree, key: Key) -> PyTree:
+    def _trained(
+        self,
+        weights: TrainState,
+        shuffle: Shuffle,
+        orders: Orders,
+        data: Data,
+        root: Key,
+        first: Array,
+        last: Array,
+    ) -> TrainState:
+        keys = jax.vmap(lambda row: key_of(root, Stream.TRIAL, row))(orders.lanes.trial)
+        each = (weights, orders.values, orders.lanes.steps, orders.lanes.budget, keys)
+
+        def one(state: PyTree, values: tuple, batch: PyTree, key: Key) -> PyTree:
             return self.functions.step(data.captured.step, values, state, batch, key)
 
-        train = jax.vmap(one, in_axes=(0, 0, None, 0))
+        def train(group: tuple) -> TrainState:
+            begin, values, before, budget, keys = group
 
-        def step(i: Array, carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
-            state, steps = carry
-            batch = self.batch(shuffle, root, tick + i, data)
-            live = steps < lanes.budget
-            trained = train(lanes.values, state, batch, jax.vmap(jax.random.fold_in)(keys, steps + 1))
-            state = trained if self.problem.exact else select(live, trained, state)
-            return state, steps + live.astype(jnp.int32)
+            def step(i: Array, state: TrainState) -> TrainState:
+                batch, steps = self.batch(shuffle, root, orders.tick + i, data), before + i
+                mine = jax.vmap(jax.random.fold_in)(keys, steps + 1)
+                trained = jax.vmap(one, in_axes=(0, 0, None, 0))(state, values, batch, mine)
+                return trained if self.exact else select(steps < budget, trained, state)
 
-        def steps_of(grain: Array, carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            return self._grains(step, begin, first, last)
+
+        return self._by_groups(train, each)
+
+    def _grains(self, step: Callable, begin: PyTree, first: Array, last: Array) -> PyTree:
+        """Run the steps of some grains."""
+
+        def steps(grain: Array, state: PyTree) -> PyTree:
             begun = grain * self.grain
-            return jax.lax.fori_loop(0, self.grain, lambda i, c: step(begun + jnp.int32(i), c), carry)
+            return jax.lax.fori_loop(0, self.grain, lambda i, s: step(begun + jnp.int32(i), s), state)
 
-        def train_on(carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
-            return jax.lax.fori_loop(first, last, steps_of, carry)
+        return jax.lax.fori_loop(first, last, steps, begin)
 
-        state, steps = jax.lax.cond(jnp.any(lanes.live), train_on, lambda carry: carry, (lanes.state, lanes.steps))
-        return lanes._replace(state=state, steps=steps)
+    def _by_groups(self, function: Callable[[Any], PyTree], lanes: Any) -> PyTree:
+        """Apply to groups of lanes, one after the other: leaves [L, ...] -> leaves [L, ...]."""
+        if self.microbatch >= self.lanes:
+            return function(lanes)
+        parts = jax.tree.map(lambda a: a.reshape(self.lanes // self.microbatch, self.microbatch, *a.shape[1:]), lanes)
+        found = jax.lax.map(function, parts)
+        return jax.tree.map(lambda a: a.reshape(self.lanes, *a.shape[2:]), found)
 
     def batch(self, shuffle: Shuffle, root: Key, tick: Array, data: Data) -> PyTree:
         """Return the batch of a tick, of all lanes: generated, or cut from the data."""
@@ -164,20 +212,70 @@ class Pool:
         found: tuple[PyTree, Array] = self.functions.evaluate(data.captured.evaluate, values, state, data.valid, key)
         return found
 
-    def score(self, lanes: Lanes, due: Array, root: Key, data: Data) -> tuple[Array, Array]:
-        """Evaluate the lanes, if any is due.
+    def _scored(self, weights: TrainState, orders: Orders, data: Data, root: Key, wanted: Array) -> Report:
+        """Evaluate the lanes, if bool[] `wanted`."""
 
-        Returns:
-          scores f32[L, K], +inf where failed or not due, and ok bool[L].
-        """
-
-        def one(values: tuple[Array, ...], state: Any, row: Array) -> tuple[Array, Array]:
+        def one(lane: tuple) -> Report:
+            values, state, row = lane
             metrics, healthy = self.measure(values, state, row, root, data)
-            scores, ok = self.problem.metrics.scores(metrics)
-            return jnp.where(healthy, scores, jnp.inf), ok & healthy
+            scores, ok = self.metrics.scores(metrics)
+            return Report(jnp.where(healthy, scores, jnp.inf), ok & healthy)
 
-        def nothing() -> tuple[Array, Array]:
-            none = jnp.full((self.problem.lanes, self.problem.num_metrics), jnp.inf, jnp.float32)
-            return none, jnp.zeros(self.problem.lanes, bool)
+        def score() -> Report:
+            found: Report = self._by_groups(jax.vmap(one), (orders.values, weights, orders.lanes.trial))
+            return found
 
-        return jax.lax.cond(jnp.any(due), lambda: jax.vmap(one)(lanes.values, lanes.state, lanes.trial), nothing)
+        def nothing() -> Report:
+            none = jnp.full((self.lanes, len(self.metrics.names)), jnp.inf, jnp.float32)
+            return Report(none, jnp.zeros(self.lanes, bool))
+
+        return when(wanted, score, nothing)
+
+
+def vacant(state: PyTree, batches: Batches, lanes: int, interval: int) -> PoolState:
+    """Make weights of lanes that hold no trial, of the shapes of one trial's state, for events of so many steps."""
+    return PoolState(zeros(state, lanes), batches.start(interval))
+
+
+def keep(pools: tuple[PoolState, ...], best: TrainState, lane: Array) -> TrainState:
+    """Put the weights of lane i32[] aside, where there is one: one trial's state."""
+    num = _lanes(pools)
+    for i, pool in enumerate(pools):
+        place = jnp.clip(lane - i * num, 0, num - 1)
+        take, stay = functools.partial(_rows, pool.weights, place), functools.partial(_same, best)
+        best = when((lane >= i * num) & (lane < (i + 1) * num), take, stay)
+    return best
+
+
+def move(pools: tuple[PoolState, ...], source: Array, target: Array) -> tuple[PoolState, ...]:
+    """Copy weights from lanes i32[N] `source` to lanes i32[N] `target`, NONE for none; only so many are moved."""
+    num = _lanes(pools)
+
+    def moved() -> tuple[PoolState, ...]:
+        parts = [_rows(pool.weights, jnp.clip(source - i * num, 0, num - 1)) for i, pool in enumerate(pools)]
+        taken = parts[0]
+        for i, part in enumerate(parts[1:], 1):
+            taken = select(source >= i * num, part, taken)
+        return tuple(
+            pool._replace(weights=_put(pool.weights, jnp.where(target >= i * num, target - i * num, num), taken))
+            for i, pool in enumerate(pools)
+        )
+
+    return when(jnp.any(target < num * len(pools)), moved, lambda: pools)
+
+
+def _lanes(pools: tuple[PoolState, ...]) -> int:
+    leaves = jax.tree.leaves(pools[0].weights)
+    return leaves[0].shape[0] if leaves else 1
+
+
+def _same(weights: TrainState) -> TrainState:
+    return weights
+
+
+def _rows(weights: TrainState, index: Array) -> TrainState:
+    return jax.tree.map(lambda a: a[index], weights)
+
+
+def _put(weights: TrainState, index: Array, rows: TrainState) -> TrainState:
+    return jax.tree.map(lambda a, b: a.at[index].set(b, mode="drop"), weights, rows)

@@ -1,5 +1,6 @@
 """The loop: same bits however it is dispatched, no transfers, no idle lanes, and each trial as if alone."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -11,6 +12,7 @@ import jaxhpt
 from jaxhpt.algorithms.base import AlgorithmDefaults, proposals
 from jaxhpt.core.history import Status
 from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.engine.pools import Split
 
 LANES = 8
 EPOCHS = {"lr": jaxhpt.Float(1e-3, 0.3, log=True), "epochs": [2, 4, 6]}
@@ -36,11 +38,30 @@ def test_any_number_of_events_a_dispatch_gives_the_same_bits(linear, ragged, sam
 
 def test_a_dispatch_moves_nothing_between_host_and_device(ragged):
     program, data = ragged._run.program, ragged._run.data
-    carry, events = begin(program, jax.random.key(0)), program.grains_of(5)
-    with jax.transfer_guard("disallow"):
-        carry, summary = dispatch(program, carry, data, events)
+    carry, events = begin(program, jax.random.key(0)), jnp.int32(5)
+    run = dispatch.program(program, carry, data, events)
+    with nothing_moves():
+        carry, summary = run(carry, data, events)
         jax.block_until_ready(carry)
     assert int(summary.events) == 5
+
+
+def test_nor_do_programs_that_are_called_one_by_one(ragged):
+    program, data = ragged._run.program, ragged._run.data
+    with contextlib.closing(Split(program, jax.random.key(0), None, data)) as split:
+        with nothing_moves():
+            split.run(program.grains_of(5))
+        assert int(split.summary.events) == 5
+
+
+@contextlib.contextmanager
+def nothing_moves():
+    """Let nothing move between host and device, in no thread."""
+    jax.config.update("jax_transfer_guard", "disallow")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_transfer_guard", None)
 
 
 def test_a_second_search_compiles_nothing(linear, ragged, compilations):
@@ -125,7 +146,8 @@ def test_a_diverging_trial_is_failed_and_leaves_the_others_bits_alone(linear, sa
     np.testing.assert_array_equal(poisoned.history.status == Status.FAILED, failed)
     assert np.isposinf(poisoned.history.metrics[failed]).all()
     alone = {"tried": 0, "first": 0}  # not a row a trial
-    for a, b in zip(clean.history._replace(**alone), poisoned.history._replace(**alone), strict=True):
+    both = (jax.tree.leaves(result.history._replace(**alone)) for result in (clean, poisoned))
+    for a, b in zip(*both, strict=True):
         a, b = np.asarray(a), np.asarray(b)
         same_bits(a[~failed] if a.ndim else a, b[~failed] if b.ndim else b)
     assert poisoned.stats.failed == failed.sum()
@@ -159,8 +181,8 @@ class RunsDry(AlgorithmDefaults):
 
     def ask(self, key, state, history, problem, num, count):
         place = jnp.arange(num)
-        valid = (place % 2 == 0) & (history.count + place // 2 < 10)
-        return proposals(jnp.full((num, problem.num_dimensions), 0.3), valid), state
+        valid = (place % 2 == 0) & (history.num_rows + place // 2 < 10)
+        return proposals(jnp.full((num, problem.num_dimensions), 0.3), valid=valid), state
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 20])
@@ -202,12 +224,14 @@ def test_the_winner_that_is_kept_is_the_best_row_and_its_weights_score_so(linear
 def test_what_waits_in_the_queue_starts_before_what_is_asked_for(ragged):
     program, data = ragged._run.program, ragged._run.data
     carry = begin(program, jax.random.key(3))
-    waiting = carry.queue._replace(unit=jnp.full_like(carry.queue.unit, 0.25), valid=jnp.arange(LANES) == LANES - 1)
-    carry, _ = dispatch(program, carry._replace(queue=waiting), data, program.grains_of(1))
-    assert int(carry.history.count) == LANES
-    assert not bool(carry.queue.valid.any())
-    np.testing.assert_allclose(carry.history.unit[0], 0.25)  # what waited goes first
-    assert np.abs(carry.history.unit[1:LANES] - 0.25).max() > 0.1  # the algorithm was asked for the rest
+    queue = carry.study.queue
+    waiting = queue._replace(unit=jnp.full_like(queue.unit, 0.25), valid=jnp.arange(LANES) == LANES - 1)
+    carry = carry._replace(study=carry.study._replace(queue=waiting))
+    study = dispatch(program, carry, data, jnp.int32(1))[0].study
+    assert int(study.history.num_rows) == LANES
+    assert not bool(study.queue.valid.any())
+    np.testing.assert_allclose(study.history.unit[0], 0.25)  # what waited goes first
+    assert np.abs(study.history.unit[1:LANES] - 0.25).max() > 0.1  # the algorithm was asked for the rest
 
 
 def test_ties_go_to_the_earlier_trial():

@@ -119,7 +119,7 @@ def scored(kind):
 
 def shown(result, more):
     """Return what a search proposed and scored, to the bit."""
-    count = int(result.history.count)
+    count = int(result.history.num_rows)
     columns = {name: np.asarray(getattr(result.history, name))[:count] for name in ("unit", "metrics")}
     dtypes = {name: str(column.dtype) for name, column in columns.items()}
     return {"dtypes": dtypes, **{name: column.tobytes().hex() for name, column in columns.items()}, "more": more}

@@ -14,13 +14,13 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxhpt
+from jaxhpt import grey
 from jaxhpt.core.history import Known
 from jaxhpt.core.pareto import hypervolume, nondominated
-from jaxhpt.engine import asking, loop
-from jaxhpt.engine.state import Program
-from jaxhpt.grey import relational
+from jaxhpt.engine import asking, event, loop
+from jaxhpt.engine.build import build
 from jaxhpt.results import importance
-from jaxhpt.search import _pool
+from jaxhpt.training.layout import Layout
 
 MIXED = {
     "x": jaxhpt.Float(1e-3, 1.0, log=True),
@@ -66,24 +66,32 @@ def task(**options):
     )  # fmt: skip
 
 
+def built(task, space, algorithm, scheduler):
+    """Return a search of 32 trials on 4 lanes in 2 pools, which train two lanes at a time, and its data."""
+    layout = Layout(4, cores=2, microbatch=1)
+    program, data, *_ = build(task, jaxhpt.Space.of(space), 32, algorithm, scheduler, layout)
+    return program, data
+
+
 def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
     """Yield the parts of a search of 32 trials on 4 lanes that are compiled: a name, a function, and its arguments."""
-    pool, data, _ = _pool(task(**options), jaxhpt.Space.of(space), 32, 4, "auto", scheduler)
-    problem = dataclasses.replace(pool.problem, prior=prior)
-    program = Program(dataclasses.replace(pool, problem=problem), algorithm, scheduler)
+    program, data = built(task(**options), space, algorithm, scheduler)
+    problem = dataclasses.replace(program.study.problem, prior=prior)
+    program = dataclasses.replace(program, study=dataclasses.replace(program.study, problem=problem))
     key, none = jax.random.key(0), jnp.zeros((prior, 2), jnp.float32)
     known = Known(jnp.zeros((prior, problem.num_dimensions), jnp.float32), none) if prior else None
-    yield "begin", functools.partial(loop.begin, program), (key, known)
-    carry = jax.eval_shape(functools.partial(loop.begin, program), key, known)
-    yield "event", functools.partial(loop.event, program), (carry, data)
+    yield "begin", functools.partial(loop.begin.call, program), (key, known)
+    carry = jax.eval_shape(functools.partial(loop.begin.call, program), key, known)
+    yield "event", functools.partial(loop.run_event, program), (carry, data)
+    yield "design", functools.partial(event.propose, program.study, True), (carry.study,)
     if not asked:
         return
-    state = jax.eval_shape(functools.partial(asking.begin, algorithm, problem), key, known)
+    state = jax.eval_shape(functools.partial(asking._begin, algorithm, problem), key, known)
     for designed in (True, False):
-        ask = functools.partial(asking.ask, algorithm, problem, 4, designed=designed)
+        ask = functools.partial(asking._ask, algorithm, problem, 4, designed)
         yield "ask", ask, (key, state, jnp.int32(4))
     told = (jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32), jnp.arange(4, dtype=jnp.int32))
-    yield "tell", functools.partial(asking.tell, algorithm, problem), (key, state, *told, jnp.ones(4, jnp.int8))
+    yield "tell", functools.partial(asking._tell, algorithm, problem), (key, state, *told, jnp.ones(4, jnp.int8))
 
 
 def cases():
@@ -107,22 +115,24 @@ def cases():
 
 def functions():
     """Yield what is no part of a search: a name, a function, and its arguments."""
-    pool, _, _ = _pool(task(), jaxhpt.Space.of(MIXED), 32, 4, "auto", jaxhpt.RunToEnd())
-    program = Program(pool, jaxhpt.Random(), jaxhpt.RunToEnd())
-    history = jax.eval_shape(functools.partial(loop.begin, program), jax.random.key(0), None).history
+    program, _ = built(task(), MIXED, jaxhpt.Random(), jaxhpt.RunToEnd())
+    history = jax.eval_shape(functools.partial(loop.begin.call, program), jax.random.key(0), None).study.history
     given = (history, jnp.arange(16, dtype=jnp.int32), jnp.ones(32, bool))
     for measure in (importance._grey, importance._permutation):
-        yield f"importance{measure.__name__}", importance._work(measure, pool.problem, 32, 0), ((), given)
+        yield f"importance{measure.__name__}", functools.partial(measure, program.problem, 32, 0), given
     f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     for num in (1, 2, 3):
         yield f"hypervolume of {num}", hypervolume, (f32((16, num)), f32((num,)))
     yield "nondominated", nondominated, (f32((16, 2)), jnp.ones(16, bool))
-    yield "compromise", relational.compromise, (f32((16, 2)), f32((2,)))
+    yield "compromise", grey.compromise, (f32((16, 2)), f32((2,)))
     x, y, weight = f32((16, 3)), f32((16,)), jnp.ones(16, bool)
-    for kind in ("grade", "absolute_grade", "relative_grade", "similitude_grade", "closeness_grade", "slope_grade"):
-        undirected = functools.partial(relational.undirected, getattr(relational, kind))
+    for kind in ("relational_grade", "absolute_grade", "relative_grade"):
+        undirected = functools.partial(grey.undirected, getattr(grey, kind))
         yield kind, undirected, (x, y, weight)
-    yield "nominal_is_best", relational.nominal_is_best, (x, f32((3,)), weight)
+    for kind in (grey.GM11, grey.DGM11, grey.Verhulst):
+        yield kind.__name__, lambda x, kind=kind: kind.fit(x).at(x), (x,)
+    yield "class_ratios_hold", grey.class_ratios_hold, (x,)
+    yield "nominal_is_best", grey.nominal_is_best, (x, f32((3,)), weight)
     for name, function in vars(jaxhpt.problems).items():
         if isinstance(function, jaxhpt.problems.TestFunction):
             yield f"problem {name}", function.function, (f32((function.dimensions or 4,)),)

@@ -43,8 +43,8 @@ def finished(digits):
 
 
 def assert_lowers(program, data, platforms):
-    shapes = jax.eval_shape(lambda: begin(program, jax.random.key(0)))
-    lowered = export.export(dispatch, platforms=platforms)(
+    shapes = jax.eval_shape(lambda: begin.call(program, jax.random.key(0)))
+    lowered = export.export(jax.jit(dispatch.call, static_argnums=0), platforms=platforms)(
         program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
     )
     text = lowered.mlir_module()
@@ -76,4 +76,5 @@ def cheap():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: type(a).__name__)
 def test_every_algorithm_lowers(cheap, algorithm):
-    assert_lowers(dataclasses.replace(cheap.program, algorithm=algorithm), cheap.data, ["tpu", "cuda"])
+    study = dataclasses.replace(cheap.program.study, algorithm=algorithm)
+    assert_lowers(dataclasses.replace(cheap.program, study=study), cheap.data, ["tpu", "cuda"])

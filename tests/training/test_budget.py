@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxhpt import Bool, Choice, Float, Int, Space, When
-from jaxhpt.training.budget import Plan, budget_of, plan
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.training.budget import budget_of, plan
 
 
 def length(spec, steps, steps_per_epoch=None, rows=0, batch_size=1, batch_column=None):
@@ -17,7 +18,7 @@ def steps_of(budget, **hparams):
     """Return the steps of one setting, traced as the loop does it."""
     space = budget.space
     unit = jnp.asarray(space.encode({"lr": 0.5, **hparams}))
-    found = jax.jit(lambda u: length(space.values(u)))(unit)
+    found = jax.jit(lambda u: budget(space.values(u)))(unit)
     assert found.dtype == jnp.int32
     return int(found)
 
@@ -25,7 +26,7 @@ def steps_of(budget, **hparams):
 def test_a_number_is_the_length_of_every_trial():
     fixed = length({}, 120)
     assert steps_of(fixed) == 120
-    assert plan(fixed, "auto") == Plan(120, 60, True)
+    assert plan(fixed, "auto") == Schedule(120, 60, exact=True)
 
 
 def test_none_is_ten_passes_over_the_data_or_the_dimension_called_epochs():
@@ -68,15 +69,15 @@ def test_lengths_of_many_settings_are_those_of_each():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([20, 30, 50], Plan(50, 10, True)),
-        ([64, 256], Plan(256, 64, True)),
-        ([256, 512], Plan(512, 64, True)),
-        ([3, 7], Plan(7, 1, True)),
-        ([300, 900], Plan(900, 60, True)),
-        ([1000, 2000], Plan(2000, 50, True)),
-        ([509], Plan(509, 64, False)),
-        ([100, 101, 400], Plan(400, 5, False)),
-        ([99_999, 100_000], Plan(100_000, 64, False)),
+        ([20, 30, 50], Schedule(50, 10, exact=True)),
+        ([64, 256], Schedule(256, 64, exact=True)),
+        ([256, 512], Schedule(512, 64, exact=True)),
+        ([3, 7], Schedule(7, 1, exact=True)),
+        ([300, 900], Schedule(900, 60, exact=True)),
+        ([1000, 2000], Schedule(2000, 50, exact=True)),
+        ([509], Schedule(509, 64, exact=False)),
+        ([100, 101, 400], Schedule(400, 5, exact=False)),
+        ([99_999, 100_000], Schedule(100_000, 64, exact=False)),
     ],
 )
 def test_auto_takes_a_common_divisor_that_is_neither_too_small_nor_too_long(values, expected):
@@ -85,17 +86,17 @@ def test_auto_takes_a_common_divisor_that_is_neither_too_small_nor_too_long(valu
 
 def test_all_settings_that_decide_are_looked_at_in_their_combinations():
     both = length({"n": [10, 15], "k": [1, 4], "idle": Int(1, 1000)}, lambda h: h["n"] * h["k"])
-    assert plan(both, "auto") == Plan(60, 5, True)
+    assert plan(both, "auto") == Schedule(60, 5, exact=True)
 
 
 def test_a_length_inside_a_condition_is_looked_at_in_full():
     spec = {"rule": ["a", "b"], "epochs": When("rule", "a", Int(1, 10))}
-    assert plan(length(spec, "epochs", steps_per_epoch=7), "auto") == Plan(70, 7, True)
+    assert plan(length(spec, "epochs", steps_per_epoch=7), "auto") == Schedule(70, 7, exact=True)
 
 
 def test_every_value_of_a_logarithmic_range_is_looked_at():
     odd = length({"n": Int(2, 10, log=True)}, lambda h: jnp.where(h["n"] == 6, 7, 14))
-    assert plan(odd, "auto") == Plan(14, 7, True)
+    assert plan(odd, "auto") == Schedule(14, 7, exact=True)
 
 
 def test_lengths_that_cannot_be_enumerated_are_estimated_and_not_exact():
@@ -110,7 +111,7 @@ def test_lengths_that_cannot_be_enumerated_are_estimated_and_not_exact():
 
 @pytest.mark.parametrize(("interval", "exact"), [(1, True), (5, True), (10, True), (3, False), (1000, False)])
 def test_an_interval_that_is_given_is_taken_and_is_exact_where_it_divides(interval, exact):
-    assert plan(length({"n": [20, 30]}, "n"), interval) == Plan(30, interval, exact)
+    assert plan(length({"n": [20, 30]}, "n"), interval) == Schedule(30, interval, exact=exact)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 
 import jaxhpt
-from jaxhpt.training import targets as room
+from jaxhpt.training import target_facts
 from jaxhpt.training.losses import LOSSES
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
@@ -36,7 +36,7 @@ def trace(made):
 
 def fitted(loss, outputs, targets):
     """Return the targets that a loss by name sees."""
-    facts = room.together([room.facts_of("train_data", targets)])[0]
+    facts = target_facts.together([target_facts.facts_of("train_data", targets)])[0]
     return LOSSES[loss].fit(jnp.zeros((12, *outputs)), jnp.asarray(targets), facts)
 
 

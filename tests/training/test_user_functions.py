@@ -280,14 +280,14 @@ def test_a_value_that_is_only_kept_in_the_state_is_found_unread():
 FINGERPRINT = """
 import numpy as np, optax, jaxhpt
 from flax import linen as nn
-from jaxhpt.search import _pool
+from jaxhpt.engine.build import build
 def fingerprint(bias):
     x, y = np.ones((8, 4), np.float32), np.zeros(8, np.int32)
     task = jaxhpt.FlaxTask(
         nn.Dense(2, use_bias=bias), lambda h: optax.adam(h["lr"]), train_data=(x, y), valid_data=(x, y), steps=2
     )
     space = jaxhpt.Space.of({"lr": jaxhpt.Float(0.1, 1)})
-    return _pool(task, space, 2, "auto", "auto", jaxhpt.RunToEnd())[0].functions.fingerprint
+    return build(task, space, 2, jaxhpt.Random(), jaxhpt.RunToEnd()).program.pool.functions.fingerprint
 """
 
 

@@ -1,0 +1,118 @@
+"""From a task, a space and settings to a program and its data: the one place where a search is put together."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxhpt.algorithms.base import Algorithm, Chooses
+from jaxhpt.core.encoded import encoded
+from jaxhpt.core.history import Known
+from jaxhpt.core.metrics import MetricSpec, choose
+from jaxhpt.core.problem import Problem, bucket
+from jaxhpt.core.space import Space
+from jaxhpt.engine.state import Program, Study
+from jaxhpt.schedulers.base import Scheduler
+from jaxhpt.training.batches import batches_of, check_data
+from jaxhpt.training.budget import budget_of, plan
+from jaxhpt.training.layout import Layout
+from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import user_functions
+
+
+class Built(NamedTuple):
+    """A search that is ready to run.
+
+    Attributes:
+      program: all that is static.
+      data: on device.
+      structure: of a train state, whose leaves the program holds.
+      known: what was known before.
+    """
+
+    program: Program
+    data: Data
+    structure: Any
+    known: Known
+
+
+def build(
+    task: Task,
+    space: Space,
+    trials: int,
+    algorithm: Algorithm,
+    scheduler: Scheduler,
+    layout: Layout | None = None,
+    interval: int | str = "auto",
+    known: Callable[[MetricSpec], Known] | None = None,
+) -> Built:
+    """Check a task against a space, on shapes alone; put the data on device; decide the schedule and the layout.
+
+    Args:
+      task: what is trained.
+      space: what is searched.
+      trials: to open, at least 1.
+      algorithm: where to look.
+      scheduler: how long to train.
+      layout: wishes for how the trials are laid out on the device; None leaves all to the rules.
+      interval: steps between events, or "auto".
+      known: metrics -> what was known before; None for nothing.
+
+    Raises:
+      ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
+    """
+    batches = batches_of(space, task.train_data, task.batches, task.batch_size)
+    check_data("valid_data", task.valid_data)
+    rows = (batches.rows, batches.size, batches.column)
+    budget = budget_of(space, task.steps, task.steps_per_epoch, *rows, on_the_fly=task.batches is not None)
+    train, valid = jax.tree.map(_on_device, (task.train_data, task.valid_data))
+    functions, captured, structure = user_functions(task, space, batches, budget, train, valid)
+    wanted = (task.objective, task.direction, task.objectives, task.constraints)
+    metrics = choose(functions.metrics, *wanted, functions.unnamed)
+    before = _nothing(space, metrics) if known is None else known(metrics)
+    schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
+    laid = (layout or Layout()).settled(functions, trials, schedule.steps, getattr(algorithm, "learns", True))
+    most = bucket(trials)
+    sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
+    problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
+    chosen = algorithm.chosen(problem) if isinstance(algorithm, Chooses) else algorithm
+    shape = (laid.lanes // laid.pools, schedule.interval, schedule.exact, laid.microbatch)
+    pool = Pool(functions, batches, metrics, *shape)
+    study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
+    program = Program(study, problem, pool, laid.pools, laid.fused)
+    return Built(program, _together(Data(train, valid, captured)), structure, before)
+
+
+def _nothing(space: Space, metrics: MetricSpec) -> Known:
+    none = jnp.zeros((0, space.num_dimensions), jnp.float32)
+    return Known(none, jnp.zeros((0, len(metrics.names)), jnp.float32), none)
+
+
+def _together(data: Data) -> Data:
+    """Bring all arrays to the one device where the user has put some, if he has.
+
+    Raises:
+      ValueError: he has put them on several.
+    """
+    home = home_of(data)
+    return data if home is None else jax.device_put(data, home)
+
+
+def home_of(data: Data) -> jax.Device | None:
+    """Return the device where the user has put arrays; None where he leaves that to JAX."""
+    leaves = jax.tree.leaves(data)
+    places = sorted({d for leaf in leaves if leaf.committed for d in leaf.devices()}, key=lambda d: d.id)
+    if len(places) > 1:
+        raise ValueError(
+            f"train_data, valid_data: arrays lie on {len(places)} devices, {', '.join(map(str, places))}; a search "
+            "runs on one: bring them there by jax.device_put(data, jax.devices()[0])"
+        )
+    return places[0] if places else None
+
+
+def _on_device(array: Any) -> jax.Array:
+    """Put an array on the device; copied, as its owner may change it in place."""
+    return array if isinstance(array, jax.Array) else jnp.array(array)

@@ -1,0 +1,172 @@
+"""Programs: compiled once in a process, kept for the next one, and made in the background where they can wait."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxhpt.engine import cache
+
+MOST_PROGRAMS = 256  # in a process; those not used for longest go first
+
+
+class Made(NamedTuple):
+    """What compiling a program took, in seconds of processor time.
+
+    Attributes:
+      name: of the function.
+      trace: to trace it.
+      lower: to lower it.
+      compile: to compile it; what other threads did meanwhile is counted.
+    """
+
+    name: str
+    trace: float
+    lower: float
+    compile: float
+
+
+made: collections.deque[Made] = collections.deque(maxlen=MOST_PROGRAMS)  # in this process, the latest last; not loaded
+_programs: collections.OrderedDict[Any, concurrent.futures.Future] = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+# What runs once an event, or less, is compiled in a fifth to a half of the time so, and runs as long.
+SOON: Mapping[str, Any] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Function:
+    """A pure function that is compiled for static values and for shapes.
+
+    Attributes:
+      call: (*static, *arguments) -> arrays.
+      static: how many of its first arguments are static: values that are hashable, and spell what is compiled.
+      donated: places among the arguments, counted without the static ones, whose buffers are given away.
+      options: of the compiler; left out where it does not know them.
+    """
+
+    call: Callable
+    static: int
+    donated: tuple[int, ...] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it, compiled."""
+        return self.program(*arguments)(*arguments[self.static :])
+
+    def program(self, *arguments: Any) -> Callable:
+        """Return the program for static values, and arguments or their shapes; it takes what is not static."""
+        static, rest = arguments[: self.static], arguments[self.static :]
+        if jax.config.values["jax_disable_jit"]:
+            return lambda *given: self.call(*static, *given)
+        shapes = _shapes(rest)
+        key = (self.call, static, shapes, cache.settings())
+        with _lock:
+            coming, mine = _programs.get(key), key not in _programs
+            if coming is None:
+                coming = _programs[key] = concurrent.futures.Future()
+            _programs.move_to_end(key)
+            while len(_programs) > MOST_PROGRAMS:
+                _programs.popitem(last=False)
+        if mine:  # who else wants it meanwhile waits for it
+            self._make(coming, key, static, rest, shapes)
+        return coming.result()
+
+    def _make(self, coming: concurrent.futures.Future, key: Any, static: tuple, rest: tuple, shapes: Any) -> None:
+        try:
+            coming.set_result(self._kept(static, rest, shapes))
+        except BaseException as error:
+            with _lock:
+                _programs.pop(key, None)
+            coming.set_exception(error)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Options of the compiler, but for those that the user has set."""
+        flags = os.environ.get("XLA_FLAGS", "")
+        return {name: value for name, value in self.options.items() if name not in flags}
+
+    def _kept(self, static: tuple, rest: tuple, shapes: Any) -> Callable:
+        """Load the program, or compile it and keep it."""
+        name = cache.key_of(self.call.__module__, self.call.__qualname__, static, shapes, self.chosen)
+        found = name and cache.folder() and cache.load(name)
+        if found:
+            return found
+        made = self._compiled(static, rest)
+        if name and cache.folder():
+            cache.save(name, made)
+        return made
+
+    def _compiled(self, static: tuple, rest: tuple) -> Any:
+        numbers, donated = tuple(range(self.static)), tuple(self.static + i for i in self.donated)
+        begun = time.thread_time()
+        traced = jax.jit(self.call, static_argnums=numbers, donate_argnums=donated).trace(*static, *rest)
+        known, lowered = time.thread_time(), traced.lower()
+        ready, sent = time.thread_time(), time.process_time()
+        program = _compiled(lowered, self.chosen)
+        spent = (known - begun, ready - known, time.process_time() - sent)
+        made.append(Made(self.call.__qualname__, *spent))
+        return program
+
+
+def _compiled(lowered: Any, options: dict[str, Any]) -> Any:
+    """Compile, without the options where the compiler does not know them."""
+    try:
+        return lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if not options or "option" not in str(error):
+            raise
+        return lowered.compile()
+
+
+def forget() -> None:
+    """Let go of all programs of this process; they are compiled again where they are needed."""
+    with _lock:
+        _programs.clear()
+
+
+def _shapes(arguments: tuple) -> Any:
+    """Return what a program knows of its arguments."""
+    leaves, tree = jax.tree.flatten(arguments)
+    facts = ((leaf.shape, str(leaf.dtype), bool(getattr(leaf, "weak_type", False)), _place(leaf)) for leaf in leaves)
+    return tuple(facts), tree
+
+
+def _place(leaf: Any) -> Any:
+    """Return where an array has to stay; None where it may be brought to any device, as most may."""
+    return leaf.sharding if getattr(leaf, "committed", False) and leaf.devices() != {jax.devices()[0]} else None
+
+
+class Background:
+    """Compiles in another thread, one program after the other.
+
+    Where the thread that asks has settings of its own, which another would not see, it is done at once.
+    """
+
+    def __init__(self) -> None:
+        self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="jaxhpt-compile")
+        self._alike = self._executor.submit(cache.settings).result() == cache.settings()
+
+    def compile(self, function: Function, *arguments: Any) -> concurrent.futures.Future:
+        """Begin to compile for static values, and arguments or their shapes: a future program."""
+        if self._alike:
+            return self._executor.submit(function.program, *arguments)
+        made: concurrent.futures.Future = concurrent.futures.Future()
+        made.set_result(function.program(*arguments))
+        return made
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def shapes_of(arguments: Any) -> Any:
+    """Return the shapes of arrays, for which a program can be compiled before there are any."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)

@@ -1,0 +1,151 @@
+"""How trials are laid out: rules that never ask the clock, and wishes that are kept where they can be."""
+
+import multiprocessing
+import os
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxhpt
+from jaxhpt.training import layout
+from jaxhpt.training.layout import ACCELERATOR_LANES, FUSED_EVENTS, Layout, Settled, auto_lanes
+
+
+def functions(step=lambda w: w * 2, shape=(4,)):
+    """Return what the rules read of the user's functions."""
+    state = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return types.SimpleNamespace(state=state, step=types.SimpleNamespace(jaxpr=jax.make_jaxpr(step)(state).jaxpr))
+
+
+PLAIN = functions()
+CONVOLVED = functions(
+    lambda w: jax.lax.scan(lambda c, _: (jax.lax.conv(c, jnp.ones((1, 1, 2, 2)), (1, 1), "SAME"), None), w, None, 2)[0],
+    (1, 1, 8, 8),
+)
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.setattr(layout, "_cores", lambda: 4)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "trials", "steps", "expected"),
+    [
+        ({}, 256, 10, Settled(64, 4, 16, False)),
+        ({}, 70, 10, Settled(40, 4, 10, False)),
+        ({}, 71, 10, Settled(40, 4, 10, False)),  # numbers that are near share their programs
+        ({}, 5, 10, Settled(8, 4, 2, False)),
+        ({}, 4, 10, Settled(4, 4, 1, False)),
+        ({}, 1, 10, Settled(1, 1, 1, False)),
+        ({}, 256, 1, Settled(64, 1, 64, False)),  # a function: one core
+        ({"lanes": 6}, 256, 10, Settled(6, 3, 2, False)),
+        ({"lanes": 7}, 256, 10, Settled(7, 1, 7, False)),
+        ({"lanes": 99}, 8, 10, Settled(8, 4, 2, False)),  # no more than there are trials
+        ({"lanes": 12, "cores": 1}, 256, 10, Settled(12, 1, 12, False)),
+        ({"lanes": 12, "cores": 2}, 256, 10, Settled(12, 2, 6, False)),
+        ({"lanes": 12, "cores": 5}, 256, 10, Settled(12, 4, 3, False)),
+        ({"lanes": 12, "cores": 99}, 256, 10, Settled(12, 12, 1, False)),
+        ({"lanes": 12, "cores": 2, "microbatch": 4}, 256, 10, Settled(12, 2, 3, False)),
+        ({"lanes": 12, "cores": 1, "microbatch": 4}, 256, 10, Settled(12, 1, 4, False)),
+        ({"lanes": 12, "cores": 1, "microbatch": 1}, 256, 10, Settled(12, 1, 1, False)),
+        ({"lanes": 12, "cores": 2, "microbatch": 99}, 256, 10, Settled(12, 2, 6, False)),
+        ({"lanes": 12, "cores": 2, "execution": "fused"}, 256, 10, Settled(12, 1, 6, True)),  # groups as in split
+        ({"lanes": 4}, 4 * FUSED_EVENTS, 1, Settled(4, 1, 4, True)),
+        ({"lanes": 4}, 4 * FUSED_EVENTS - 1, 1, Settled(4, 1, 4, False)),
+        ({"lanes": 4}, 4 * FUSED_EVENTS, 2, Settled(4, 4, 1, False)),
+        ({"lanes": 4, "execution": "split"}, 4 * FUSED_EVENTS, 1, Settled(4, 1, 4, False)),
+    ],
+    ids=str,
+)
+def test_the_layout(wishes, trials, steps, expected):
+    settled = Layout(**wishes).settled(PLAIN, trials, steps)
+    assert settled == expected
+    assert settled.lanes % settled.pools == 0
+    assert (settled.lanes // settled.pools) % settled.microbatch == 0
+
+
+def test_models_with_convolutions_train_one_after_the_other_on_a_cpu(monkeypatch):
+    assert Layout(lanes=12, cores=2).settled(CONVOLVED, 99, 10) == Settled(12, 2, 1, False)
+    assert Layout(lanes=12, cores=2, microbatch=6).settled(CONVOLVED, 99, 10) == Settled(12, 2, 6, False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert Layout(lanes=12, cores=2).settled(CONVOLVED, 99, 10) == Settled(12, 1, 12, False)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "message"),
+    [
+        ({"lanes": 0}, ValueError, "lanes=0: must be at least 1"),
+        ({"cores": 0}, ValueError, "cores=0: must be at least 1"),
+        ({"cores": -1}, ValueError, "cores=-1: must be"),
+        ({"microbatch": 0}, ValueError, "microbatch=0: must be at least 1"),
+        ({"microbatch": 1.5}, TypeError, "microbatch=1.5: must be an int"),
+        ({"cores": "all"}, TypeError, "cores='all': must be"),
+        ({"lanes": True}, TypeError, "lanes=True: must be"),
+        ({"execution": "slow"}, ValueError, "execution='slow': must be one of auto, fused, split"),
+        ({"execution": 1}, ValueError, "execution=1: must be"),
+    ],
+    ids=str,
+)
+def test_wishes_that_cannot_be(wishes, error, message):
+    with pytest.raises(error, match=message):
+        Layout(**wishes)
+    with pytest.raises(error, match=message):
+        jaxhpt.minimize(lambda h, key: h["x"], {"x": jaxhpt.Float(0, 1)}, trials=4, progress=False, **wishes)
+
+
+def test_whole_numbers_of_numpy_are_numbers():
+    assert Layout(np.int64(8), np.int32(2), np.int64(2)) == Layout(8, 2, 2)
+    assert hash(Layout(np.int64(8))) == hash(Layout(8))
+
+
+def test_cores_are_those_of_the_process_and_one_beside_others(monkeypatch):
+    monkeypatch.undo()
+    assert layout._cores() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(7)))
+    assert layout._cores() == 7
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert layout._cores() == os.cpu_count()
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    assert layout._cores() == 1
+
+
+@pytest.mark.parametrize("trials", [1, 2, 63, 64, 65, 100, 128, 129, 1000])
+def test_lanes_leave_no_round_half_empty(trials):
+    lanes = auto_lanes(PLAIN.state, trials)
+    assert 1 <= lanes <= 64
+    rounds = -(-trials // lanes)
+    assert rounds == -(-trials // 64)
+    assert rounds * lanes <= 1.25 * trials + rounds  # near numbers of trials share their lanes
+
+
+def test_lanes_of_an_accelerator_fit_into_its_memory(monkeypatch):
+    def device(stats):
+        found = types.SimpleNamespace(platform="gpu", memory_stats=lambda: stats)
+        monkeypatch.setattr(jax, "devices", lambda: [found])
+
+    device({"bytes_limit": 4 * 4 * 4 * 100})  # a quarter of it holds a hundred states of four numbers
+    assert auto_lanes(PLAIN.state, 10_000) == 100
+    device({"bytes_limit": 1})
+    assert auto_lanes(PLAIN.state, 10_000) == 1
+    for stats in (None, {}):
+        device(stats)
+        assert auto_lanes(PLAIN.state, 10 * ACCELERATOR_LANES, learns=False) == ACCELERATOR_LANES
+
+
+@pytest.mark.parametrize(
+    ("trials", "lanes"), [(60, 64), (61, 64), (200, 56), (210, 56), (256, 64), (1000, 64), (17, 20)]
+)
+def test_numbers_of_trials_that_are_near_have_the_same_lanes(trials, lanes):
+    assert auto_lanes(PLAIN.state, trials) == lanes
+
+
+@pytest.mark.parametrize(("learns", "lanes"), [(True, 640), (False, 3584)])
+def test_an_algorithm_that_learns_is_left_some_rounds(monkeypatch, learns, lanes):
+    device = types.SimpleNamespace(platform="gpu", memory_stats=lambda: None)
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert auto_lanes(PLAIN.state, 10_000, learns) == lanes
+    assert 10_000 / auto_lanes(PLAIN.state, 10_000) >= layout.ROUNDS - 1
