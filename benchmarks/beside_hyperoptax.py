@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import ALL, assemble, missing, table, timed
+from benchmarks.common import ALL, assemble, missing, timed
+from benchmarks.records import Table
 from jaxhpt.engine.loop import begin, dispatch
 
 RANGES = {"x": (2.0, 4.0), "y": (0.0, 2.0)}
@@ -44,8 +45,8 @@ def ours(**settings):
     program, data = assemble(task, space, jaxhpt.Bayesian(**settings), EVALUATIONS, 1)
 
     def search(key):
-        carry, _ = dispatch(program, begin(program, key), data, ALL)
-        return -carry.history.metrics[:, 0]
+        carry, _ = dispatch.call(program, begin.call(program, key), data, ALL)
+        return -carry.study.history.metrics[:, 0]
 
     return search
 
@@ -97,7 +98,7 @@ def measure(name):
 
 
 def compare(part, options, pool):
-    """Print regrets and evaluations a second."""
+    """Return regrets and evaluations a second."""
     names, rows = list(contenders()), []
     if missing("hyperoptax"):
         print("hyperoptax: skipped, not installed")
@@ -108,15 +109,10 @@ def compare(part, options, pool):
             continue
         regrets = np.maximum(greatest() - np.maximum.accumulate(np.asarray(values, np.float64), axis=1), 0.0)
         last, reached = regrets[:, -1], 1 + np.median(np.sum(regrets > PUBLISHED, axis=1))
-        shown = (f"{v:.2g}" for v in (np.median(last), last.mean(), last.max()))
-        rows.append((name, *shown, _within(reached), *(f"{r:.4g}" for r in rates)))
-    print(f"\nPart {part}, -(1.4 - 3 x) sin(18 y): regret after {EVALUATIONS} evaluations, {SEEDS} seeds, and", end=" ")
-    print(
-        f"evaluations a second, seeds one after the other or side by side; published: {PUBLISHED} and 92.8", flush=True
-    )
+        reached = int(reached) if reached <= EVALUATIONS else None
+        rows.append((name, np.median(last), last.mean(), last.max(), reached, *rates))
+    title = f"-(1.4 - 3 x) sin(18 y): regret after {EVALUATIONS} evaluations, {SEEDS} seeds, and evaluations a second,"
+    title += f" seeds one after the other or side by side; published: {PUBLISHED} and 92.8"
     times = [f"{how}, {what}" for how in ("in turn", "side by side") for what in ("compiled", "with compilation")]
-    table(["", "median", "mean", "worst", f"evaluations to {PUBLISHED}", *times], rows)
-
-
-def _within(evaluations):
-    return f"{evaluations:.0f}" if evaluations <= EVALUATIONS else "-"
+    head = ("", "median", "mean", "worst", f"evaluations to {PUBLISHED}", *times)
+    return [Table(title, head, rows, ("{}", *["{:.2g}"] * 3, "{}", *["{:.4g}"] * 4))]

@@ -1,13 +1,11 @@
-"""What benchmarks share: digits, the training of an MLP, searches, timing, and a table with machine and versions."""
+"""What benchmarks share: digits, the training of an MLP, searches, timing, options."""
 
-import dataclasses
 import functools
-import importlib.metadata
 import importlib.util
 import itertools
 import os
 import pathlib
-import platform
+import sys
 import time
 
 import jax
@@ -18,11 +16,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import jaxhpt
+from jaxhpt.core.history import Known
 from jaxhpt.core.space import Space
+from jaxhpt.engine.build import build
 from jaxhpt.engine.loop import begin, dispatch
-from jaxhpt.engine.state import Program
 from jaxhpt.schedulers import RunToEnd
-from jaxhpt.search import _pool
+from jaxhpt.training.layout import Layout
 
 BATCH = 128
 ALL = jnp.int32(2**20)  # events; more than there are
@@ -89,11 +88,15 @@ def take_turns(repeats, contenders):
 
 
 def assemble(task, space, algorithm, trials, lanes, prior=0, scheduler=None, interval="auto"):
-    """Return the program and the data of a search, to be dispatched by hand."""
-    scheduler = scheduler or RunToEnd()
-    pool, data, _ = _pool(task, Space.of(space), trials, lanes, interval, scheduler)
-    pool = dataclasses.replace(pool, problem=dataclasses.replace(pool.problem, prior=prior))
-    return Program(pool, algorithm, scheduler), data
+    """Return the fused program and the data of a search, to be dispatched by hand; `prior` trials are known before."""
+    space, layout = Space.of(space), Layout(lanes, execution="fused")
+
+    def known(metrics):
+        unit = jnp.zeros((prior, space.num_dimensions), jnp.float32)
+        return Known(unit, jnp.zeros((prior, len(metrics.names)), jnp.float32), unit[:0])
+
+    program, data, *_ = build(task, space, trials, algorithm, scheduler or RunToEnd(), layout, interval, known)
+    return program, data
 
 
 def minima(problem, algorithm, trials, lanes, seeds):
@@ -112,21 +115,15 @@ def minima(problem, algorithm, trials, lanes, seeds):
         valid_data=one_row(problem.moved(0)),
     )  # fmt: skip
     program, data = assemble(task, problem.space, algorithm, trials, lanes)
-    dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(0))  # compiles
+    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
     best, seconds = [], []
     for seed in seeds:
         moved = one_row(problem.moved(seed))
         carry, began = begin(program, jax.random.key(seed)), time.perf_counter()
         carry, _ = dispatch(program, carry, data._replace(valid=moved), ALL)
-        best.append(float(jnp.min(carry.history.metrics[:, 0])))
+        best.append(float(jnp.min(carry.study.history.metrics[:, 0])))
         seconds.append(time.perf_counter() - began)
     return np.array(best), np.median(seconds)
-
-
-def quartiles(best, seconds):
-    """Write values f64[S] as their median and quartiles, and the seconds of a search."""
-    low, middle, high = np.quantile(best, [0.25, 0.5, 0.75])
-    return f"{middle:.4g} [{low:.3g}, {high:.3g}], {seconds:.2f} s"
 
 
 def first_option(parser):
@@ -145,26 +142,16 @@ def missing(*modules):
     return [name for name in modules if importlib.util.find_spec(name) is None]
 
 
-def machine(*peers):
-    """Describe the machine and the versions in one line: ours, and those of the peers that are installed."""
-    device = jax.devices()[0]
-    packages = ("jax", "jaxlib", "flax", "optax", "numpy", *peers)
-    versions = " ".join(f"{name} {version}" for name in packages if (version := _version(name)))
-    where = f"{device.device_kind} x{jax.device_count()}, {os.cpu_count()} cores"
-    return f"{where}, Python {platform.python_version()}, {versions}"
+def parsed(parser, quick):
+    """Add --quick and --results, and read the command line.
 
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def table(head, rows):
-    """Print a Markdown table."""
-    cells = [list(map(str, row)) for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
-    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    print("\n".join([lines[0], rule, *lines[1:]]), flush=True)
+    Args:
+      parser: of the benchmark's own options.
+      quick: option to value, taken with --quick where the option was not given.
+    """
+    parser.add_argument("--quick", action="store_true", help="tiny, to see that it runs: writes nothing by default")
+    help = "where result files go; benchmarks/results by default"
+    parser.add_argument("--results", type=pathlib.Path, metavar="DIR", help=help)
+    if "--quick" in sys.argv:
+        parser.set_defaults(**quick)
+    return parser.parse_args()

@@ -1,7 +1,7 @@
 """Quality of the evolutionary algorithms beside pycma and pymoo, at equal evaluations.
 
 Run: python -m benchmarks.evolution [--seeds 20] [--parts cma de ga nsga2] [--functions 1 2 ... 24]
-         [--dimensions 5 20] [--processes 2]
+         [--dimensions 5 20] [--processes 2] [--quick]
 
 Parts cma, de and ga: the 24 noiseless functions of BBOB (coco-experiment), in [-5, 5]^D, 200 D evaluations; the seed
 is the instance too, which shifts and rotates the function. jaxhpt is driven by `Tuner`, a generation at a time. What
@@ -14,15 +14,20 @@ same seeds give the same numbers.
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import multiprocessing
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import THREADS, machine, missing, table
+from benchmarks.common import ALL, THREADS, assemble, missing, parsed
+from benchmarks.records import Table, save
+from jaxhpt.engine.loop import begin, dispatch
+from jaxhpt.training.blackbox import blackbox_task
 
 EVALUATIONS = 200  # a dimension
 SIGMA = 0.2  # of the range
@@ -32,6 +37,8 @@ GENERATIONS = 200
 POPULATION = 100  # of NSGA-II
 NEEDS = {"cma": ("cocoex", "cma"), "de": ("cocoex", "pymoo"), "ga": ("cocoex", "pymoo"), "nsga2": ("pymoo",)}
 PEERS = ("cma", "pymoo", "coco-experiment")
+EXERCISES = ("jaxhpt/algorithms/evolution", "jaxhpt/algorithms/base.py")
+QUICK = {"seeds": 2, "functions": [1, 8], "dimensions": [2], "processes": 1}
 
 
 class Spent(Exception):  # noqa: N818 - not an error
@@ -70,7 +77,8 @@ class Counted:
 def ours(algorithm, generation, counted, seed):
     """Let jaxhpt minimise, `generation` settings at a time."""
     space = {f"x{i:02}": jaxhpt.Float(-5.0, 5.0) for i in range(counted.dimension)}
-    tuner = jaxhpt.Tuner(space, algorithm=algorithm, trials=counted.budget, lanes=generation, seed=seed)
+    settings = {"trials": counted.budget, "lanes": generation, "seed": seed, "progress": False}
+    tuner = jaxhpt.Tuner(space, algorithm=algorithm, **settings)
     while asked := tuner.ask(generation):
         tuner.tell(asked, [counted(list(trial.hparams.values())) for trial in asked])
 
@@ -139,45 +147,48 @@ def solved(left):
 
 
 def each_function(title, functions, found):
-    """Print the medians on each function."""
+    """Return the medians on each function."""
     names = list(found[0])
-    print(f"\n{title}: median of what is left to the least value")
-    rows = [[f"f{f}", *(f"{np.median(left[n]):.3g}" for n in names)] for f, left in zip(functions, found, strict=True)]
-    table(["function", *names], rows)
+    rows = [[f"f{f}", *(np.median(left[n]) for n in names)] for f, left in zip(functions, found, strict=True)]
+    columns = ("function", *names)
+    return Table(f"{title}: median of what is left to the least value", columns, rows, ("{}", *["{:.3g}"] * len(names)))
 
 
 def compare_cma(options, pool):
-    """Print the share of (function, target) pairs that are solved."""
-    rows = []
+    """Return the share of (function, target) pairs that are solved."""
+    rows, tables = [], []
     for dimension in options.dimensions:
         found = pool.map(measure, [("cma", f, dimension, options.seeds) for f in options.functions], chunksize=1)
-        each_function(f"CMA-ES, D = {dimension}", options.functions, found)
+        tables.append(each_function(f"CMA-ES, D = {dimension}", options.functions, found))
         for label, reduce in (("median", functools.partial(np.median, axis=-1)), ("all seeds", np.asarray)):
             us, peer = (np.mean([solved(reduce(left[n])) for left in found]) for n in ("jaxhpt", "pycma"))
-            rows.append((dimension, label, f"{us:.3f}", f"{peer:.3f}", f"{us - peer:+.3f}"))
+            rows.append((str(dimension), label, us, peer, us - peer))
     targets = f"{len(TARGETS)} targets from 1e2 to 1e-8"
-    print(f"\nCMA-ES: share of (function, target) pairs solved, {targets}, {options.seeds} seeds")
-    table(["D", "of", "jaxhpt", "pycma", "difference"], rows)
+    title = f"CMA-ES: share of (function, target) pairs solved, {targets}, {options.seeds} seeds"
+    formats = ("{}", "{}", "{:.3f}", "{:.3f}", "{:+.3f}")
+    return [*tables, Table(title, ("D", "of", "jaxhpt", "pycma", "difference"), rows, formats, labels=2)]
 
 
 def compare_pymoo(part, options, pool):
-    """Print on how many functions our median is at least as good as pymoo's."""
-    rows, all_won = [], []
+    """Return on how many functions our median is at least as good as pymoo's."""
+    rows, all_won, tables = [], [], []
     for dimension in options.dimensions:
         found = pool.map(measure, [(part, f, dimension, options.seeds) for f in options.functions], chunksize=1)
-        each_function(f"{part.upper()}, D = {dimension}", options.functions, found)
+        tables.append(each_function(f"{part.upper()}, D = {dimension}", options.functions, found))
         medians = np.array([[np.median(left[n]) for n in CONTENDERS[part]] for left in found])
         rivals = (medians[:, 1], medians[:, 1:].min(axis=1))
         won = np.stack([medians[:, 0] <= rival + TIE for rival in rivals], axis=1)
         all_won.append(won)
-        rows.append((dimension, *_counts(won)))
+        rows.append((str(dimension), *_counts(won)))
     rows.append(("all", *_counts(np.concatenate(all_won))))
-    print(f"\n{part.upper()}: functions on which jaxhpt is at least as good, {options.seeds} seeds")
-    table(["D", "as pymoo's defaults", "as the better of 100 and 32"], rows)
+    title = f"{part.upper()}: functions on which jaxhpt is at least as good, {options.seeds} seeds"
+    form = "{won} of {of}, {share:.2f}"
+    head = ("D", "as pymoo's defaults", "as the better of 100 and 32")
+    return [*tables, Table(title, head, rows, ("{}", form, form))]
 
 
 def _counts(won):
-    return [f"{int(column.sum())} of {len(column)}, {column.mean():.2f}" for column in won.T]
+    return [{"won": int(column.sum()), "of": len(column), "share": column.mean()} for column in won.T]
 
 
 def _zdt(bend, hparams, key):
@@ -204,13 +215,13 @@ FRONTS = {  # dimensions, objectives, function
 def our_front(name, seed):
     """Return the objectives of our last population."""
     dimensions, objectives, function = FRONTS[name]
-    result = jaxhpt.minimize(
-        function, {f"x{i:02}": jaxhpt.Float(0.0, 1.0) for i in range(dimensions)},
-        objectives={f"f{i + 1}": "min" for i in range(objectives)}, algorithm=jaxhpt.NSGA2(population=POPULATION),
-        trials=POPULATION * GENERATIONS, lanes=POPULATION, seed=seed, events_per_dispatch="all", progress=False,
-    )  # fmt: skip
-    members = np.asarray(result._run.outcome.carry.algorithm.members)
-    return result.history.metrics[members].astype(np.float64)
+    space = jaxhpt.Space.of({f"x{i:02}": jaxhpt.Float(0.0, 1.0) for i in range(dimensions)})
+    wanted = {f"f{i + 1}": "min" for i in range(objectives)}
+    task = dataclasses.replace(blackbox_task(function, space), objectives=wanted)
+    algorithm = jaxhpt.NSGA2(population=POPULATION)
+    program, data = assemble(task, space, algorithm, POPULATION * GENERATIONS, POPULATION)
+    study = dispatch(program, begin(program, jax.random.key(seed)), data, ALL)[0].study
+    return np.asarray(study.history.metrics[study.algorithm.members], np.float64)
 
 
 def pymoo_front(name, seed):
@@ -235,14 +246,14 @@ def measure_fronts(job):
 
 
 def compare_fronts(options, pool):
-    """Print the hypervolumes."""
+    """Return the hypervolumes."""
     found = pool.map(measure_fronts, [(name, options.seeds) for name in FRONTS], chunksize=1)
     rows = []
     for name, volumes in zip(FRONTS, found, strict=True):
         us, peer = (np.median(v) for v in volumes)
-        rows.append((name, f"{us:.4f}", f"{peer:.4f}", f"{us / peer:.4f}"))
-    print(f"\nNSGA-II: median hypervolume of the last population, {options.seeds} seeds")
-    table(["problem", "jaxhpt", "pymoo", "ratio"], rows)
+        rows.append((name, us, peer, us / peer))
+    title = f"NSGA-II: median hypervolume of the last population, {options.seeds} seeds"
+    return [Table(title, ("problem", "jaxhpt", "pymoo", "ratio"), rows, ("{}", *["{:.4f}"] * 3))]
 
 
 def main():
@@ -253,19 +264,16 @@ def main():
     parser.add_argument("--functions", type=int, nargs="+", default=range(1, 25))
     parser.add_argument("--dimensions", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    print(machine(*PEERS), flush=True)
+    options = parsed(parser, QUICK)
     os.environ.update(THREADS)  # for the processes that are started next: one thread each
+    compare = {"cma": compare_cma, "nsga2": compare_fronts}
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for part in options.parts:
             if absent := missing(*NEEDS[part]):
                 print(f"{part}: skipped, not installed: {' '.join(absent)}", flush=True)
-            elif part == "cma":
-                compare_cma(options, pool)
-            elif part == "nsga2":
-                compare_fronts(options, pool)
-            else:
-                compare_pymoo(part, options, pool)
+                continue
+            run = compare.get(part) or functools.partial(compare_pymoo, part)
+            save(f"evolution-{part}", run(options, pool), options, EXERCISES, PEERS)
 
 
 if __name__ == "__main__":

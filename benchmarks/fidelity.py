@@ -2,10 +2,11 @@
 
 Run: python -m benchmarks.fidelity [--parts lcbench synchronous digits] [--contenders tpe+hyperband ...]
          [--tasks 167168 3945 ...] [--seeds 30] [--peer-seeds 5] [--network-seeds 10] [--lanes 4]
-         [--processes 2] [--data DIR]
+         [--processes 2] [--data DIR] [--quick]
 
 Part lcbench: the best error that any trial reported, of LCBench's surrogate, after a quarter and after all of 6,544
-epochs, which are 125 whole trainings, as the sum over all lanes; beside Optuna's TPE and Hyperband, one at a time.
+epochs, which are 125 whole trainings, as the sum over all lanes; beside Optuna's TPE and Hyperband, one at a time, with
+TPE in its default, which is multivariate, and with independent dimensions.
 Regret of lcbench:167168 as published for YAHPO-MF: 0 at .1062, 1 at .8294. Part synchronous: what stopping for good
 loses against successive halving that waits for all and goes on with the best, both of random settings. Part digits:
 trials a second and the best accuracy of 1,024 trainings of a network, with and without ASHA. Part population: the loss
@@ -16,18 +17,16 @@ drawn at random, trained for as many steps. The same seeds give the same values.
 import argparse
 import multiprocessing
 import os
-import pathlib
-import runpy
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxhpt
-from benchmarks import problems
-from benchmarks.common import BATCH, THREADS, assemble, data_option, digits, machine, missing, mlp_functions, table
+from benchmarks import peers, problems, stopped_trainings
+from benchmarks.common import THREADS, assemble, data_option, missing, parsed
+from benchmarks.records import Table, save
 from jaxhpt.engine.loop import begin, dispatch
 
 BUDGET = 6544
@@ -47,10 +46,19 @@ CONTENDERS = {
     "random+asha": (jaxhpt.Random(), jaxhpt.ASHA(ETA, SHORTEST)),
     "bayesian": (jaxhpt.Bayesian(), jaxhpt.RunToEnd()),
 }
-OPTUNA = "optuna tpe+hyperband"
-TRIALS, LANES, STEPS = 1024, 64, 300  # of part digits
-MODELS, LONG = 16, 1000  # of part population
-NETWORK = {"lr": jaxhpt.Float(1e-5, 1.0, log=True), "b1": jaxhpt.Float(0.0, 0.99)}
+OPTUNA = {"optuna tpe+hyperband, default": "tpe", "optuna tpe+hyperband, multivariate=False": "tpe_independent"}
+EXERCISES = {
+    "lcbench": ("jaxhpt/schedulers", "jaxhpt/algorithms", "jaxhpt/surrogates", "benchmarks/problems.py"),
+    "synchronous": ("jaxhpt/schedulers", "benchmarks/problems.py"),
+    "digits": (
+        "jaxhpt/schedulers",
+        "jaxhpt/engine",
+        "jaxhpt/training",
+        "jaxhpt/core",
+        "benchmarks/stopped_trainings.py",
+    ),
+    "population": ("jaxhpt/schedulers", "examples/pbt.py", "benchmarks/stopped_trainings.py"),
+}
 
 
 def task_of(problem):
@@ -76,22 +84,22 @@ def spend(program, data, seeds):
 
     Returns the best errors f64[S, 2] after each share of it, the median seconds, and the mean number of trials begun.
     """
-    dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(0))  # compiles
-    events = [int(share * BUDGET / (program.problem.lanes * program.problem.interval)) for share in SHARES]
+    dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(0))  # compiles
+    events = [int(share * BUDGET / (program.problem.lanes * program.problem.schedule.interval)) for share in SHARES]
     best, seconds, trials = [], [], []
     for seed in range(seeds):
         carry, began, found = begin(program, jax.random.key(seed)), time.perf_counter(), []
         for until, done in zip(events, (0, *events), strict=False):
-            carry, _ = dispatch(program, carry, data, program.grains_of(until - done))
-            found.append(float(jnp.min(carry.history.curve)))
+            carry, _ = dispatch(program, carry, data, jnp.int32(until - done))
+            found.append(float(jnp.min(carry.study.history.curve)))
         best.append(found)
         seconds.append(time.perf_counter() - began)
-        trials.append(int(carry.history.count))
+        trials.append(int(carry.study.history.num_rows))
     return np.array(best), np.median(seconds), np.mean(trials)
 
 
-def optuna_search(problem, seeds):
-    """Let Optuna search: as `ours`."""
+def optuna_search(problem, kind, seeds):
+    """Let Optuna search with a sampler of `benchmarks.peers`: as `ours`."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -100,7 +108,7 @@ def optuna_search(problem, seeds):
     best, seconds = [], []
     for seed in range(seeds):
         pruner = optuna.pruners.HyperbandPruner(SHORTEST, problems.EPOCH, ETA)
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
+        study = optuna.create_study(sampler=peers.sampler(kind, seed), pruner=pruner)
         told, began = [], time.perf_counter()
         while len(told) < BUDGET:
             trial = study.ask(ranges)
@@ -129,48 +137,52 @@ def measure(job):
     """Run one contender on one task."""
     task, name, options = job
     problem = problems.load(f"lcbench:{task}", options.data)
-    if name == OPTUNA:
-        return optuna_search(problem, options.peer_seeds)
+    if name in OPTUNA:
+        return optuna_search(problem, OPTUNA[name], options.peer_seeds)
     return ours(problem, name, options.lanes, options.seeds)
 
 
 def lcbench(options, pool):
-    """Print errors, and on how many tasks ours are below Optuna's."""
-    peers = [] if missing("optuna") else [OPTUNA]
-    names, tasks = [*options.contenders, *peers], present(options)
+    """Return errors, and on how many tasks ours are below Optuna's."""
+    rivals = [] if missing("optuna") else list(OPTUNA)
+    names, tasks = [*options.contenders, *rivals], present(options)
     if not tasks:
-        return
+        return []
     jobs = [(task, name, options) for task in tasks for name in names]
     runs = dict(zip(((j[0], j[1]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
-    print(
-        f"\nPart lcbench: mean of the best error after {BUDGET // 4} and {BUDGET} epochs, seconds of a search;", end=" "
-    )
-    print(f"{options.lanes} lanes, {options.seeds} seeds, {options.peer_seeds} of Optuna", flush=True)
+    title = f"mean of the best error after {BUDGET // 4} and {BUDGET} epochs, seconds of a search;"
+    title += f" {options.lanes} lanes, {options.seeds} seeds, {options.peer_seeds} of Optuna"
     rows = [(task, *(_cell(*runs[task, name]) for name in names)) for task in tasks]
-    table(["task", *names], rows)
+    tables = [Table(title, ("task", *names), rows, ("{}", *["{quarter:.4g}, {end:.4g}; {seconds:.1f} s"] * len(names)))]
     if PUBLISHED in tasks:
-        published(names, {name: runs[PUBLISHED, name][0] for name in names})
-    for name in options.contenders if peers else []:
-        print(f"{name}: at most the mean error of {OPTUNA} on", end=" ")
-        mine, peer = (np.array([runs[task, n][0].mean(axis=0) for task in tasks]) for n in (name, OPTUNA))
-        won = np.sum(mine <= peer, axis=0)
-        print(f"{won[0]} of {len(tasks)} tasks at a quarter, {won[1]} at the end", flush=True)
+        tables += published(names, {name: runs[PUBLISHED, name][0] for name in names})
+    means = {name: np.array([runs[task, name][0].mean(axis=0) for task in tasks]) for name in names}
+    for rival in rivals:
+        won = [(n, *np.sum(means[n] <= means[rival], axis=0), len(tasks)) for n in options.contenders]
+        title = f"tasks on which the mean error is at most that of {rival}"
+        tables.append(Table(title, ("", "at a quarter", "at the end", "of"), won))
+    return tables
 
 
 def _cell(best, seconds):
     quarter, whole = best.mean(axis=0)
-    return f"{quarter:.4g}, {whole:.4g}; {seconds:.1f} s"
+    return {"quarter": quarter, "end": whole, "seconds": seconds}
 
 
 def published(names, found):
-    """Print regrets beside published ones."""
-    print(f"\nlcbench:{PUBLISHED}: mean normalised regret ± standard error, beside published results", flush=True)
-    rows = [(f"published: {name}", *map(str, values)) for name, values in LITERATURE.items()]
+    """Return regrets, and published ones."""
+    rows = []
     for name in names:
         regret = problems.regret(found[name])
         error = regret.std(axis=0, ddof=1) / len(regret) ** 0.5 if len(regret) > 1 else np.zeros(2)
-        rows.append((name, *(f"{m:.4f} ± {e:.4f}" for m, e in zip(regret.mean(axis=0), error, strict=True))))
-    table(["", "at a quarter", "at the end"], rows)
+        rows.append((name, *({"mean": m, "error": e} for m, e in zip(regret.mean(axis=0), error, strict=True))))
+    head, form = ("", "at a quarter", "at the end"), "{mean:.4f} ± {error:.4f}"
+    title = f"lcbench:{PUBLISHED}: mean normalised regret ± standard error"
+    before = [(f"published: {name}", *values) for name, values in LITERATURE.items()]
+    return [
+        Table(title, head, rows, ("{}", form, form)),
+        Table(f"lcbench:{PUBLISHED}: published regrets", head, before, ("{}", "{:.3f}", "{:.4f}")),
+    ]
 
 
 def present(options):
@@ -182,22 +194,20 @@ def present(options):
 
 
 def synchronous(options, pool):
-    """Print what stopping for good loses, on random settings."""
+    """Return what stopping for good loses, on random settings."""
     tasks = present(options)
     if not tasks:
-        return
+        return []
     waiting = pool.map(halving, [(task, options) for task in tasks], chunksize=1)
     stopping = pool.map(measure, [(task, "random+asha", options) for task in tasks], chunksize=1)
-    print(f"\nPart synchronous: mean of the best error after {BUDGET // 4} and {BUDGET} epochs, {options.seeds} seeds")
-    rows = []
-    for task, kept, (lost, _) in zip(tasks, waiting, stopping, strict=True):
-        rows.append((task, *(f"{v:.4g}" for v in (*kept.mean(axis=0), *lost.mean(axis=0)))))
-    table(["task", "halving, a quarter", "halving, the end", "random+asha, a quarter", "random+asha, the end"], rows)
-    means = np.array(
-        [(kept.mean(axis=0), lost.mean(axis=0)) for kept, (lost, _) in zip(waiting, stopping, strict=True)]
-    )
+    found = list(zip(waiting, stopping, strict=True))
+    means = np.array([(kept.mean(axis=0), lost.mean(axis=0)) for kept, (lost, _) in found])
+    rows = [(task, *mean.ravel()) for task, mean in zip(tasks, means, strict=True)]
     better = np.sum(means[:, 1] <= means[:, 0], axis=0)
-    print(f"stopping is at least as good on {better[0]} and {better[1]} of {len(tasks)} tasks", flush=True)
+    title = f"mean of the best error after {BUDGET // 4} and {BUDGET} epochs, {options.seeds} seeds"
+    head = ("task", "halving, a quarter", "halving, the end", "random+asha, a quarter", "random+asha, the end")
+    lines = (f"stopping is at least as good on {better[0]} and {better[1]} of {len(tasks)} tasks",)
+    return [Table(title, head, rows, ("{}", *["{:.4g}"] * 4), lines=lines)]
 
 
 def halving(job):
@@ -237,79 +247,6 @@ def _halved(errors, rungs):
     return told
 
 
-def networks(options, pool):
-    """Print trials a second, how busy the lanes are, and the best accuracy, with ASHA and without."""
-    runs = {name: [network(name, seed) for seed in range(options.network_seeds)] for name in ("run_to_end", "asha")}
-    speed, accuracy, busy = (
-        {name: np.array([run[i] for run in many]) for name, many in runs.items()} for i in range(3)
-    )
-    print(f"\nPart digits: {TRIALS} trials, {LANES} lanes, {STEPS} steps; medians of {options.network_seeds} seeds")
-    rows = [
-        (
-            name,
-            f"{np.median(speed[name]):.0f}",
-            f"{np.median(busy[name]):.1%}",
-            f"{accuracy[name].mean():.4f}",
-            f"{accuracy[name].min():.4f}",
-        )
-        for name in runs
-    ]
-    table(["", "trials a second", "lanes busy until the drain", "best accuracy, mean", "worst of the seeds"], rows)
-    print(f"times the trials a second, median of the seeds: {np.median(speed['asha'] / speed['run_to_end']):.2f}")
-    lost = 100 * (accuracy["run_to_end"] - accuracy["asha"]).mean()
-    print(f"points of the best accuracy lost, mean of the seeds: {lost:.2f}", flush=True)
-
-
-def network(scheduler, seed):
-    """Search once for speed, and look at the lanes once more: trials a second, best accuracy, share of busy lanes."""
-    init, step, evaluate = mlp_functions((64, 64, 10), lambda h: optax.adam(h["lr"], b1=h["b1"]))
-    train, valid = digits()
-    lanes = []
-
-    def search(**options):
-        return jaxhpt.search(
-            step, NETWORK, init=init, evaluate=evaluate, train_data=train, valid_data=valid, batch_size=BATCH,
-            steps=STEPS, trials=TRIALS, lanes=LANES, algorithm="random", scheduler=scheduler, seed=seed, progress=False,
-            **options,
-        )  # fmt: skip
-
-    result = search(events_per_dispatch="all")
-    if seed == 0:  # compiled by now
-        result = search(events_per_dispatch="all")
-    search(events_per_dispatch=1, callbacks=[lambda now: lanes.append((now.started, now.lanes_busy))])
-    started, busy = np.array(lanes).T
-    return result.stats.trials_per_second, result.best.value, busy[started < TRIALS].mean() / LANES
-
-
-def population(options, pool):
-    """Print losses of population-based training, and of fixed settings at as many steps."""
-    kinds = {
-        "best fixed": None,
-        "pbt": jaxhpt.PBT(perturbation_interval=LONG // 40),
-        "pb2": jaxhpt.PB2(perturbation_interval=LONG // 40),
-    }
-    jobs = [(kind, seed) for seed in range(options.network_seeds) for kind in kinds.values()]
-    loss = np.array(pool.starmap(language_model, jobs, chunksize=1)).reshape(-1, len(kinds))
-    print(f"\nPart population: {MODELS} models, {LONG} steps, {options.network_seeds} seeds; nats a character")
-    rows = [
-        (name, *(f"{v:.4f}" for v in (loss[:, i].mean(), *np.quantile(loss[:, i], [0, 0.5, 1]))))
-        for i, name in enumerate(kinds)
-    ]
-    table(["", "mean", "least", "median", "largest"], rows)
-    for i, name in enumerate(kinds):
-        print(f"{name}: below the best fixed on {np.sum(loss[:, i] < loss[:, 0])} of {len(loss)} seeds", flush=True)
-
-
-def language_model(scheduler, seed):
-    """Train a population: the loss of the best."""
-    example = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "examples" / "pbt.py"))
-    result = jaxhpt.search(
-        example["task"](LONG), example["SPACE"], trials=MODELS, lanes=MODELS, algorithm="random", seed=seed,
-        scheduler=scheduler or "run_to_end", progress=False,
-    )  # fmt: skip
-    return result.best.value
-
-
 def parse():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -319,22 +256,32 @@ def parse():
     for name, number in (("seeds", 30), ("peer-seeds", 5), ("network-seeds", 10), ("lanes", 4), ("processes", 2)):
         parser.add_argument(f"--{name}", type=int, default=number)
     data_option(parser)
-    options = parser.parse_args()
+    options = parsed(parser, QUICK)
     options.contenders = list(CONTENDERS) if options.contenders is None else options.contenders
     return options
 
 
-PARTS = {"lcbench": lcbench, "synchronous": synchronous, "digits": networks, "population": population}
+QUICK = {
+    "tasks": ["3945"], "contenders": ["tpe+hyperband"],
+    "seeds": 2, "peer_seeds": 1, "network_seeds": 1, "processes": 1,
+}  # fmt: skip
+PARTS = {
+    "lcbench": lcbench,
+    "synchronous": synchronous,
+    "digits": stopped_trainings.networks,
+    "population": stopped_trainings.population,
+}
 
 
 def main():
     """Run what the command line asks for."""
     options = parse()
-    print(machine("optuna"), flush=True)
     os.environ.update(THREADS)  # for the processes that are started next: one thread each
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for part in options.parts:
-            PARTS[part](options, pool)
+            name = f"fidelity-{part}" + f"-{options.tasks[0]}" * (part == "lcbench" and len(options.tasks) == 1)
+            if tables := PARTS[part](options, pool):
+                save(name, tables, options, EXERCISES[part], ("optuna",))
 
 
 if __name__ == "__main__":

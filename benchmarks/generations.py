@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import assemble, machine, missing, table, take_turns, timed
+from benchmarks.common import assemble, missing, parsed, take_turns, timed
+from benchmarks.records import Table, save
 from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.training.blackbox import blackbox_task
 
@@ -37,6 +38,11 @@ WINDOW = 10  # generations timed after so many trials
 METHODS = {"genetic": "SimpleGA", "differential_evolution": "DifferentialEvolution", "cma_es": "CMA_ES"}
 SEVERAL = {"a": "min", "b": "min"}
 PEERS = ("evosax", "pymoo")
+EXERCISES = (
+    "jaxhpt/algorithms/evolution", "jaxhpt/algorithms/sampling", "jaxhpt/algorithms/base.py", "jaxhpt/engine",
+    "jaxhpt/core",
+)  # fmt: skip
+QUICK = {"repeats": 1}
 
 
 def algorithm(name):
@@ -104,7 +110,7 @@ def pymoo(name, population):
 
 
 def compare(repeats):
-    """Print the milliseconds of a generation of all contenders, and each beside ours."""
+    """Return the milliseconds of a generation of all contenders, and each beside ours."""
     contenders = {}
     for name in METHODS:
         contenders[name, f"jaxhpt, {POPULATION}"] = functools.partial(ours, name)
@@ -112,12 +118,13 @@ def compare(repeats):
         for population in (POPULATION, 100) if name != "cma_es" else ():
             contenders[name, f"pymoo, {population}"] = functools.partial(pymoo, name, population)
     times = take_turns(repeats, contenders)
-    print(f"\nsphere, 20 dimensions, {GENERATIONS} generations, everything in one dispatch")
     base = {name: runs for (name, who), runs in times.items() if who.startswith("jaxhpt")}
-    rows = [(*key, f"{np.median(runs):.3f}", f"{np.median(base[key[0]] / runs):.2f}") for key, runs in times.items()]
-    table(["method", "contender, population", "ms a generation", "jaxhpt's / its"], rows)
+    rows = [(*key, np.median(runs), np.median(base[key[0]] / runs)) for key, runs in times.items()]
     for name, who in contenders.keys() - times.keys():
         print(f"{name}, {who}: skipped, not installed")
+    title = f"sphere, 20 dimensions, {GENERATIONS} generations, everything in one dispatch"
+    head = ("method", "contender, population", "ms a generation", "jaxhpt's / its")
+    return Table(title, head, rows, ("{}", "{}", "{:.3f}", "{:.2f}"), labels=2)
 
 
 def _job(name):
@@ -136,59 +143,58 @@ def reached(name, past, room):
     """Run a search with room for `room` trials until `past` are done; return how to time what comes next, in ms."""
     events, most = (-(-trials // POPULATION) for trials in (past, room))
     program, data = assemble(_job(name), FLOATS, algorithm(name), POPULATION * (most + WINDOW), POPULATION)
-    carry, _ = dispatch(program, begin(program, jax.random.key(0)), data, program.grains_of(events))
+    carry, _ = dispatch(program, begin(program, jax.random.key(0)), data, jnp.int32(events))
+    run = dispatch.program(program, carry, data, jnp.int32(WINDOW))
 
     def window():
         again = jax.block_until_ready(jax.tree.map(lambda a: a.copy(), carry))  # the program takes what it is given
-        return 1e3 * timed(dispatch, program, again, data, jnp.int32(WINDOW))[0] / WINDOW
+        return 1e3 * timed(run, again, data, jnp.int32(WINDOW))[0] / WINDOW
 
     window()
     return window
 
 
 def after_many(names, repeats):
-    """Print what a generation costs early and late, and in a search that has room for no more than the early trials."""
+    """Return what a generation costs early and late, and in a search with room for no more than the early trials."""
     few, many = PAST
     rows = []
     for name in names:
         places = {"small": (few, few), "early": (few, many), "late": (many, many)}
         times = take_turns(repeats, {place: reached(name, *where) for place, where in places.items()})
         small, early, late = (times[place] for place in places)
-        ratios = [f"{np.median(late / base):.2f}" for base in (early, small)]
-        rows.append((name, *(f"{np.median(runs):.3f}" for runs in (small, early, late)), *ratios))
-    print(f"\nms a generation of {POPULATION} after {few:,} and {many:,} trials; room: trials the search has in all")
-    early, late = f"{few:,} past, room {few:,}", f"{many:,} past, room {many:,}"
-    table(["algorithm", early, f"{few:,} past, room {many:,}", late, "late/early", "late/early, small room"], rows)
+        ratios = [np.median(late / base) for base in (early, small)]
+        rows.append((name, *(np.median(runs) for runs in (small, early, late)), *ratios))
+    title = f"ms a generation of {POPULATION} after {few:,} and {many:,} trials; room: trials the search has in all"
+    heads = [f"{past:,} past, room {room:,}" for past, room in ((few, few), (few, many), (many, many))]
+    head = ("algorithm", *heads, "late/early", "late/early, small room")
+    return Table(title, head, rows, ("{}", *["{:.3f}"] * 3, *["{:.2f}"] * 2))
 
 
 def mixed_types(names, repeats):
-    """Print what a space of 5 whole numbers, 5 choices and 10 reals costs, beside 20 reals."""
+    """Return what a space of 5 whole numbers, 5 choices and 10 reals costs, beside 20 reals."""
     contenders = {}
     for name in names:
         contenders[name, "floats"] = functools.partial(ours, name)
         contenders[name, "mixed"] = functools.partial(ours, name, MIXED)
     times = take_turns(repeats, contenders)
-    print("\nms a generation: 20 Floats, and 5 Ints, 5 Choices and 10 Floats")
     rows = []
     for name in names:
         floats, mixed = times[name, "floats"], times[name, "mixed"]
-        medians = (f"{np.median(runs):.3f}" for runs in (floats, mixed))
-        rows.append((name, *medians, f"{np.median(mixed / floats):.2f}"))
-    table(["algorithm", "20 Floats", "mixed", "mixed/floats"], rows)
+        rows.append((name, np.median(floats), np.median(mixed), np.median(mixed / floats)))
+    title = "ms a generation: 20 Floats, and 5 Ints, 5 Choices and 10 Floats"
+    head = ("algorithm", "20 Floats", "mixed", "mixed/floats")
+    return Table(title, head, rows, ("{}", "{:.3f}", "{:.3f}", "{:.2f}"))
 
 
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="one repeat, without the late generations")
-    options = parser.parse_args()
-    repeats = 1 if options.quick else options.repeats
-    print(machine(*PEERS), flush=True)
-    compare(repeats)
+    options = parsed(parser, QUICK)
+    tables = [compare(options.repeats), mixed_types([*METHODS], options.repeats)]
     if not options.quick:
-        after_many([name for name in jaxhpt.ALGORITHMS if name != "grid"], repeats)
-    mixed_types([*METHODS], repeats)
+        tables.insert(1, after_many([name for name in jaxhpt.ALGORITHMS if name != "grid"], options.repeats))
+    save("generations", tables, options, EXERCISES, PEERS)
 
 
 if __name__ == "__main__":

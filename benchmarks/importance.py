@@ -1,6 +1,6 @@
 """What the methods of `Result.importance` tell, and how well each tells dimensions with an effect from those without.
 
-Run: python -m benchmarks.importance [--seeds 8] [--data DIR]
+Run: python -m benchmarks.importance [--seeds 8] [--data DIR] [--quick]
 
 Part shares: the share of each dimension of a few functions by 128 random trials, the last of them a real task, by the
 surrogate of LCBench; it is skipped without its data. Part apart: functions of 8 and 20 dimensions of which two have an
@@ -20,9 +20,10 @@ import numpy as np
 
 import jaxhpt
 from benchmarks import problems
-from benchmarks.common import data_option, machine, table
+from benchmarks.common import data_option, parsed
+from benchmarks.records import Table, save
 from jaxhpt.core.history import Status
-from jaxhpt.grey import relational
+from jaxhpt.grey import larger_is_better, relational_grade, undirected
 from jaxhpt.results.importance import importance_of
 from jaxhpt.surrogates.influence import importance
 
@@ -34,14 +35,16 @@ FUNCTIONS = {
     "together: (a - 1/2) (b - 1/2) + c / 4": lambda h: (h["a"] - 0.5) * (h["b"] - 0.5) + h["c"] / 4 + 0 * h["idle"],
 }
 CURVE = 16
+EXERCISES = ("jaxhpt/results/importance.py", "jaxhpt/surrogates", "jaxhpt/grey")
+QUICK = {"seeds": 1}
 
 
 @jax.jit
 def textbook(unit, score):
     """Return Deng's grades of plain values, less their least, as shares."""
     ones = jnp.ones(score.shape[0], bool)
-    y = relational.larger_is_better(score[:, None], ones)[:, 0]
-    return _shared(relational.undirected(relational.grade, relational.larger_is_better(unit, ones), y, ones))
+    y = larger_is_better(score[:, None], ones)[:, 0]
+    return _shared(undirected(relational_grade, larger_is_better(unit, ones), y, ones))
 
 
 def _shared(grades):
@@ -51,7 +54,7 @@ def _shared(grades):
 @jax.jit
 def on_curves(unit, score):
     """Return Deng's grades of response curves beyond the mean and the deviation of shuffled ones, as shares."""
-    y = relational.larger_is_better(score[:, None], jnp.ones(score.shape[0], bool))[:, 0]
+    y = larger_is_better(score[:, None], jnp.ones(score.shape[0], bool))[:, 0]
     num = score.shape[0]
     place = jnp.clip(jnp.floor(unit * CURVE), 0, CURVE - 1)
     near = jnp.exp(-0.5 * ((place[:, None] - place[None]) / CURVE / (0.3 * num**-0.2)) ** 2)
@@ -75,22 +78,44 @@ def found(function, space):
 
 
 def shares(name, function, space):
-    """Print the shares of one function by each method, and the seconds of the first call and the second."""
+    """Return the shares of one function by each method, and the seconds of the first call and the second.
+
+    They are rows: (name, method, shares by the space's names), and (name, method, seconds, seconds).
+    """
     result = found(function, space)
-    methods, seconds = {}, {}
+    rows, seconds = [], []
     for method in ("permutation", "grey"):
-        seconds[method] = []
+        taken = []
         for _ in range(2):
             begun = time.perf_counter()
-            methods[method] = result.importance(method)
-            seconds[method].append(time.perf_counter() - begun)
+            share = result.importance(method)
+            taken.append(time.perf_counter() - begun)
+        rows.append((name, method, share))
+        seconds.append((name, method, *taken))
     plain = np.asarray(textbook(result.history.unit, result.history.metrics[:, 0]))
-    methods["Deng's textbook grade, as a share"] = dict(zip(result.space.names, plain, strict=True))
-    names = list(methods["permutation"])
-    print(f"\n{name}")
-    table(["", *names], [(m, *(f"{found[n]:.2f}" for n in names)) for m, found in methods.items()])
-    told = ", ".join(f"{m} {first:.1f} s, then {then:.3f} s" for m, (first, then) in seconds.items())
-    print(f"first call with compilation: {told}", flush=True)
+    rows.append((name, "Deng's textbook grade, as a share", dict(zip(result.space.names, plain, strict=True))))
+    return rows, seconds
+
+
+def all_shares(options):
+    """Return the shares of every function, and the seconds."""
+    real = problems.load(problems.PUBLISHED, options.data)
+    jobs = [(name, function, LINE) for name, function in FUNCTIONS.items()]
+    if real is None:
+        print(f"{problems.PUBLISHED}: skipped, no data in {options.data}")
+    else:
+        given = real.moved(0)
+        jobs.append((f"{real.name}, the error of a network", lambda h: real.function(h, given), real.space))
+    done = [shares(*job) for job in jobs]
+    title, tables = f"shares by {TRIALS} random trials", []
+    for part in (done[: len(FUNCTIONS)], done[len(FUNCTIONS) :]):
+        if part:
+            names = list(part[0][0][0][2])
+            rows = [(name, method, *(share[n] for n in names)) for rows, _ in part for name, method, share in rows]
+            tables.append(Table(title, ("function", "method", *names), rows, ("{}", "{}", *["{:.2f}"] * len(names)), 2))
+    head = ("function", "method", "first", "second")
+    rows, formats = [row for _, seconds in done for row in seconds], ("{}", "{}", "{:.1f}", "{:.3f}")
+    return [*tables, Table("seconds of the first call, with compilation, and of the second", head, rows, formats, 2)]
 
 
 def drawn(num, dimensions, seed):
@@ -114,7 +139,7 @@ def told(dimensions, trials):
             unit=unit,
             metrics=score[:, None],
             status=np.full(trials, Status.DONE, np.int8),
-            count=np.int32(trials),
+            num_rows=np.int32(trials),
         )
         by_name = importance_of(history, tuner.problem, "permutation", None)
         return np.array([by_name[name] for name in names])
@@ -123,7 +148,7 @@ def told(dimensions, trials):
 
 
 def apart(options):
-    """Print how well each method tells dimensions apart."""
+    """Return how well each method tells dimensions apart."""
     rows = []
     for num in (30, 100):
         for dimensions in (8, 20):
@@ -131,9 +156,10 @@ def apart(options):
             grey = jax.jit(functools.partial(importance, mask=jnp.ones(num, bool), space=space))
             methods = (textbook, on_curves, grey, told(dimensions, num))
             cells = [_apart(method, num, dimensions, options.seeds) for method in methods]
-            rows.append((num, dimensions, *cells))
-    print(f"\npart apart, {options.seeds} seeds: pairs in the right order, and importance that goes astray")
-    table(["trials", "dimensions", "Deng's textbook grade", "Deng's, on curves", "grey", "permutation"], rows)
+            rows.append((str(num), str(dimensions), *cells))
+    title = f"{options.seeds} seeds: pairs in the right order, and importance that goes astray"
+    head = ("trials", "dimensions", "Deng's textbook grade", "Deng's, on curves", "grey", "permutation")
+    return [Table(title, head, rows, ("{}", "{}", *["{ordered:.2f}, {astray:.2f}"] * 4), labels=2)]
 
 
 def _apart(method, num, dimensions, seeds):
@@ -143,7 +169,7 @@ def _apart(method, num, dimensions, seeds):
         with_effect, without = share[:2, None], share[None, 2:]
         ordered.append(np.mean(with_effect > without) + np.mean(with_effect == without) / 2)
         astray.append(without.sum())
-    return f"{np.mean(ordered):.2f}, {np.mean(astray):.2f}"
+    return {"ordered": np.mean(ordered), "astray": np.mean(astray)}
 
 
 def main():
@@ -151,18 +177,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
     data_option(parser)
-    options = parser.parse_args()
-    print(machine(), flush=True)
-    print(f"\npart shares, {TRIALS} random trials")
-    for name, function in FUNCTIONS.items():
-        shares(name, function, LINE)
-    real = problems.load(problems.PUBLISHED, options.data)
-    if real is None:
-        print(f"{problems.PUBLISHED}: skipped, no data in {options.data}")
-    else:
-        given = real.moved(0)
-        shares(f"{real.name}, the error of a network", lambda h: real.function(h, given), real.space)
-    apart(options)
+    options = parsed(parser, QUICK)
+    save("importance-shares", all_shares(options), options, EXERCISES)
+    save("importance-apart", apart(options), options, EXERCISES)
 
 
 if __name__ == "__main__":

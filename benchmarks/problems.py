@@ -63,7 +63,7 @@ class Problem:
     curve: Callable | None = None
 
     def distributions(self):
-        """Return the space as Optuna sees it; a choice is its index, which it takes as a name without order."""
+        """Return the space as Optuna sees it: a choice is its place, a whole number where its values are ordered."""
         return {
             name: _distribution(dimension)
             for name, dimension in zip(self.space.names, self.space.dimensions, strict=True)
@@ -72,12 +72,20 @@ class Problem:
     def decoded(self, params):
         """Return Optuna's parameters as the hyperparameters that the function takes."""
         kinds = zip(self.space.names, self.space.dimensions, strict=True)
-        return {name: dimension.dtype(params[name]) for name, dimension in kinds}
+        return {name: _decoded(dimension, params[name]) for name, dimension in kinds}
+
+
+def _decoded(dimension, told):
+    if isinstance(dimension, jaxhpt.Choice) and dimension.numeric:
+        told = dimension.values[told]
+    return dimension.dtype(told)
 
 
 def _distribution(dimension):
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if isinstance(dimension, jaxhpt.Choice) and dimension.ordered:
+        return IntDistribution(0, dimension.levels - 1)
     if isinstance(dimension, jaxhpt.Choice):
         return CategoricalDistribution(tuple(range(dimension.levels)))
     kind = IntDistribution if isinstance(dimension, jaxhpt.Int) else FloatDistribution

@@ -1,6 +1,6 @@
 """What share of a search its proposals take: a search on digits, step by step.
 
-Run: python -m benchmarks.share [--algorithms bayesian tpe genetic ...] [--trials 1024] [--lanes 64]
+Run: python -m benchmarks.share [--algorithms bayesian tpe genetic ...] [--trials 1024] [--lanes 64] [--quick]
 
 An MLP 64-64-10, 300 steps of 128 rows with AdamW, of which learning rate, momentum and weight decay are tuned. All
 trials have the same length, so the lanes ask together, once a round, with all that is known until then. The search runs
@@ -16,13 +16,16 @@ import numpy as np
 import optax
 
 import jaxhpt
-from benchmarks.common import ALL, BATCH, assemble, digits, machine, mlp_functions, table, timed
+from benchmarks.common import ALL, BATCH, assemble, digits, mlp_functions, parsed, timed
+from benchmarks.records import Table, save
 from jaxhpt.core.arrays import full_precision
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.engine.loop import begin, dispatch
 
 SIZES = (64, 64, 10)
 STEPS = 300
+EXERCISES = ("jaxhpt/algorithms", "jaxhpt/surrogates", "jaxhpt/engine", "jaxhpt/training", "jaxhpt/core")
+QUICK = {"algorithms": ["random", "tpe"], "trials": 32, "lanes": 8}
 SPACE = {
     "lr": jaxhpt.Float(1e-4, 1e-1, log=True),
     "b1": jaxhpt.Float(0.5, 0.99),
@@ -47,21 +50,21 @@ def prepared(name, trials, lanes):
 
 def proposing(program, data, root):
     """Run event by event: the seconds of the proposals of each round."""
-    problem, algorithm = program.problem, program.algorithm
+    problem, algorithm = program.study.problem, program.study.algorithm
 
     @jax.jit
     @full_precision
-    def ask(carry):
-        key = key_of(carry.key, Stream.ASK, carry.clock)
-        count = jnp.minimum(problem.lanes, problem.capacity - carry.history.count)
-        return algorithm.ask(key, carry.algorithm, carry.history, problem, problem.lanes, count)
+    def ask(study):
+        key = key_of(study.key, Stream.ASK, study.clock)
+        count = jnp.minimum(problem.lanes, problem.capacity - study.history.num_rows)
+        return algorithm.ask(key, study.algorithm, study.history, problem, problem.lanes, count)
 
     carry, seconds = begin(program, root), []
-    jax.block_until_ready(ask(carry))
-    while not bool(carry.finished):
-        if not bool(jnp.any(carry.lanes.live)):
-            seconds.append(timed(ask, carry)[0])
-        carry, _ = dispatch(program, carry, data, program.grains_of(1))
+    jax.block_until_ready(ask(carry.study))
+    while not bool(carry.study.finished):
+        if not bool(jnp.any(carry.study.lanes.live)):
+            seconds.append(timed(ask, carry.study)[0])
+        carry, _ = dispatch(program, carry, data, jnp.int32(1))
     return np.array(seconds)
 
 
@@ -69,12 +72,11 @@ def measure(name, options):
     """Return a row of the table."""
     program, data = prepared(name, options.trials, options.lanes)
     root = jax.random.key(0)
-    dispatch(program, begin(program, root), data, program.grains_of(0))  # compiles
+    dispatch(program, begin(program, root), data, jnp.int32(0))  # compiles
     whole, (carry, _) = timed(dispatch, program, begin(program, root), data, ALL)
     asks = proposing(program, data, root)
-    best = -float(np.asarray(carry.history.metrics[:, 0]).min())
-    shown = (f"{whole:.1f}", f"{asks.sum():.2f}", f"{asks.sum() / whole:.1%}", f"{1e3 * asks.max():.1f}", f"{best:.4f}")
-    return name, *shown
+    best = -float(np.asarray(carry.study.history.metrics[:, 0]).min())
+    return name, whole, asks.sum(), asks.sum() / whole, 1e3 * asks.max(), best
 
 
 def main():
@@ -84,11 +86,12 @@ def main():
     parser.add_argument("--algorithms", nargs="+", choices=endless, default=endless)
     parser.add_argument("--trials", type=int, default=1024)
     parser.add_argument("--lanes", type=int, default=64)
-    options = parser.parse_args()
-    print(machine(), flush=True)
-    print(f"\n{options.trials} trials on {options.lanes} lanes")
+    options = parsed(parser, QUICK)
     rows = [measure(name, options) for name in options.algorithms]
-    table(["algorithm", "search, s", "proposals, s", "share", "slowest round, ms", "best accuracy"], rows)
+    head = ("algorithm", "search, s", "proposals, s", "share", "slowest round, ms", "best accuracy")
+    formats = ("{}", "{:.1f}", "{:.2f}", "{:.1%}", "{:.1f}", "{:.4f}")
+    title = f"{options.trials} trials on {options.lanes} lanes"
+    save("share", [Table(title, head, rows, formats)], options, EXERCISES)
 
 
 if __name__ == "__main__":

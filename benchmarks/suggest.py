@@ -1,6 +1,7 @@
 """Milliseconds per proposed trial beside Optuna's Gaussian process, at the same numbers of known trials.
 
 Run: python -m benchmarks.suggest [--dimensions 6 20] [--known 50 200 500 1000] [--turns 5] [--long 100000]
+         [--quick]
 
 Both are given the same random trials of Rosenbrock's function. Then follow rounds of proposing, evaluating and telling:
 jaxhpt one trial a round, or 32, inside its loop; Optuna, which has no batches, one. So everybody fits a model anew in
@@ -10,6 +11,7 @@ alone for many trials, 256 at a time, and tells what one costs early and late.
 """
 
 import argparse
+import dataclasses
 import functools
 import os
 import subprocess
@@ -21,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import THREADS, assemble, machine, missing, table, take_turns
+from benchmarks.common import THREADS, assemble, missing, parsed, take_turns
+from benchmarks.records import Table, save
 from jaxhpt.core.history import Known
 from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.training.blackbox import blackbox_task
@@ -30,6 +33,8 @@ ROSENBROCK = jaxhpt.problems.rosenbrock
 ROUNDS = 3  # timed at a time
 MOST = 60  # rounds there is room for
 SEED = 3
+EXERCISES = ("jaxhpt/algorithms/model_based", "jaxhpt/surrogates", "jaxhpt/engine", "jaxhpt/core")
+QUICK = {"dimensions": [6], "known": [50], "turns": 1, "long": 2_000}
 
 
 @functools.cache
@@ -43,14 +48,15 @@ def known_trials(dimensions, num):
 def ours(dimensions, num, batch):
     """Return what runs rounds in batches, and tells milliseconds a trial."""
     space = jaxhpt.Space.of(ROSENBROCK.space(dimensions))
-    program, data = assemble(blackbox_task(ROSENBROCK, space), space, jaxhpt.Bayesian(), MOST * batch, batch, num)
+    task = dataclasses.replace(blackbox_task(ROSENBROCK, space), direction="min")
+    program, data = assemble(task, space, jaxhpt.Bayesian(), MOST * batch, batch, num)
     unit, values = known_trials(dimensions, num)
     known = Known(space.snap(jnp.asarray(unit)), jnp.asarray(values)[:, None])
     now = [begin(program, jax.random.key(SEED), known)]
 
     def run(rounds=ROUNDS):
         begun = time.perf_counter()
-        now[0], summary = dispatch(program, now[0], data, program.grains_of(rounds))
+        now[0], summary = dispatch(program, now[0], data, jnp.int32(rounds))
         jax.block_until_ready(summary)
         return 1e3 * (time.perf_counter() - begun) / (rounds * batch)
 
@@ -92,12 +98,11 @@ def compare(dimensions, num, turns):
     }
     times = take_turns(turns, contenders)
     one, batch = (np.median(times["optuna"] / times[name]) for name in ("one", "batch"))
-    shown = (f"{np.median(times[name]):.3g}" for name in ("optuna", "one", "batch"))
-    return dimensions, num, *shown, f"{one:.1f}", f"{batch:.0f}"
+    return str(dimensions), str(num), *(np.median(times[name]) for name in ("optuna", "one", "batch")), one, batch
 
 
 def long_search(trials):
-    """Print milliseconds a trial along one long search."""
+    """Return the milliseconds a trial along one long search."""
     seen = [(0, 0.0)]
     result = jaxhpt.minimize(
         ROSENBROCK, ROSENBROCK.space(6), algorithm="bayesian", trials=trials, lanes=256, progress=False,
@@ -106,8 +111,10 @@ def long_search(trials):
     done, seconds = np.array(seen).T
     ends = np.linspace(0, trials, 11)
     steps = np.diff(np.interp(ends, done, seconds)) / np.diff(ends)
-    print(f"\n{trials:,} trials in {result.stats.seconds:.1f} s, best {result.best.value:.2g};", end=" ")
-    print("ms a trial in each tenth:", *(f"{1e3 * step:.2f}" for step in steps), flush=True)
+    tenths = " ".join(f"{1e3 * step:.2f}" for step in steps)
+    head = ("trials", "seconds", "best", "ms a trial in each tenth")
+    row = (f"{trials:,}", result.stats.seconds, result.best.value, tenths)
+    return Table("a long search, 256 trials at a time", head, [row], ("{}", "{:.1f}", "{:.2g}", "{}"))
 
 
 def main():
@@ -117,17 +124,18 @@ def main():
     parser.add_argument("--known", type=int, nargs="+", default=[50, 200, 500, 1000])
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--long", type=int, default=100_000)
-    options = parser.parse_args()
+    options = parsed(parser, QUICK)
     if any(os.environ.get(name) != value for name, value in THREADS.items()):  # read when jax and torch are imported
         sys.exit(subprocess.call([sys.executable, "-m", "benchmarks.suggest", *sys.argv[1:]], env=os.environ | THREADS))
-    print(machine("optuna", "torch"), flush=True)
     if absent := missing("optuna", "torch"):
         print(f"skipped, not installed: {' '.join(absent)}")
         return
     rows = [compare(d, n, options.turns) for d in options.dimensions for n in options.known]
-    head = ["D", "known", "Optuna GP, ms", "jaxhpt one by one, ms", "jaxhpt 32 at once, ms a trial"]
-    table([*head, "times as fast, one by one", "times as fast, 32 at once"], rows)
-    long_search(options.long)
+    head = ("D", "known", "Optuna GP, ms", "jaxhpt one by one, ms", "jaxhpt 32 at once, ms a trial")
+    head += ("times as fast, one by one", "times as fast, 32 at once")
+    title = f"milliseconds a proposed trial, medians of {options.turns} turns"
+    beside = Table(title, head, rows, ("{}", "{}", *["{:.3g}"] * 3, "{:.1f}", "{:.0f}"), labels=2)
+    save("suggest", [beside, long_search(options.long)], options, EXERCISES, ("optuna", "torch"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Regret on tables of real trainings: the genetic algorithm at 200 trials beside random search at 400.
 
-Run: python -m benchmarks.tabular [--seeds 50] [--mean] [--data DIR]
+Run: python -m benchmarks.tabular [--seeds 50] [--mean] [--data DIR] [--quick]
 
 Every setting of each task was trained beforehand with 4 or 5 seeds: 30,000 MLPs on 4 classification tasks (HPOBench)
 and 62,208 on 2 regression tasks (HPOLib). A trial looks up one of its seeds, drawn by the trial's own key, so what a
@@ -19,7 +19,8 @@ import jax
 import numpy as np
 
 import jaxhpt
-from benchmarks.common import ALL, assemble, data_option, machine, table
+from benchmarks.common import ALL, assemble, data_option, parsed
+from benchmarks.records import Table, save
 from jaxhpt.engine.loop import begin, dispatch
 
 TASKS = {
@@ -27,6 +28,8 @@ TASKS = {
     "fcnet": ("naval_propulsion", "protein_structure"),
 }
 LANES = 10
+EXERCISES = ("jaxhpt/algorithms/evolution", "jaxhpt/algorithms/sampling", "jaxhpt/algorithms/base.py")
+QUICK = {"seeds": 2}
 CONTENDERS = {"genetic": (jaxhpt.Genetic(), 200), "random": (jaxhpt.Random(), 400)}
 
 
@@ -73,8 +76,8 @@ def _searches(program):
     """Return a program that runs one search for each key: keys [S], data -> best settings f32[S, D]."""
 
     def search(key, data):
-        carry, _ = dispatch(program, begin(program, key), data, ALL)
-        return carry.history.unit[carry.best.row]
+        carry, _ = dispatch.call(program, begin.call(program, key), data, ALL)
+        return carry.study.history.unit[carry.study.best.row]
 
     return jax.jit(jax.vmap(search, in_axes=(0, None)))
 
@@ -85,12 +88,12 @@ def regrets(tabled, algorithm, trials, options):
     seen = Tabled(tabled.space, means[..., None].astype(np.float32)) if options.mean else tabled
     program, data = assemble(seen.task, seen.space, algorithm, trials, LANES)
     best = _searches(program)(jax.random.split(jax.random.key(0), options.seeds), data)
-    found = program.problem.space.decode(best)
+    found = jaxhpt.Space.of(tabled.space).decode(best)  # the program's own has no structure
     return means[tuple(np.asarray(found[name]) for name in tabled.space)] - means.min()
 
 
 def compare(options):
-    """Print the median regrets of both searches on every task, and where the genetic one is ahead."""
+    """Return the median regrets of both searches on every task, and where the genetic one is ahead."""
     names = [f"{name}, {trials} trials" for name, (_, trials) in CONTENDERS.items()]
     rows, ahead = [], []
     for family, tasks in TASKS.items():
@@ -102,16 +105,12 @@ def compare(options):
             ours, other = (regrets(tabled, *contender, options) for contender in CONTENDERS.values())
             medians, wins = (np.median(ours), np.median(other)), np.mean(ours < other) + np.mean(ours == other) / 2
             ahead.append(medians[0] < medians[1])
-            rows.append((f"{family} {task}", *(f"{m:.3g}" for m in medians), _ratio(*medians), f"{wins:.2f}"))
-    if rows:
-        seen = "the mean of a setting's trainings" if options.mean else "one of a setting's trainings"
-        print(f"\nmedian regret of {options.seeds} seeds, {LANES} lanes; a trial sees {seen}")
-        table(["task", *names, "ratio", "seeds ahead"], rows)
-        print(f"the genetic algorithm at 200 beats random at 400 on {sum(ahead)} of {len(ahead)} tasks", flush=True)
-
-
-def _ratio(ours, other):
-    return f"{ours / other:.2f}" if other > 0 else "-"
+            rows.append((f"{family} {task}", *medians, medians[0] / medians[1] if medians[1] > 0 else None, wins))
+    seen = "the mean of a setting's trainings" if options.mean else "one of a setting's trainings"
+    title = f"median regret of {options.seeds} seeds, {LANES} lanes; a trial sees {seen}"
+    head = ("task", *names, "ratio", "seeds ahead")
+    lines = (f"the genetic algorithm at 200 beats random at 400 on {sum(ahead)} of {len(ahead)} tasks",)
+    return [Table(title, head, rows, ("{}", "{:.3g}", "{:.3g}", "{:.2f}", "{:.2f}"), lines=lines)] if rows else []
 
 
 def main():
@@ -120,9 +119,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--mean", action="store_true", help="no noise: a trial sees the mean of its setting")
     data_option(parser)
-    options = parser.parse_args()
-    print(machine(), flush=True)
-    compare(options)
+    options = parsed(parser, QUICK)
+    if tables := compare(options):
+        save("tabular-mean" if options.mean else "tabular", tables, options, EXERCISES)
 
 
 if __name__ == "__main__":

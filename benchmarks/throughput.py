@@ -24,12 +24,17 @@ import numpy as np
 import optax
 
 import jaxhpt
-from benchmarks.common import BATCH, digits, machine, mlp_functions, table, take_turns, timed
+from benchmarks.common import BATCH, digits, mlp_functions, parsed, take_turns, timed
+from benchmarks.records import Table, save
 
 STEPS = 300
+DEVICES = 2  # of a CPU, for the hand-written loop that takes two
 EPOCHS = (10, 20, 30)
+ROUNDS_EACH = 2  # of a contender in a turn
 ROUNDS = 16  # trials a lane, as 1,024 trials on 64 lanes
 SIZES = {"64-64-10": (64, 64, 10), "64-128-128-10": (64, 128, 128, 10)}
+EXERCISES = ("jaxhpt/engine", "jaxhpt/training", "jaxhpt/core")
+QUICK = {"repeats": 1, "lanes": [16]}
 SPACE = {"lr": jaxhpt.Float(1e-4, 1e-1, log=True)}
 
 
@@ -38,13 +43,14 @@ def optimizer(hparams):
     return optax.adam(hparams["lr"])
 
 
-def lanes_loop(sizes, lanes, trials, space=None, steps=STEPS):
+def lanes_loop(sizes, lanes, trials, space=None, steps=STEPS, cores="auto"):
     """jaxhpt: seconds of a search, compilation not included."""
     init, step, evaluate = mlp_functions(sizes, optimizer)
     train, valid = digits()
     result = jaxhpt.search(
         step, space or SPACE, init=init, evaluate=evaluate, train_data=train, valid_data=valid, batch_size=BATCH,
         steps=steps, trials=trials, lanes=lanes, algorithm="random", progress=False, events_per_dispatch="all",
+        cores=cores,
     )  # fmt: skip
     return result.stats.seconds
 
@@ -96,6 +102,55 @@ def hand_written(sizes, lanes, trials, steps=STEPS, budgets=None):
         return [train(k, lr, b, *data) for k, lr, b in zip(keys, lrs, chosen, strict=True)]
 
     return timed(run)[0]
+
+
+class TwoDevices:
+    """The hand-written loop over two devices of a CPU, in a process of its own, which alone has two."""
+
+    def __init__(self):
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
+        command = [sys.executable, "-m", "benchmarks.throughput", "--serve"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        self._process = subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags}, **pipes)
+
+    def seconds(self, name, lanes, trials):
+        """Have it run; return its seconds."""
+        print(name, lanes, trials, file=self._process.stdin)
+        return float(self._process.stdout.readline())
+
+    def close(self):
+        """Let it end."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve():
+    """Answer lines of a model, lanes and trials with seconds."""
+    for line in sys.stdin:
+        name, lanes, trials = line.split()
+        print(sharded(SIZES[name], int(lanes), int(trials)), flush=True)
+
+
+@functools.cache
+def _sharded(sizes, lanes):
+    """The hand-written loop, its lanes shared out to devices."""
+    mesh, local = (
+        jax.sharding.Mesh(np.array(jax.devices()), ("lanes",)),
+        _hand_written(sizes, lanes // DEVICES, STEPS, False),
+    )
+    every, mine = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("lanes")
+    specs = {"in_specs": (every, mine, mine, every, every), "out_specs": mine}
+    return jax.jit(jax.shard_map(local, mesh=mesh, check_vma=False, **specs))
+
+
+def sharded(sizes, lanes, trials):
+    """Seconds of as many rounds on all devices as the trials need."""
+    train, rounds = _sharded(sizes, lanes), math.ceil(trials / lanes)
+    data, rng = jax.tree.map(jnp.asarray, digits()), np.random.default_rng(0)
+    lrs = jnp.asarray(10.0 ** rng.uniform(-4, -1, (rounds, lanes)), jnp.float32)
+    keys, budget = jax.random.split(jax.random.key(0), rounds), jnp.full(lanes, STEPS, jnp.int32)
+    jax.block_until_ready(train(keys[0], lrs[0], budget, *data))
+    return timed(lambda: [train(k, lr, budget, *data) for k, lr in zip(keys, lrs, strict=True)])[0]
 
 
 @functools.cache
@@ -160,44 +215,56 @@ def _optuna(objective, trials):
 
 
 def report(title, contenders, counts, repeats):
-    """Run the contenders and print their median pace, and that of the lanes loop beside the hand-written one.
+    """Run the contenders and return their median pace, and that of the lanes loop beside the hand-written one.
 
-    The ratio is taken within each turn, each at its best lane count, and its median over the turns is printed:
+    The ratio is taken within each turn, each at its best lane count, and its median over the turns is shown:
     a machine that slows down does so for both.
     """
     seconds = take_turns(repeats, contenders)
     pace = {name: counts[name] / runs for name, runs in seconds.items()}
-    ours, base = (np.max([v for k, v in pace.items() if k.startswith(kind)], axis=0) for kind in ("lanes", "hand"))
-    print(f"\n{title}")
-    table(
-        ["contender, lanes", "trials/s", "of hand-written at its best"],
-        [(k, f"{np.median(v):.1f}", f"{np.median(v / base):.2f}") for k, v in pace.items()],
-    )
+    kinds = dict.fromkeys(name.rsplit(",", 1)[0] for name in pace if "lanes" in name or "hand" in name)
+    best = {kind: np.max([v for k, v in pace.items() if k.rsplit(",", 1)[0] == kind], axis=0) for kind in kinds}
+    base = best[next(kind for kind in kinds if kind.startswith("hand"))]
     for label in contenders.keys() - pace.keys():
         print(f"{label}: skipped, not installed")
-    ratios = " ".join(f"{ratio:.2f}" for ratio in ours / base)
-    print(f"lanes loop / hand-written, each at its best: {np.median(ours / base):.3f} (turns: {ratios})", flush=True)
+    rows = [(k, np.median(v), np.median(v / base)) for k, v in pace.items()]
+    beside = [(kind, float(np.median(v / base)), " ".join(f"{r:.2f}" for r in v / base)) for kind, v in best.items()]
+    head = ("contender, lanes", "trials/s", "of hand-written at its best")
+    return [
+        Table(title, head, rows, ("{}", "{:.1f}", "{:.2f}")),
+        Table(
+            "over the hand-written loop, each at its best", ("", "median of the turns", "turns"), beside,
+            ("{}", "{:.3f}", "{}"),
+        ),
+    ]  # fmt: skip
 
 
 def compare(name, options):
-    """Print one model's table."""
+    """Return one model's tables."""
     sizes, few = SIZES[name], 8
-    counts, contenders = {}, {}
+    counts, contenders, two = {}, {}, TwoDevices()
     for lanes in options.lanes:
-        for label, run in (("lanes loop", lanes_loop), ("hand-written vmap+scan", hand_written)):
-            contenders[f"{label}, {lanes}"] = functools.partial(run, sizes, lanes, 2 * lanes)
-            counts[f"{label}, {lanes}"] = 2 * lanes
+        for label, run in (
+            ("lanes loop", functools.partial(lanes_loop, sizes)),
+            ("lanes loop on one core", functools.partial(lanes_loop, sizes, cores=1)),
+            ("hand-written vmap+scan", functools.partial(hand_written, sizes)),
+            ("hand-written, two devices", functools.partial(two.seconds, name)),
+        ):
+            contenders[f"{label}, {lanes}"] = functools.partial(run, lanes, ROUNDS_EACH * lanes)
+            counts[f"{label}, {lanes}"] = ROUNDS_EACH * lanes
     for label, run in (
         ("jitted, one by one", one_by_one),
         ("Optuna + jitted", optuna_jitted),
         ("Optuna + eager PyTorch", optuna_torch),
     ):
         contenders[label], counts[label] = functools.partial(run, sizes, few), few
-    report(f"{name}, {STEPS} steps of {BATCH}", contenders, counts, options.repeats)
+    tables = report(f"{name}, {STEPS} steps of {BATCH}", contenders, counts, options.repeats)
+    two.close()
+    return tables
 
 
 def compare_epochs(options):
-    """Print the pace with epochs in 10, 20, 30 beside a masked loop that trains everyone to 30."""
+    """Return the pace with epochs in 10, 20, 30 beside a masked loop that trains everyone to 30."""
     sizes = SIZES["64-64-10"]
     per_epoch = -(-len(digits()[0][0]) // BATCH)
     space = {**SPACE, "epochs": list(EPOCHS)}
@@ -210,41 +277,41 @@ def compare_epochs(options):
         contenders[base] = functools.partial(hand_written, sizes, lanes, total, budgets[-1], budgets)
         counts |= {ours: total, base: total}
     title = f"64-64-10, epochs in 10, 20, 30 as a hyperparameter, {ROUNDS} trials a lane"
-    report(title, contenders, counts, options.repeats)
+    return report(title, contenders, counts, options.repeats)
 
 
 def first_trials():
-    """Print the seconds from the call to the first finished trials of the quickstart, cold and warm cache."""
+    """Return the seconds from the call to the first finished trials of the quickstart, cold and warm cache."""
     quickstart = pathlib.Path(__file__).parent.parent / "examples" / "quickstart.py"
     code = "import quickstart; print('first', quickstart.main(128).stats.first_seconds)"
     rows = []
     with tempfile.TemporaryDirectory() as cache:
         places = os.pathsep.join([str(quickstart.parent), str(quickstart.parent.parent)])
-        settings = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        settings = {"JAXHPT_CACHE_DIR": cache}
         for label in ("cold", "warm"):
             begun = time.perf_counter()
             env = {**os.environ, **settings, "PYTHONPATH": places}
             out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
             wall = time.perf_counter() - begun
             first = next(line.split()[1] for line in out.stdout.splitlines() if line.startswith("first"))
-            rows.append((label, f"{float(first):.1f}", f"{wall:.1f}"))
-    print("\nquickstart: from the call to the first finished trials")
-    table(["compilation cache", "first trials, s", "whole process with 128 trials, s"], rows)
+            rows.append((label, float(first), wall))
+    head = ("compilation cache", "first trials, s", "whole process with 128 trials, s")
+    return [Table("quickstart: from the call to the first finished trials", head, rows, ("{}", "{:.1f}", "{:.1f}"))]
 
 
 def main():
     """Run what the command line asks for."""
+    if sys.argv[1:] == ["--serve"]:
+        return serve()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lanes", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one model, one repeat")
-    options = parser.parse_args()
-    options.repeats = 1 if options.quick else options.repeats
-    print(machine(), flush=True)
+    options = parsed(parser, QUICK)
     for name in list(SIZES)[: 1 if options.quick else None]:
-        compare(name, options)
-    compare_epochs(options)
-    first_trials()
+        save(f"throughput-{name}", compare(name, options), options, EXERCISES, ("optuna", "torch"))
+    save("throughput-epochs", compare_epochs(options), options, EXERCISES)
+    save("throughput-quickstart", first_trials(), options, ("jaxhpt", "examples/quickstart.py"))
+    return None
 
 
 if __name__ == "__main__":
