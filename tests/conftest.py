@@ -2,16 +2,18 @@
 
 import contextlib
 import importlib.metadata
+import itertools
 import os
 import pathlib
 
 # Tests compile far more than they run: light optimisation halves their time, and so does the older way to fuse
 # operations, which 0.10 still has; a later one ends at a flag it does not know. It multiplies and adds in one rounding
 # here and in two there, as programs differ, so no bits would compare; before AVX2 there is no such instruction. The
-# threads of processes that run side by side would wait for each other. Set before JAX wakes up.
+# threads of processes that run side by side would wait for each other, and parts of programs take up memory maps. Set
+# before JAX wakes up.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
+    "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false --xla_cpu_parallel_codegen_split_count=1"
     + " --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
     * importlib.metadata.version("jaxlib").startswith("0.10."),
 )
@@ -28,15 +30,17 @@ from sklearn.datasets import load_digits
 import jaxhpt
 from jaxhpt.engine import compiling
 
-MOST_MAPS = 40_000  # of the 65,530 that Linux gives a process
+MOST_MAPS = 30_000  # of the 65,530 memory maps that Linux gives a process
+BETWEEN = 8  # tests between two looks at them
+_looks = itertools.count()
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def let_go():
-    """Let go of compiled programs, after a file, where a process holds so many that it would run out of memory maps."""
+    """Let go of compiled programs where a process holds so many that it would run out of memory maps."""
     yield
     maps = pathlib.Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+    if next(_looks) % BETWEEN == 0 and maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
         compiling.forget()
 

@@ -13,7 +13,7 @@ import jax
 
 from jaxhpt.engine import cache
 
-MOST_PROGRAMS = 256  # in a process; those not used for longest go first
+MOST_PROGRAMS = 128  # in a process, whose memory maps they take up; those not used for longest go first
 
 
 class Made(NamedTuple):
@@ -37,8 +37,13 @@ _programs: collections.OrderedDict[Any, concurrent.futures.Future] = collections
 _lock = threading.Lock()
 
 
-# What runs once an event, or less, is compiled in a fifth to a half of the time so, and runs as long.
-SOON: Mapping[str, Any] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+# What runs once an event, or less, is compiled in a fifth to a half of the time so, and runs as long. The parts that
+# are compiled side by side each take up memory maps, of which Linux gives a process 65,530: four, not 32.
+SOON: Mapping[str, Any] = {
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 4,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
