@@ -103,8 +103,10 @@ def load(name: str) -> Callable | None:
 def save(name: str, program: Any) -> None:
     """Keep a program, whole or not at all; a folder that cannot be written to keeps nothing."""
     home = folder()
+    if home is None:
+        return
     called = sorted(set(CALLED.findall(program.as_text() or "")))
-    if home is None or not all(OURS.fullmatch(target) for target in called):
+    if not all(OURS.fullmatch(target) for target in called):
         return
     with contextlib.suppress(Exception):  # a full disk, a folder that is read only, a program that does not pickle
         content = pickle.dumps((called, serialize_executable.serialize(program)))

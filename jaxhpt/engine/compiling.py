@@ -100,14 +100,15 @@ class Function:
 
     def _kept(self, static: tuple, rest: tuple, shapes: Any) -> Callable:
         """Load the program, or compile it and keep it."""
-        name = cache.key_of(self.call.__module__, self.call.__qualname__, static, shapes, self.chosen)
-        found = name and cache.folder() and cache.load(name)
-        if found:
+        spelling = (self.call.__module__, self.call.__qualname__, static, shapes, self.chosen)
+        name = cache.key_of(*spelling) if cache.folder() else None
+        found = cache.load(name) if name else None
+        if found is not None:
             return found
-        made = self._compiled(static, rest)
-        if name and cache.folder():
-            cache.save(name, made)
-        return made
+        program = self._compiled(static, rest)
+        if name:
+            cache.save(name, program)
+        return program
 
     def _compiled(self, static: tuple, rest: tuple) -> Any:
         numbers, donated = tuple(range(self.static)), tuple(self.static + i for i in self.donated)
@@ -163,9 +164,9 @@ class Background:
         """Begin to compile for static values, and arguments or their shapes: a future program."""
         if self._alike:
             return self._executor.submit(function.program, *arguments)
-        made: concurrent.futures.Future = concurrent.futures.Future()
-        made.set_result(function.program(*arguments))
-        return made
+        done: concurrent.futures.Future = concurrent.futures.Future()
+        done.set_result(function.program(*arguments))
+        return done
 
     def close(self) -> None:
         """Begin nothing more."""
