@@ -11,8 +11,9 @@ What counts is the best value. The optimum of a standard function is moved by up
 dimension, differently for each seed (Branin and Hartmann-6 stay where they are), the same for all contenders.
 Part lcbench: regret on one task after 125 full trainings, beside published figures. Part hyperoptax: its own benchmark.
 Peers run in their default and in the best setting we found, see `benchmarks.peers`. BoTorch: its default process and
-log expected improvement, of few seeds as it takes minutes. Times are of whole searches, compilation left out. The same
-seeds give the same values. Peers take hours: with --join, columns that are not run are those of the last result file.
+log expected improvement, of few seeds as it takes minutes. Times are the processor's, of whole searches, compilation
+left out. The same seeds give the same values. Peers take hours: with --join, columns that are not run are those of the
+last result file.
 """
 
 import argparse

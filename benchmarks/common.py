@@ -102,7 +102,8 @@ def assemble(task, space, algorithm, trials, lanes, prior=0, scheduler=None, int
 def minima(problem, algorithm, trials, lanes, seeds):
     """Search one of `benchmarks.problems` with each of S seeds: the best values f64[S], and the median seconds of one.
 
-    The optimum may be moved with the seed. Problems of one kind share a compiled program.
+    Seconds are the processor's, of a process of one thread: a busy machine hardly changes them. The optimum may be
+    moved with the seed. Problems of one kind share a compiled program.
     """
 
     def one_row(moved):  # data of a task has a leading axis
@@ -119,10 +120,10 @@ def minima(problem, algorithm, trials, lanes, seeds):
     best, seconds = [], []
     for seed in seeds:
         moved = one_row(problem.moved(seed))
-        carry, began = begin(program, jax.random.key(seed)), time.perf_counter()
+        carry, began = begin(program, jax.random.key(seed)), time.process_time()
         carry, _ = dispatch(program, carry, data._replace(valid=moved), ALL)
         best.append(float(jnp.min(carry.study.history.metrics[:, 0])))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return np.array(best), np.median(seconds)
 
 

@@ -43,6 +43,8 @@ SLOW = ("gp", "gp_exact", "botorch")
 def search(problem, name, part, seeds):
     """Let another package minimise with each of S seeds: the best values f64[S], and the median seconds of a search.
 
+    Seconds are the processor's, as in `benchmarks.common.minima`.
+
     Args:
       problem: of `benchmarks.problems`.
       name: of PEERS.
@@ -53,9 +55,9 @@ def search(problem, name, part, seeds):
     function, best, seconds = jax.jit(problem.function), [], []
     for seed in seeds:
         moved = jax.tree.map(jnp.asarray, problem.moved(seed))
-        began = time.perf_counter()
+        began = time.process_time()
         best.append(run(problem, lambda h, moved=moved: float(function(h, moved)), part=part, seed=seed))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return np.array(best), np.median(seconds)
 
 
