@@ -21,6 +21,10 @@ os.environ.setdefault(
 # What is compiled in one process is not to be found in another: the cache has tests of its own.
 os.environ.setdefault("JAXHPT_CACHE", "off")
 
+import shapes
+
+shapes.hold("jaxhpt.core", "jaxhpt.surrogates", "jaxhpt.engine")  # before the package is imported
+
 import jax
 import jax.numpy as jnp
 import numpy as np
