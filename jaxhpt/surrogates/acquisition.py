@@ -111,8 +111,8 @@ def lower_bound(mean: Array, deviation: Array, params: PickParams, nadir: Array)
     """Return the optimist's view: bounds of all objectives, folded into one, with broken constraints dear.
 
     Args:
-      mean: f32[J, n, P] of the M objectives, then of the slacks of the constraints.
-      deviation: f32[J, n, P].
+      mean: f32[J, n or 1, P] of the M objectives, then of the slacks of the constraints.
+      deviation: f32[J, n or 1, P].
       params: of the n picks.
       nadir: f32[M].
 
