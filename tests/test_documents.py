@@ -2,8 +2,12 @@
 
 import pathlib
 import re
+import textwrap
 
+import jax.numpy as jnp
 import pytest
+
+import jaxhpt
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,3 +56,20 @@ def test_the_readme_names_the_test_command():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+
+
+def test_the_scheduler_of_the_guide_stops_what_it_says():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    code = next(match.group(1) for match in BLOCK.finditer(text) if "class StopBelow(" in match.group(1))
+    found = {"__name__": __name__}
+    exec(compile(textwrap.dedent(code), "document", "exec"), found)
+    result = jaxhpt.search(
+        lambda state, batch, h, key: state + h["speed"], {"speed": jaxhpt.Float(0.0, 0.2)}, steps=20, trials=24,
+        lanes=6,
+        init=lambda key, h: jnp.float32(0.0), evaluate=lambda state, valid, h: {"accuracy": state},
+        objectives={"accuracy": "max"}, algorithm="random", scheduler=found["StopBelow"](0.5, 5), progress=False,
+    )  # fmt: skip
+    assert {trial.status for trial in result.trials} == {"done", "stopped"}
+    for trial in result.trials[:-6]:  # the last ones may be spared
+        slow = 5 * trial.hparams["speed"] < 0.5
+        assert (trial.status, trial.steps) == (("stopped", 5) if slow else ("done", 20)), trial
