@@ -129,10 +129,11 @@ def search(
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
-    program, data, structure, told = build(job, space, num, searcher, trainer, layout, interval, before)
+    program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
-    outcome = drive(program, root_of(seed, program.problem.prior), data, limits, display(progress), told)
-    result = Result.of(program, data, outcome, space, structure, job)
+    root, shown = root_of(seed, program.problem.prior), display(progress)
+    outcome = drive(program, root, data, limits, shown, before_it, structures)
+    result = Result.of(program, data, outcome, structures)
     if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
         outcome.error.result = result  # type: ignore[attr-defined]
         raise outcome.error

@@ -165,6 +165,14 @@ def named(kind: str, wanted: Any, known: dict[str, type], protocol: type, elsewh
     return wanted
 
 
+def switch(name: str, value: Any, remedy: str) -> bool:
+    """Return a bool as plain Python; raise a TypeError with the remedy where it is none."""
+    found = plain(value)
+    if not isinstance(found, bool):
+        raise TypeError(f"{name}={value!r}: {remedy}")
+    return found
+
+
 class Settings:
     """A base of dataclasses: a keyword that is no setting gets an error that names the settings there are."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.checks import plain
+from jaxhpt.core.checks import plain, switch
 from jaxhpt.core.dimension import Dimension, write_fields
 from jaxhpt.core.values import check_values, is_number, marked
 
@@ -22,10 +22,13 @@ class Choice(Dimension):
 
     Args:
       values: a list of at least one value; hashable and distinct.
+      structural: whether the functions get the value itself, as plain Python: a width for a shape, a text for an `if`,
+        a function, a class. Each value is then a program of its own; few are best.
 
     Raises:
       ValueError: no value, a duplicate, or numbers that int32 or float32 do not hold or tell apart.
-      TypeError: no list, a value that is not hashable, a range or a space as a value, or numbers beside other things.
+      TypeError: no list, a value that is not hashable, a range or a space as a value, or numbers beside other things
+        where the choice is not structural.
 
     Example:
       >>> Choice(["adam", "lion"]).label(0.9)
@@ -33,13 +36,18 @@ class Choice(Dimension):
     """
 
     values: tuple
+    structural: bool = dataclasses.field(default=False, repr=False)  # type: ignore[misc]
     marks: tuple = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
 
-    def __init__(self, values: Any, *more: Any) -> None:
+    def __init__(self, values: Any, *more: Any, structural: bool = False) -> None:
         if more:
             raise TypeError(f"Choice values={(values, *more)!r}: must be one list, as in Choice([...])")
-        given = check_values(values)
-        write_fields(self, values=given, marks=tuple(marked(v) for v in given))
+        plain_values = switch("Choice structural", structural, "must be True or False")
+        given = check_values(values, mixed=plain_values)
+        write_fields(self, values=given, structural=plain_values, marks=tuple(marked(v) for v in given))
+
+    def __repr__(self) -> str:
+        return f"Choice(values={self.values!r}{', structural=True' if self.structural else ''})"
 
     @property
     def levels(self) -> int | None:
@@ -49,19 +57,25 @@ class Choice(Dimension):
     def dtype(self) -> Any:
         if all(isinstance(v, bool) for v in self.values):
             return np.bool_
-        return np.float32 if any(isinstance(v, float) for v in self.values) else np.int32
+        decimal = self._numbers and any(isinstance(v, float) for v in self.values)
+        return np.float32 if decimal else np.int32
 
     @property
     def numeric(self) -> bool:
         """Whether the values decode to themselves: numbers, or booleans alone."""
-        return self.dtype == np.bool_ or is_number(self.values[0])  # numbers are among themselves
+        return self.dtype == np.bool_ or self._numbers
+
+    @property
+    def _numbers(self) -> bool:
+        return all(is_number(v) for v in self.values)
 
     def with_values(self, change: Callable[[Any, int], Any]) -> Dimension:
-        return self if self.numeric else Choice([change(value, place) for place, value in enumerate(self.values)])
+        changed = [change(value, place) for place, value in enumerate(self.values)]
+        return self if self.numeric else Choice(changed, structural=self.structural)
 
     @property
     def ordered(self) -> bool:
-        if len(self.values) < 2 or not is_number(self.values[0]):
+        if len(self.values) < 2 or not self._numbers:
             return False
         pairs = list(zip(self.values[:-1], self.values[1:], strict=True))
         return all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
@@ -100,13 +114,16 @@ class Choice(Dimension):
 class Bool(Choice):
     """A switch: False or True, decoded to a bool.
 
+    Args:
+      structural: whether the functions get the plain bool, for an `if`: each value is then a program of its own.
+
     Example:
       >>> Bool().label(0.9)
       True
     """
 
-    def __init__(self) -> None:
-        super().__init__((False, True))
+    def __init__(self, *, structural: bool = False) -> None:
+        super().__init__((False, True), structural=structural)
 
     def __repr__(self) -> str:
-        return "Bool()"
+        return f"Bool({'structural=True' if self.structural else ''})"

@@ -15,7 +15,13 @@ from jaxhpt.core.values import Part
 
 
 class Dimension(Part):
-    """One column of `unit`. Subclasses give `levels`, `dtype`, `value` and `encode`."""
+    """One column of `unit`. Subclasses give `levels`, `dtype`, `value` and `encode`.
+
+    Attributes:
+      structural: whether its value shapes the program, and so reaches the user's functions as plain Python.
+    """
+
+    structural = False
 
     @property
     def levels(self) -> int | None:

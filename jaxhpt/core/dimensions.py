@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core import decoding
-from jaxhpt.core.checks import number, plain, require, whole
+from jaxhpt.core.checks import number, require, switch, whole
 from jaxhpt.core.choice import Bool, Choice
 from jaxhpt.core.dimension import Dimension, write_fields
 from jaxhpt.core.ranges import check_apart, check_fine, check_float, check_int, check_step, spacing
@@ -96,6 +96,8 @@ class Int(Dimension):
       high: upper end, included; above `low`.
       log: shares shrink as 1 / value; needs `low` >= 1 and `high` <= 65,536.
       step: distance between neighbours; must divide `high - low`; 1 where `log`.
+      structural: whether the functions get the plain int, for a shape or a loop in Python: each value is then a program
+        of its own. Few values are best.
 
     Raises:
       ValueError: a range the wrong way round, not divided by `step`, too wide for float32, or not positive where `log`.
@@ -110,6 +112,7 @@ class Int(Dimension):
     high: int
     log: bool = False
     step: int = 1
+    structural: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
@@ -117,6 +120,7 @@ class Int(Dimension):
                 self, **{name: whole(f"Int {name}", getattr(self, name), "an int; use Float for real numbers")}
             )
         write_fields(self, log=_switch("Int", self.log))
+        write_fields(self, structural=switch("Int structural", self.structural, "must be True or False"))
         check_int(self.low, self.high)
         check_step("Int", self.low, self.high, self.step)
         require(not (self.log and self.low < 1), "low", self.low, "at least 1 where log=True")
@@ -229,6 +233,4 @@ def _middle(dimension: Any, value: float, slack: float) -> float:
 
 
 def _switch(kind: str, log: Any) -> bool:
-    if not isinstance(plain(log), bool):
-        raise TypeError(f"{kind} log={log!r}: must be True or False; write a step as step={log!r}")
-    return plain(log)
+    return switch(f"{kind} log", log, f"must be True or False; write a step as step={log!r}")

@@ -27,5 +27,6 @@ def _encoded(dimension: Dimension) -> Dimension:
         return dimension
     places = list(range(dimension.levels))
     if isinstance(dimension, Choice):
-        return Choice(places if dimension.ordered else [str(place) for place in places])
-    return Int(0, places[-1])
+        named = places if dimension.ordered else [str(place) for place in places]
+        return Choice(named, structural=dimension.structural)
+    return Int(0, places[-1], structural=dimension.structural)

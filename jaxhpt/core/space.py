@@ -91,6 +91,26 @@ class Space(Part):
         return dataclasses.replace(self, dimensions=dimensions, slots=slots)
 
     @property
+    def structural(self) -> tuple[int, ...]:
+        """The columns whose values shape the program, in order; a setting of all of them is a structure."""
+        return tuple(column for column, dimension in enumerate(self.dimensions) if dimension.structural)
+
+    def of_structure(self, unit: Any) -> "Space":
+        """Return the space of one structure, in whose pytree plain values stand for the structural dimensions.
+
+        Args:
+          unit: f32[D] a snapped row, whose structural columns count.
+        """
+        labels = {column: self.dimensions[column].label(unit[column]) for column in self.structural}
+        slots = tuple(
+            constant(self.names[slot.column], labels[slot.column])
+            if isinstance(slot, Slot) and slot.column in labels
+            else slot
+            for slot in self.slots
+        )
+        return dataclasses.replace(self, slots=slots)
+
+    @property
     def value_shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Shapes of one trial's decoded dimensions, [D]."""
         return tuple(jax.ShapeDtypeStruct((), d.dtype) for d in self.dimensions)

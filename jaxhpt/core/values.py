@@ -13,7 +13,8 @@ from jaxhpt.core.decoding import TINY
 
 MIXED = (
     "all numbers, or none: others reach the function as their index; write a number for them too, such as 0.0 for "
-    "None or False, or give the numbers a name of their own: {'on': Bool(), 'rate': When('on', True, [0.1, 0.5])}"
+    "None or False, or give the numbers a name of their own: {'on': Bool(), 'rate': When('on', True, [0.1, 0.5])}; or "
+    "say Choice([...], structural=True), which hands each value on as it is"
 )
 
 
@@ -31,8 +32,8 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def check_values(values: Any) -> tuple:
-    """Return the values of a choice as plain Python.
+def check_values(values: Any, mixed: bool = False) -> tuple:
+    """Return the values of a choice as plain Python; numbers may stand beside other things where `mixed`.
 
     Raises:
       TypeError, ValueError: as `Choice`.
@@ -45,7 +46,7 @@ def check_values(values: Any) -> tuple:
     require(len(found) > 0, "Choice values", list(found), "at least one value")
     for value in found:
         _check_value(value, found)
-    numeric = _all_numbers(found)
+    numeric = _all_numbers(found, mixed)
     require(len(set(found)) == len(found), "Choice values", list(found), "distinct")
     if numeric:
         _check_held(list(found))
@@ -87,10 +88,10 @@ def _part_in(value: Any) -> Any:
     return next((part for v in held if (part := _part_in(v)) is not None), None)
 
 
-def _all_numbers(values: tuple) -> bool:
+def _all_numbers(values: tuple, mixed: bool) -> bool:
     """Tell whether all values are numbers, or none is."""
     found = [v for v in values if isinstance(v, numbers.Number) and not isinstance(v, bool)]
-    if not found:
+    if not found or (mixed and not all(is_number(v) for v in values)):
         return False
     if len(found) < len(values):
         raise TypeError(f"Choice values={list(values)!r}: must be {MIXED}")

@@ -19,8 +19,8 @@ from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
-from jaxhpt.training.user_functions import user_functions
 
 
 class Built(NamedTuple):
@@ -29,13 +29,13 @@ class Built(NamedTuple):
     Attributes:
       program: all that is static.
       data: on device.
-      structure: of a train state, whose leaves the program holds.
+      structures: of the space, by which `program.pool` is made anew for each.
       known: what was known before.
     """
 
     program: Program
     data: Data
-    structure: Any
+    structures: Structures
     known: Known
 
 
@@ -69,12 +69,15 @@ def build(
     rows = (batches.rows, batches.size, batches.column)
     budget = budget_of(space, task.steps, task.steps_per_epoch, *rows, on_the_fly=task.batches is not None)
     train, valid = jax.tree.map(_on_device, (task.train_data, task.valid_data))
-    functions, captured, structure = user_functions(task, space, batches, budget, train, valid)
+    layout = layout or Layout()
+    structures = Structures(task, space, batches, budget, train, valid, layout)
+    functions = structures.of(first_unit(space)).functions
     wanted = (task.objective, task.direction, task.objectives, task.constraints)
     metrics = choose(functions.metrics, *wanted, functions.unnamed)
     before = _nothing(space, metrics) if known is None else known(metrics)
     schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
-    laid = (layout or Layout()).settled(functions, trials, schedule.steps, getattr(algorithm, "learns", True))
+    learns, several = getattr(algorithm, "learns", True), bool(space.structural)
+    laid = layout.settled(functions, trials, schedule.steps, learns, several)
     most = bucket(trials)
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
@@ -83,7 +86,7 @@ def build(
     pool = Pool(functions, batches, metrics, *shape)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused)
-    return Built(program, _together(Data(train, valid, captured)), structure, before)
+    return Built(program, together(Data(train, valid, structures.first.captured)), structures, before)
 
 
 def _nothing(space: Space, metrics: MetricSpec) -> Known:
@@ -91,7 +94,7 @@ def _nothing(space: Space, metrics: MetricSpec) -> Known:
     return Known(none, jnp.zeros((0, len(metrics.names)), jnp.float32), none)
 
 
-def _together(data: Data) -> Data:
+def together(data: Data) -> Data:
     """Bring all arrays to the one device where the user has put some, if he has.
 
     Raises:

@@ -20,10 +20,11 @@ from jaxhpt.core.history import Known
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine.build import home_of
 from jaxhpt.engine.loop import Fused
-from jaxhpt.engine.pools import Split
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
+from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.pool import Data
+from jaxhpt.training.structures import Structures
 
 SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
@@ -99,15 +100,20 @@ class Execution(Protocol):
 
 
 def drive(
-    program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, known: Known | None = None
+    program: Program,
+    key: jax.Array,
+    data: Data,
+    limits: Limits,
+    shown: Display,
+    known: Known | None = None,
+    structures: Structures | None = None,
 ) -> Outcome:
     """Run a search to its end, from what was known before, on the device where its data is."""
     called = time.perf_counter()
     shown, home = _begun(shown), home_of(data)
     try:
         with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
-            kind: Callable[..., Execution] = Fused if program.fused else Split
-            execution = kind(program, key, known, data)
+            execution = _execution(program, key, known, data, structures)
             run = _Run(program, execution, limits, shown, called)
             with contextlib.closing(execution):
                 ended, error = run.to_the_end()
@@ -115,6 +121,12 @@ def drive(
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
+
+
+def _execution(
+    program: Program, key: jax.Array, known: Known | None, data: Data, structures: Structures | None
+) -> Execution:
+    return Fused(program, key, known, data) if program.fused else Split(program, key, known, data, structures)
 
 
 def _usual() -> Any:

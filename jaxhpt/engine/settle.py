@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.core.arrays import exclusive_count, full_precision
 from jaxhpt.core.control import when
@@ -43,7 +44,8 @@ def settle(
     stop, spared = _stopped(study, state, lanes, verdict, scored, failed)
     ended = lanes.live & (lanes.spent | stop | failed)
     going = lanes.live & ~lanes.spent & ~failed & ~stop
-    copies = None if verdict.copies is None else _possible(study, state, verdict.copies, going, going | failed)
+    wanted = None if verdict.copies is None else _within(study, state, lanes, verdict.copies)
+    copies = None if wanted is None else _possible(study, state, wanted, going, going | failed)
     closed = ended if copies is None else ended | jnp.zeros_like(ended).at[copies.target].set(True, mode="drop")
     status = jnp.where(lanes.spent, jnp.int8(Status.DONE), jnp.int8(Status.STOPPED))
     rows = jnp.where(closed, lanes.trial, NONE)
@@ -79,6 +81,19 @@ def _stopped(
     steps = lanes.budget - lanes.steps
     spared = stop & ~waiting & (steps <= jnp.max(jnp.where(going & ~stop, steps, 0)))
     return stop & ~spared, spared
+
+
+def _within(study: Study, state: StudyState, lanes: Lanes, copies: Copies) -> Copies:
+    """Drop copies between trials of different structures, whose weights do not fit, and let none change its own."""
+    columns = np.array(study.problem.space.structural, np.int32)
+    if not columns.size:
+        return copies
+    unit = state.history.unit[jnp.minimum(lanes.trial, study.problem.capacity - 1)][:, columns]
+    last = study.problem.lanes - 1
+    ours, theirs = unit[jnp.minimum(copies.source, last)], unit[jnp.minimum(copies.target, last)]
+    same = jnp.all(ours == theirs, axis=1)
+    kept = copies.unit.at[:, columns].set(ours)
+    return Copies(jnp.where(same, copies.source, NONE), jnp.where(same, copies.target, NONE), kept)
 
 
 def _possible(study: Study, state: StudyState, copies: Copies, sources: Array, targets: Array) -> Copies:

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.space import Space
+from jaxhpt.engine.build import together
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
-from jaxhpt.training.pool import Data
-from jaxhpt.training.task import Task
+from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.structures import Structure, Structures
 from jaxhpt.training.user_functions import unchanged
 
 NO_EXPORT = (
@@ -37,29 +37,39 @@ class Run:
 
     Attributes:
       program: the compiled search.
-      data: on device.
+      data: on the device.
       outcome: the last state of the search.
-      structure: of a train state, whose leaves the program holds.
-      task: what was trained.
-      space: what was searched.
+      structures: what was trained.
+      unit: f32[D] settings of the best trial; None for none.
     """
 
     program: Program
     data: Data
     outcome: Outcome
-    structure: Any
-    task: Task
-    space: Space
+    structures: Structures
+    unit: Any
 
     @property
     def export(self) -> Any:
         """The task's export."""
-        return self.task.export
+        return self.structures.task.export
 
-    def warn_of_changes(self) -> None:
+    def of(self, unit: Any) -> Structure:
+        """Return the structure of a trial's settings, f32[D]."""
+        return self.structures.of(unit)
+
+    def pool(self, unit: Any) -> Pool:
+        """Return how a trial of these settings trained."""
+        return dataclasses.replace(self.program.pool, functions=self.of(unit).functions)
+
+    def data_of(self, unit: Any) -> Data:
+        """Return what it was given, on the device."""
+        return together(self.of(unit).data(self.data))
+
+    def warn_of_changes(self, unit: Any) -> None:
         """Warn where an export would be made by functions that are not those of the search any more."""
-        given = (self.program.pool.functions, self.task, self.space, self.structure, self.data.valid)
-        if not unchanged(*given):
+        one = self.of(unit)
+        if not unchanged(one.functions, self.structures.task, one.space, one.treedef, self.data.valid):
             warnings.warn(
                 "the functions of the task, or what they read, have changed since the search; the trained state is put "
                 "into a model as they make it now: take best_state before a config is changed",
@@ -69,16 +79,16 @@ class Run:
     @property
     def crashed(self) -> bool:
         """Whether the state of the best trial was lost in a crash, so that it must be trained again."""
-        return self.outcome.best is None
+        return self.outcome.best is None or self.unit is None
 
     @property
     def state(self) -> Any:
         """The train state of the best trial; None where it was lost."""
-        return None if self.outcome.best is None else self.built(self.outcome.best)
+        return None if self.crashed else self.built(self.outcome.best, self.unit)
 
-    def built(self, leaves: Any) -> Any:
-        """Put the leaves of a state into the user's structure."""
-        return jax.tree.unflatten(self.structure, leaves)
+    def built(self, leaves: Any, unit: Any) -> Any:
+        """Put the leaves of a state into the user's own tree."""
+        return jax.tree.unflatten(self.of(unit).treedef, leaves)
 
     def kept(self) -> "Kept":
         """Return what pickles: the weights of the best, as numpy arrays, without the user's functions."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.history import first_rows
-from jaxhpt.core.space import Space
+from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
@@ -21,7 +21,7 @@ from jaxhpt.results.trial import Stretch, Trial, plain
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
-from jaxhpt.training.task import Task
+from jaxhpt.training.structures import Structures
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -44,14 +44,12 @@ class Result(Ranked):
     """
 
     @classmethod
-    def of(cls, program: Program, data: Data, outcome: Outcome, space: Space, structure: Any, task: Task) -> "Result":
+    def of(cls, program: Program, data: Data, outcome: Outcome, structures: Structures) -> "Result":
         """Bring a driven search to the host; its program knows neither the user's space nor his state's structure."""
-        problem, run = (
-            dataclasses.replace(program.problem, space=space),
-            Run(program, data, outcome, structure, task, space),
-        )
-        history = first_rows(outcome.summary.history, problem.capacity)
-        return cls(stats_of(program, history, outcome), history, problem, int(outcome.summary.row), run)
+        problem = dataclasses.replace(program.problem, space=structures.space)
+        history, row = first_rows(outcome.summary.history, problem.capacity), int(outcome.summary.row)
+        run = Run(program, data, outcome, structures, None if row == NONE else np.asarray(history.unit[row]))
+        return cls(stats_of(program, history, outcome), history, problem, row, run)
 
     @functools.cached_property
     def best_state(self) -> Any:
@@ -111,13 +109,13 @@ class Result(Ranked):
         if isinstance(run, Kept):
             raise RuntimeError(NO_REPLAY)
         row = self._row_of(trial)
-        space, steps = self._problem.space, int(self.history.steps[row])
+        space, steps, unit = self._problem.space, int(self.history.steps[row]), np.asarray(self.history.unit[row])
+        pool, data = run.pool(unit), run.data_of(unit)
         if not steps:
-            values = space.values(np.asarray(self.history.unit[row]), np)
-            steps = int(run.program.pool.functions.steps(run.data.captured.steps, values))
+            steps = int(pool.functions.steps(data.captured.steps, space.values(unit, np)))
         segments = segments_of(self.history, space, row, steps)
-        leaves, metrics = train_again(run.program.pool, run.outcome.key, run.data, segments)
-        return self._exported(run.built(leaves), row), {name: plain(value) for name, value in metrics.items()}
+        leaves, metrics = train_again(pool, run.outcome.key, data, segments)
+        return self._exported(run.built(leaves, unit), row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: Trial | int) -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
@@ -185,14 +183,14 @@ class Result(Ranked):
 
     def _exported(self, state: Any, row: int) -> Any:
         run = self._trained()
-        export = run.export
+        export, unit = run.export, np.asarray(self.history.unit[row])
         if export is None:
             return state
         if isinstance(run, Run):
-            run.warn_of_changes()
-        values = self._problem.space.values(np.asarray(self.history.unit[row]), np)
+            run.warn_of_changes(unit)
+        space = self._problem.space.of_structure(unit)
         with texts_refused():
-            return export(state, hparams_of(self._problem.space, values))
+            return export(state, hparams_of(space, space.values(unit, np)))
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1

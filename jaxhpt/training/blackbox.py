@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
+from jaxhpt.core.arrays import zeros
 from jaxhpt.core.jaxprs import trace
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, Hparams, Key, Metrics
@@ -27,9 +29,20 @@ def blackbox_task(function: Callable[[Hparams, Key], Metrics], space: Space) -> 
         )
     taken = require_arguments("function", function, 1, words, most=2)
 
-    def call(values: tuple[Array, ...], key: Key) -> dict[str, Array]:
-        return named_metrics(function(*(hparams_of(space, values), key)[:taken]), "function")
+    def measured(hparams: Hparams, key: Key) -> dict[str, Array]:
+        return named_metrics(function(*(hparams, key)[:taken]), "function")
 
+    def call(values: tuple[Array, ...], key: Key) -> dict[str, Array]:
+        return measured(hparams_of(space, values), key)
+
+    if space.structural:  # traced with the plain values of each structure, as any other task
+        return Task(
+            init=lambda key, hparams: zeros(jax.eval_shape(lambda: measured(hparams, key))),
+            step=lambda state, batch, hparams, key: measured(hparams, key),
+            evaluate=lambda state, data, hparams: state,
+            steps=1,
+            fail_on_nan=False,
+        )
     with calling("function", space):
         traced, constants = trace(call, space.value_shapes, key_shape())
     names = tuple(traced.shapes)

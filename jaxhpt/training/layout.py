@@ -62,7 +62,9 @@ class Layout:
                 object.__setattr__(self, name, require_count(name, getattr(self, name)))
         require(self.execution in EXECUTIONS, "execution", self.execution, f"one of {', '.join(EXECUTIONS)}")
 
-    def settled(self, functions: UserFunctions, trials: int, steps: int, learns: bool = True) -> Settled:
+    def settled(
+        self, functions: UserFunctions, trials: int, steps: int, learns: bool = True, structural: bool = False
+    ) -> Settled:
         """Decide.
 
         Args:
@@ -70,17 +72,30 @@ class Layout:
           trials: of the search.
           steps: of the longest trial.
           learns: whether the algorithm learns from results.
+          structural: whether trials are of several structures, whose lanes are grouped as they come.
+
+        Raises:
+          ValueError: "fused" execution of several structures.
         """
-        cores = _cores() if self.cores == AUTO else int(self.cores)
+        cores = self.num_cores
         trains = steps > 1 and jax.default_backend() == "cpu"
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(functions.state, trials, learns)
         if self.lanes == AUTO and trains and lanes > cores:
             lanes = cores * -(-lanes // cores)
+        if structural:
+            remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
+            require(self.execution != "fused", "execution", self.execution, remedy)
+            return Settled(lanes, 1, lanes, False)
         pools = max(n for n in range(1, cores + 1) if lanes % n == 0) if trains else 1
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
-        return Settled(lanes, 1 if fused else pools, self._microbatch(functions, lanes // pools), fused)
+        return Settled(lanes, 1 if fused else pools, self.microbatch_of(functions, lanes // pools), fused)
 
-    def _microbatch(self, functions: UserFunctions, lanes: int) -> int:
+    @property
+    def num_cores(self) -> int:
+        """Return the cores of a CPU that train."""
+        return _cores() if self.cores == AUTO else int(self.cores)
+
+    def microbatch_of(self, functions: UserFunctions, lanes: int) -> int:
         """Return the lanes of a group: a divisor of the lanes of a pool."""
         wanted = (1 if _one_by_one(functions) else lanes) if self.microbatch == AUTO else int(self.microbatch)
         return max(n for n in range(1, min(wanted, lanes) + 1) if lanes % n == 0)

@@ -217,7 +217,8 @@ def _check_read(functions: UserFunctions, space: Space) -> None:
     read = _values_read(functions, len(space.names))
     unread = [name for name, used in zip(space.names, read, strict=True) if not used]
     parents = {space.names[c.parent] for conditions in space.conditions for c in conditions}
-    unread = [name for name in unread if name not in parents]
+    plain = {space.names[column] for column in space.structural}  # what Python reads leaves no trace
+    unread = [name for name in unread if name not in parents | plain]
     if unread:
         remedy = "use it in init, train_step or evaluate, or take it out of the space"
         if "epochs" in unread:

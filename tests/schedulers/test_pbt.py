@@ -154,7 +154,7 @@ def test_a_copy_holds_the_weights_optimiser_and_steps_of_its_source_to_the_bit(r
     for event, copy in copies:
         same_bits(lane(event.after.weights, copy.target), lane(event.alone.weights, copy.source))
         assert event.after.lanes.steps[copy.target] == event.alone.lanes.steps[copy.source]
-        state = jax.tree.unflatten(result._run.structure, event.after.weights)
+        state = jax.tree.unflatten(result._run.structures.first.treedef, event.after.weights)
         assert state["steps"][copy.target] == event.after.lanes.steps[copy.target]
         assert event.after.lanes.budget[copy.target] == event.alone.lanes.budget[copy.source] == STEPS
 

@@ -1,0 +1,56 @@
+"""The programs of one search: each is compiled where it is used first, or before that in another thread."""
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from jaxhpt.engine.compiling import Background, Function
+
+
+class Programs:
+    """Programs by name.
+
+    Attributes:
+      seconds: for which the search waited for programs.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._ready: dict[Hashable, Callable] = {}
+        self._coming: dict[Hashable, concurrent.futures.Future] = {}
+        self._background = Background()
+
+    def call(self, name: Hashable, function: Function, *arguments: Any) -> Any:
+        """Run a program, once it is there."""
+        return self.get(name, function, *arguments)(*arguments[function.static :])
+
+    def get(self, name: Hashable, function: Function, *arguments: Any) -> Callable:
+        """Return a program, which is waited for, or compiled now, where it is used first."""
+        if name not in self._ready:
+            begun = time.perf_counter()
+            coming = self._coming.pop(name, None)
+            self._ready[name] = coming.result() if coming else function.program(*arguments)
+            self.seconds += time.perf_counter() - begun
+        return self._ready[name]
+
+    def later(self, name: Hashable, function: Function, *arguments: Any) -> None:
+        """Begin to compile in another thread, for shapes."""
+        if name not in self._ready and name not in self._coming:
+            self._coming[name] = self._background.compile(function, *arguments)
+
+    def is_ready(self, name: Hashable) -> bool:
+        """Tell whether a program is there."""
+        return name in self._ready or (name in self._coming and self._coming[name].done())
+
+    def is_coming(self, name: Hashable) -> bool:
+        """Tell whether a program is being compiled."""
+        return name in self._coming and not self._coming[name].done()
+
+    def drop(self, name: Hashable) -> None:
+        """Let go of a program."""
+        self._ready.pop(name, None)
+
+    def close(self) -> None:
+        """Leave nothing running, but for what cannot be stopped."""
+        self._background.close()

@@ -1,0 +1,148 @@
+"""Split execution: each part of an event is a program of its own; what decides is parted from what trains.
+
+Only the weights are in pools; what decides, a copy from one pool to another too, knows lanes alone.
+"""
+
+import contextlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxhpt.algorithms.base import Designed
+from jaxhpt.core.history import Known
+from jaxhpt.core.typing import Array, Key
+from jaxhpt.engine import event
+from jaxhpt.engine.compiling import SOON, Function, shapes_of
+from jaxhpt.engine.pools import AlikePools, Pools
+from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.settle import settle, summary
+from jaxhpt.engine.state import Program, StudyState, Summary
+from jaxhpt.engine.structured import StructuredPools
+from jaxhpt.training.pool import Data, Report
+from jaxhpt.training.structures import Structures
+
+AHEAD = 8  # events that the host may run ahead of an accelerator
+
+BEGIN = Function(event.begin, 1, options=SOON)
+PROPOSE = Function(event.propose, 2, donated=(0,), options=SOON)
+INSTRUCT = Function(event.instruct, 4, options=SOON)
+SETTLE = Function(settle, 1, donated=(0,), options=SOON)
+SUMMARY = Function(summary, 1, options=SOON)
+
+
+class Split:
+    """A search whose programs are called one by one.
+
+    The first trials do not wait for the algorithm's model: while they train, what follows is compiled.
+
+    Attributes:
+      best: weights of the winner as of the last look, without the lane axis.
+      summary: as of the last look.
+    """
+
+    def __init__(
+        self, program: Program, root: Key, known: Known | None, data: Data, structures: Structures | None = None
+    ) -> None:
+        self.program, self.data = program, data
+        self._programs = Programs()
+        self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
+        given = (root, known, _number(program.problem.trials))
+        self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
+        several = structures is not None and bool(structures.space.structural)
+        kind: Any = StructuredPools if several else AlikePools
+        self._pools: Pools = kind(program, root, data, self._programs, *([structures] if several else []))
+        self._done, self._events = 0, 0
+        self._open()
+        self._prepare()
+        self._look()
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds for which the search waited for programs."""
+        return self._programs.seconds
+
+    def run(self, grains: int) -> None:
+        """Train for at most so many grains, less where the search ends before, or must wait for a program; look."""
+        try:
+            while grains > 0 and not self._ended():
+                grains -= self._some(grains)
+                if self._done == self.program.pool.grains and self._would_wait():
+                    break
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ended before it is known, unless that was lost, too
+                self._look()
+            raise
+        self._look()
+
+    def _ended(self) -> bool:
+        """Tell whether the search has ended; where the host runs ahead, it waits for the answer at some events only."""
+        looks = self._waits or (self._done == self.program.pool.grains and self._events % AHEAD == 0)
+        return looks and bool(self.study.finished)
+
+    def _some(self, grains: int) -> int:
+        """Train for at most so many grains of one event, and settle it where it ends; return how many they were."""
+        if self._done == self.program.pool.grains:
+            self._open()
+        if self._done == 0:
+            self._pools.fill()
+        first, last = self._done, min(self._done + grains, self.program.pool.grains)
+        reports, self._done = self._pools.advance(first, last), last
+        if last == self.program.pool.grains:
+            self._close(reports)
+        return last - first
+
+    def close(self) -> None:
+        """Leave nothing running, but for what cannot be stopped."""
+        self._programs.close()
+        self._pools.close()
+
+    def _open(self) -> None:
+        """Begin an event: propose, and instruct."""
+        designed = self._designed(self._events)
+        name = "design" if designed else "propose"
+        self.study, places = self._programs.call(name, PROPOSE, self.program.study, designed, self.study)
+        functions, scheduler = self.program.pool.functions, self.program.study.scheduler
+        given = (self.program.ranges, scheduler, functions.steps, self.program.pools, self.data.captured.steps)
+        orders, self._lanes, self._scored = self._programs.call("instruct", INSTRUCT, *given, places)
+        self._pools.begin(places, orders)
+        self._done, self._events = 0, self._events + 1
+
+    def _designed(self, events: int) -> bool:
+        """Tell whether all that the next event asks for is of a design, so that the model is not needed."""
+        algorithm, problem = self.program.study.algorithm, self.program.study.problem
+        if not isinstance(algorithm, Designed):
+            return False
+        last, none_ended = problem.prior + (events + 1) * problem.lanes, events == 0 and problem.prior == 0
+        return algorithm.in_design(problem, last, none_ended)
+
+    def _would_wait(self) -> bool:
+        """Tell whether the next event needs a program that is being compiled."""
+        return self._programs.is_coming("propose") and not self._designed(self._events)
+
+    def _prepare(self) -> None:
+        """Begin to compile what comes after the first training."""
+        study, number, lanes = shapes_of(self.study), shapes_of(_number(0)), shapes_of(self._lanes)
+        after = (lanes, shapes_of(self._scored), self._pools.report_shapes())
+        self._programs.later("summary", SUMMARY, self.program.study, study, lanes, number)
+        self._programs.later("settle", SETTLE, self.program.study, study, *after)
+        more = self.program.problem.trials > self.program.problem.lanes
+        if more and not self._designed(self.program.problem.trials):
+            self._programs.later("propose", PROPOSE, self.program.study, False, study)
+
+    def _close(self, reports: tuple[Report, ...]) -> None:
+        """End an event: settle, keep, move."""
+        given = (self.program.study, self.study, self._lanes, self._scored, reports)
+        self.study, moves = self._programs.call("settle", SETTLE, *given)
+        self._pools.settle(moves)
+        self._lanes = self.study.lanes
+
+    def _look(self) -> None:
+        done = 0 if self._done == self.program.pool.grains else self._done * self.program.pool.grain
+        given = (self.program.study, self.study, self._lanes, _number(done))
+        self.summary: Summary = jax.block_until_ready(self._programs.call("summary", SUMMARY, *given))
+        self.best: Any = self._pools.best  # it goes with the summary
+
+
+def _number(value: int) -> Array:
+    return jax.device_put(np.int32(value))
