@@ -36,7 +36,7 @@ class Choice(Dimension):
     """
 
     values: tuple
-    structural: bool = dataclasses.field(default=False, repr=False)  # type: ignore[misc]
+    structural: bool = dataclasses.field(default=False, repr=False)
     marks: tuple = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
 
     def __init__(self, values: Any, *more: Any, structural: bool = False) -> None:

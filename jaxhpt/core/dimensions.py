@@ -112,7 +112,7 @@ class Int(Dimension):
     high: int
     log: bool = False
     step: int = 1
-    structural: bool = False  # type: ignore[misc]
+    structural: bool = False
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):

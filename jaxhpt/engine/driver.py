@@ -83,7 +83,11 @@ class Execution(Protocol):
     """
 
     summary: Summary
-    compile_seconds: float
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds for which it waited for programs."""
+        ...
 
     @property
     def best(self) -> Any:

@@ -17,6 +17,7 @@ from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.schedulers import pairs
 from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, require_to_act, scores_of
 from jaxhpt.schedulers.explore import perturbed
 
@@ -99,8 +100,7 @@ class PBT(Periodic):
         """Let the worst go on from the best."""
         exploit_key, explore_key = jax.random.split(key)
         ready, score = self._ready(lanes, problem), scores_of(lanes, history, problem)
-        pairs = self._truncated if self.exploit == "truncation" else self._tournament
-        source, target = pairs(exploit_key, ready, score)
+        source, target = self._pairs(exploit_key, ready, score, lanes, history, problem)
         num = lanes.trial.shape[0]
         good = (source < NONE) & (target < NONE) & jnp.isfinite(score[source]) & (score[source] < score[target])
         good &= lanes.steps[source] >= lanes.steps[target]
@@ -114,6 +114,18 @@ class PBT(Periodic):
     ) -> tuple[Array, Any]:
         """Return settings for copies of f32[N, D], and the state; nothing of worth where bool[] `wanted` is False."""
         return perturbed(key, unit, problem.space, self.perturbation, self.resample), state
+
+    def _pairs(
+        self, key: Key, ready: Array, score: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Array, Array]:
+        """Say which lanes are copied from and to: i32[N] each; NONE for none."""
+        if not problem.space.structural:
+            return (self._truncated if self.exploit == "truncation" else self._tournament)(key, ready, score)
+        unit = history.unit[jnp.minimum(lanes.trial, problem.capacity - 1)]
+        together = pairs.alike(unit, ready, problem.space.structural)
+        if self.exploit == "truncation":
+            return pairs.truncated(key, together, score, self.quantile_fraction)
+        return pairs.tournament(key, together)
 
     def _ready(self, lanes: Lanes, problem: Problem) -> Array:
         """Tell which lanes are compared in this event: bool[L]."""
