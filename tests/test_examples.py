@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxhpt
 from jaxhpt.problems import hartmann6
@@ -119,6 +120,20 @@ def test_asha(capsys):
     assert result.best.value > 0.95
     assert result.best.steps == 300
     assert "trials ended after 12 steps" in capsys.readouterr().out
+
+
+def test_architecture(capsys):
+    example = load("architecture")
+    nets = [{"kind": kind, "width": 4, "depth": 2, "act": jnp.tanh} for kind in ("mlp", "cnn", "gru")]
+    for h in nets:
+        shape = jax.eval_shape(lambda x, h=h: example.Net(h, nnx.Rngs(0))(x), jnp.zeros((3, example.ROWS)))
+        assert shape.shape == (3, example.CLASSES)
+    space = {**example.SPACE, "kind": jaxhpt.Choice(["mlp", "cnn"], structural=True), "width": 8, "depth": 1}
+    result, accuracy = example.main(6, 0, 90, {**space, "act": jnp.tanh}, algorithm="random", progress=False)
+    assert {trial.hparams["kind"] for trial in result.trials} == {"mlp", "cnn"}
+    assert result.best_state.kind == result.best.hparams["kind"]
+    assert accuracy > 0.2
+    assert f"{accuracy:.3f} on the test rows" in capsys.readouterr().out
 
 
 def test_pbt(capsys, monkeypatch):

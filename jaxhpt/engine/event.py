@@ -8,7 +8,7 @@
     keep      the weights of a new winner are put aside
     move      weights go from lane to lane, where a scheduler copies
 
-Each is a pure function. `pools.py` runs them as programs of their own, `loop.py` many events as one.
+Each is a pure function. `split.py` runs them as programs of their own, `loop.py` many events as one.
 """
 
 from typing import Any

@@ -18,6 +18,7 @@ from jaxhpt.training.user_functions import UserFunctions
 AUTO = "auto"
 CPU_LANES = 64  # wider pools fall out of a CPU's caches
 ACCELERATOR_LANES = 4096
+STRUCTURED_LANES = 8  # each may be a program to compile: an algorithm should learn before it asks for more
 ROUNDS = 16  # that an algorithm has at least to learn from: see `benchmarks/wide.py`
 MEMORY_SHARE = 0.25  # of the device, for states; the rest is for gradients, activations and data
 EXECUTIONS = ("auto", "fused", "split")
@@ -80,12 +81,13 @@ class Layout:
         cores = self.num_cores
         trains = steps > 1 and jax.default_backend() == "cpu"
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(functions.state, trials, learns)
-        if self.lanes == AUTO and trains and lanes > cores:
-            lanes = cores * -(-lanes // cores)
         if structural:
+            lanes = min(lanes, STRUCTURED_LANES) if self.lanes == AUTO else lanes
             remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
             require(self.execution != "fused", "execution", self.execution, remedy)
             return Settled(lanes, 1, lanes, False)
+        if self.lanes == AUTO and trains and lanes > cores:
+            lanes = cores * -(-lanes // cores)
         pools = max(n for n in range(1, cores + 1) if lanes % n == 0) if trains else 1
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
         return Settled(lanes, 1 if fused else pools, self.microbatch_of(functions, lanes // pools), fused)

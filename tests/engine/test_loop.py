@@ -12,7 +12,7 @@ import jaxhpt
 from jaxhpt.algorithms.base import AlgorithmDefaults, proposals
 from jaxhpt.core.history import Status
 from jaxhpt.engine.loop import begin, dispatch
-from jaxhpt.engine.pools import Split
+from jaxhpt.engine.split import Split
 
 LANES = 8
 EPOCHS = {"lr": jaxhpt.Float(1e-3, 0.3, log=True), "epochs": [2, 4, 6]}

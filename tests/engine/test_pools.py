@@ -15,7 +15,7 @@ import pytest
 import jaxhpt
 from jaxhpt.core.history import first_rows
 from jaxhpt.core.typing import NONE
-from jaxhpt.engine.pools import AHEAD, Split
+from jaxhpt.engine.split import AHEAD, Split
 from jaxhpt.engine.state import MOST_GRAINS
 from jaxhpt.training.pool import PoolState, keep, move
 

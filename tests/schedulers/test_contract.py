@@ -21,7 +21,7 @@ from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.schedule import Schedule
 from jaxhpt.engine.loop import begin, dispatch
-from jaxhpt.engine.pools import Split
+from jaxhpt.engine.split import Split
 from jaxhpt.schedulers import Scheduler, rungs
 
 TRIALS = 20
