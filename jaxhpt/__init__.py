@@ -28,6 +28,7 @@ from jaxhpt.results.stats import Stats
 from jaxhpt.results.trial import Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
 from jaxhpt.search import SearchError, maximize, minimize, search
+from jaxhpt.search_many import search_many
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
@@ -85,6 +86,7 @@ __all__ = [
     "minimize",
     "problems",
     "search",
+    "search_many",
     "task",
     "traced",
 ]

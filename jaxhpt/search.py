@@ -1,42 +1,29 @@
 """The way in: check everything, assemble the program, run it."""
 
-import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count, require_seed
+from jaxhpt.arguments import SearchError, limits_of, shown_by, task_of, trials_of
+from jaxhpt.core.checks import named, require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
 from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Hparams, Key, Metrics, StepFn
 from jaxhpt.engine.build import build
-from jaxhpt.engine.driver import Callback, Limits, drive
-from jaxhpt.report.progress import display
+from jaxhpt.engine.driver import Callback, Execution, drive
+from jaxhpt.engine.loop import Fused
+from jaxhpt.engine.split import Split
+from jaxhpt.engine.state import Program
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.layout import Layout
+from jaxhpt.training.pool import Data
+from jaxhpt.training.structures import Structures
 from jaxhpt.training.task import Task
-
-DEFAULT_TRIALS = 256
-
-
-class SearchError(RuntimeError):
-    """A search broke off; the error that broke it is the cause.
-
-    Attributes:
-      result: a `Result` of all trials that had ended; those that were still training are "running" in its `trials`.
-    """
-
-    def __init__(self, message: str, result: Result) -> None:
-        super().__init__(message)
-        self.result = result
 
 
 def search(
@@ -113,26 +100,20 @@ def search(
       >>> result.best.metrics["loss"] < 1e-3
       True
     """
-    space, job = Space.of(space), _as_task(train_step, task)
+    space, job = Space.of(space), task_of(train_step, task, search)
     first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
-    seed, timeout = require_seed(seed), _timeout(timeout)
-    if not isinstance(progress, (bool, np.bool_)):
-        raise TypeError(f"progress={progress!r}: must be True or False")
-    _check_callbacks(callbacks)
-    if events_per_dispatch not in ("auto", "all"):
-        events_per_dispatch = require_count("events_per_dispatch", events_per_dispatch)
-    num = _trials(trials, searcher, space, len(first))
+    seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
+    shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
     layout = Layout(lanes, cores, microbatch, execution)
 
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
     program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
-    limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
-    root, shown = root_of(seed, program.problem.prior), display(progress)
-    outcome = drive(program, root, data, limits, shown, before_it, structures)
+    root = root_of(seed, program.problem.prior)
+    outcome = drive(program, root, data, limits, shown, lambda: _begun(program, root, before_it, data, structures))
     result = Result.of(program, data, outcome, structures)
     if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
         outcome.error.result = result  # type: ignore[attr-defined]
@@ -188,41 +169,5 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
     return search(blackbox_task(function, space), space, **{**options, "direction": "max"})
 
 
-def _as_task(train_step: Any, given: dict[str, Any]) -> Task:
-    fields = {field.name for field in dataclasses.fields(Task)} - {"step"}
-    refuse_unknown("search", given.keys() - fields, fields | set(inspect.signature(search).parameters) - {"task"})
-    if isinstance(train_step, Task):
-        return dataclasses.replace(train_step, **given)
-    if not callable(train_step):
-        raise TypeError(
-            f"train_step={train_step!r}: must be a Task or a function (state, batch, hparams, key) -> state"
-        )
-    for name in ("init", "evaluate"):
-        if name not in given:
-            raise TypeError(f"{name} is missing: a plain train_step needs {name}=..., or decorate it with @jaxhpt.task")
-    return Task(step=train_step, **given)
-
-
-def _timeout(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    seconds = number("timeout", timeout)
-    require(seconds > 0, "timeout", timeout, "above 0, or None")
-    return float(seconds)
-
-
-def _check_callbacks(callbacks: Any) -> None:
-    remedy = "a list of functions of a Snapshot, such as [callback]"
-    if callable(callbacks) or not isinstance(callbacks, Sequence):
-        raise TypeError(f"callbacks={callbacks!r}: must be {remedy}")
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks: {callback!r} cannot be called; must be {remedy}")
-
-
-def _trials(trials: int | None, algorithm: Algorithm, space: Space, first: int) -> int:
-    if trials is not None:
-        trials = require_count("trials", trials)
-    points = algorithm.num_points(space)
-    most = None if points is None else points + (0 if space.size == points else first)
-    return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)
+def _begun(program: Program, root: Key, known: Known, data: Data, structures: Structures) -> Execution:
+    return Fused(program, root, known, data) if program.fused else Split(program, root, known, data, structures)

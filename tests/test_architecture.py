@@ -19,7 +19,8 @@ FLOORS = [  # the lowest first; folders of one floor do not know each other
     {"results"},
     {"report", "store"},
     {"integrations"},
-    {"search", "tuner", "cli", "citation"},
+    {"arguments"},
+    {"search", "search_many", "tuner", "cli", "citation"},
     {"__init__"},
 ]
 STOREYS = [{"sampling", "evolution"}, {"model_based"}, {"hybrids"}]  # of `algorithms`, above the files that all share

@@ -16,15 +16,11 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from jaxhpt.core.history import Known
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine.build import home_of
-from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
-from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.pool import Data
-from jaxhpt.training.structures import Structures
 
 SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
@@ -104,20 +100,23 @@ class Execution(Protocol):
 
 
 def drive(
-    program: Program,
-    key: jax.Array,
-    data: Data,
-    limits: Limits,
-    shown: Display,
-    known: Known | None = None,
-    structures: Structures | None = None,
+    program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, make: Callable[[], Execution]
 ) -> Outcome:
-    """Run a search to its end, from what was known before, on the device where its data is."""
+    """Run a search to its end, on the device where its data is.
+
+    Args:
+      program: all that is static.
+      key: the root key.
+      data: on device.
+      limits: when the host looks up.
+      shown: what shows it.
+      make: begins the search; called where its device is the default.
+    """
     called = time.perf_counter()
     shown, home = _begun(shown), home_of(data)
     try:
         with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
-            execution = _execution(program, key, known, data, structures)
+            execution = make()
             run = _Run(program, execution, limits, shown, called)
             with contextlib.closing(execution):
                 ended, error = run.to_the_end()
@@ -125,12 +124,6 @@ def drive(
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
-
-
-def _execution(
-    program: Program, key: jax.Array, known: Known | None, data: Data, structures: Structures | None
-) -> Execution:
-    return Fused(program, key, known, data) if program.fused else Split(program, key, known, data, structures)
 
 
 def _usual() -> Any:
@@ -188,7 +181,7 @@ class _Run:
             self.first = time.perf_counter() - self.called
         self.shown.update(snapshot)
         answers = [callback(snapshot) for callback in self.limits.callbacks]
-        if bool(self.execution.summary.finished):
+        if np.all(self.execution.summary.finished):
             return "finished"
         if interrupted:
             return "interrupted"
@@ -197,22 +190,23 @@ class _Run:
         return "callback" if any(answers) else ""
 
     def _snapshot(self) -> Snapshot:
-        problem, summary = self.program.problem, jax.device_get(self.execution.summary)
-        objective = problem.objectives[0]
-        found = bool(np.isfinite(summary.score))
+        problem = self.program.problem
+        summary = jax.device_get(self.execution.summary._replace(history=None))  # type: ignore[arg-type]  # large
+        objective, searches = problem.objectives[0], np.size(summary.finished)
+        found = searches == 1 and bool(np.isfinite(summary.score))  # what is best of several searches means nothing
         return Snapshot(
-            trials=problem.trials,
-            started=int(summary.opened),
-            finished=int(summary.opened - summary.live),
-            failed=int(summary.failed),
-            lanes=problem.lanes,
-            lanes_busy=int(summary.busy),
+            trials=problem.trials * searches,
+            started=int(np.sum(summary.opened)),
+            finished=int(np.sum(summary.opened - summary.live)),
+            failed=int(np.sum(summary.failed)),
+            lanes=problem.lanes * searches,
+            lanes_busy=int(np.sum(summary.busy)),
             objective=objective.name,
             best_value=float(summary.score) * objective.sign if found else None,
             best_trial=int(summary.row) if found else None,
             seconds=self.seconds,
-            events=int(summary.events),
-            under_way=float(summary.under_way),
+            events=int(np.max(summary.events)),
+            under_way=float(np.sum(summary.under_way)),
         )
 
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:

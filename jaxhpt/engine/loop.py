@@ -30,7 +30,7 @@ class SearchState(NamedTuple):
     best: TrainState
 
 
-def _begin(program: Program, root: Key, known: Known | None = None) -> SearchState:
+def fresh(program: Program, root: Key, known: Known | None = None) -> SearchState:
     """Make the carry of a search that has not begun, but for what was `known` before."""
     pools = tuple(program.pool.vacant() for _ in range(program.pools))
     trials = jnp.int32(program.problem.trials)
@@ -70,7 +70,7 @@ def _dispatch(program: Program, carry: SearchState, data: Data, events: Array) -
     return carry, summary(program.study, carry.study, carry.study.lanes, jnp.int32(0))
 
 
-begin = Function(_begin, 1)
+begin = Function(fresh, 1)
 dispatch = Function(_dispatch, 1, donated=(0,))
 
 

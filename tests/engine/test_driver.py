@@ -77,7 +77,7 @@ def test_a_display_that_fails_loses_no_finished_trial(monkeypatch):
         def close(self):
             raise OSError("the terminal is gone")
 
-    monkeypatch.setattr(sys.modules["jaxhpt.search"], "display", lambda wanted: Broken())
+    monkeypatch.setattr(sys.modules["jaxhpt.arguments"], "display", lambda wanted: Broken())
     with pytest.raises(jaxhpt.SearchError, match="OSError: the terminal is gone") as caught:
         run(events_per_dispatch=1)
     assert caught.value.result.stats.trials == 8
