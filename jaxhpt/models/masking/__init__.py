@@ -14,17 +14,15 @@ References:
   https://arxiv.org/abs/1908.09791 (2020), the small networks share weights; here each trial has weights of its own.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from jaxhpt.core.typing import Hparams, PyTree
 from jaxhpt.models.masking.masked import Masked, MaskedWeights
-from jaxhpt.models.masking.masked_flax import MaskedLinen, MaskedNnx
+from jaxhpt.models.masking.masked_flax import MaskedLinen, MaskedNnx, flax_model
 from jaxhpt.models.masking.sizes import active, flatten, unit_mask, where_active
 
 __all__ = ["active", "flatten", "masked", "masked_weights", "shrink", "unit_mask", "where_active"]
-_KINDS = "a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
 
 
 def masked(make: Callable, sizes: Any) -> MaskedLinen | MaskedNnx:
@@ -61,15 +59,7 @@ def masked(make: Callable, sizes: Any) -> MaskedLinen | MaskedNnx:
       >>> small["params"]["layers_0"]["kernel"].shape == (4, best.best.hparams["width"])
       True
     """
-    if not callable(make) or isinstance(make, type) and not inspect.isfunction(make):
-        raise TypeError(f"make={make!r}: must be {_KINDS}")
-    parameters = list(inspect.signature(make).parameters.values())
-    if any(p.name == "rngs" for p in parameters[1:]):
-        return MaskedNnx(make, sizes, by_name=True)
-    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(needed) not in (1, 2):
-        raise TypeError(f"make={make!r}: takes {inspect.signature(make)}; must be {_KINDS}")
-    return MaskedLinen(make, sizes) if len(needed) == 1 else MaskedNnx(make, sizes, by_name=False)
+    return flax_model(make, sizes)
 
 
 def masked_weights(init: Callable, sizes: Any) -> MaskedWeights:

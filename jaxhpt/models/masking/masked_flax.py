@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxhpt.models.masking.sizes import at
 _NORMS = (linen.LayerNorm, linen.RMSNorm, nnx.LayerNorm, nnx.RMSNorm)  # over units; others keep channels apart
 _IN_EVALUATION = {"train": False, "training": False, "is_training": False, "deterministic": True}
 _PARAMS = "params."
+_KINDS = "a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
 
 
 class Held:
@@ -303,3 +305,21 @@ def _norm_of_some(kind: type, units: Array) -> type:
             return super().__call__(x, mask=_beside(units, x) if mask is None else mask)
 
     return Some
+
+
+def flax_model(make: Any, sizes: Any) -> MaskedLinen | MaskedNnx:
+    """Tell linen from nnx by what a function takes.
+
+    Raises:
+      TypeError: it is neither.
+    """
+    if isinstance(make, type | linen.Module | nnx.Module) or not callable(make):
+        raise TypeError(f"make={make!r}: must be {_KINDS}")
+    signature = inspect.signature(make)
+    parameters = signature.parameters.values()
+    if any(p.name == "rngs" for p in parameters):
+        return MaskedNnx(make, sizes, by_name=True)
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(needed) not in (1, 2):
+        raise TypeError(f"make={make!r}: takes {signature}; must be {_KINDS}")
+    return MaskedLinen(make, sizes) if len(needed) == 1 else MaskedNnx(make, sizes, by_name=False)

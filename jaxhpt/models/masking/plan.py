@@ -201,7 +201,8 @@ class _Measurement:
         changed = [one.shape for one in here if one is not None and one.shape != self.widest[leaf].shape]
         if changed:
             raise ValueError(
-                f"{leaf}: {name} both adds layers and changes the shape of this one, to {changed[0]}; take two sizes"
+                f"{leaf}: {name} adds layers and changes the shape of this one, to {changed[0]}: take two sizes; in linen "
+                'layers are numbered in order, so give those after a loop a name, such as nn.Dense(3, name="out")'
             )
         return None if (scales == 1.0).all() else (values, scales)
 
