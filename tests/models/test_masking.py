@@ -1,6 +1,4 @@
-"""Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale; and what is not is an error."""
-
-import functools
+"""Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale; what is not is an error."""
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +84,9 @@ class Attention(nnx.Module):
         self.embed = nnx.Embed(7, 6, rngs=rngs)
         self.norms = nnx.List([nnx.LayerNorm(6, rngs=rngs) for _ in range(h["layers"])])
         self.attentions = nnx.List(
-            nnx.MultiHeadAttention(h["heads"], 6, h["heads"] * 2, out_kernel_init=small, use_bias=False, decode=False, rngs=rngs)
+            nnx.MultiHeadAttention(
+                h["heads"], 6, h["heads"] * 2, out_kernel_init=small, use_bias=False, decode=False, rngs=rngs
+            )
             for _ in range(h["layers"])
         )
         self.out = nnx.Linear(6, 3, rngs=rngs)
@@ -103,7 +103,9 @@ class LinenAttention(linen.Module):
 
     @linen.compact
     def __call__(self, x):
-        x = x + linen.MultiHeadDotProductAttention(self.heads, qkv_features=self.heads * 2, out_features=6, use_bias=False)(x)
+        x = x + linen.MultiHeadDotProductAttention(
+            self.heads, qkv_features=self.heads * 2, out_features=6, use_bias=False
+        )(x)
         return linen.Dense(3)(x.mean(axis=1))
 
 
@@ -136,20 +138,31 @@ class LinenBlocks(linen.Module):
         for _ in range(self.depth):
             x = x + linen.Dense(self.width)(linen.gelu(linen.LayerNorm()(x)))
         mean = jnp.sum(x, axis=1, keepdims=True, where=masking.unit_mask(self.width)[None])
-        return linen.Dense(3, name="out")(x) + jnp.tanh(mean / (masking.active(self.width) * masking.active(self.depth)))
+        return linen.Dense(3, name="out")(x) + jnp.tanh(
+            mean / (masking.active(self.width) * masking.active(self.depth))
+        )
 
 
 KINDS = {
-    "dense": (lambda h, rngs: Dense(h, rngs), {"width": Int(3, 16), "more": [8, 12, 4]}, {"width": 5, "more": 8}, VECTORS),
+    "dense": (
+        lambda h, rngs: Dense(h, rngs),
+        {"width": Int(3, 16), "more": [8, 12, 4]}, {"width": 5, "more": 8}, VECTORS,
+    ),
     "linen dense": (
         lambda h: LinenDense(h["width"], h["more"]),
         {"width": Int(3, 16), "more": Int(2, 6, step=2)}, {"width": 5, "more": 2}, VECTORS,
     ),
     "conv": (lambda h, rngs: Conv(h, rngs), {"channels": Int(2, 8, step=2)}, {"channels": 4}, IMAGES),
     "linen conv": (lambda h: LinenConv(h["channels"]), {"channels": Int(1, 4)}, {"channels": 3}, IMAGES),
-    "attention": (lambda h, rngs: Attention(h, rngs), {"heads": Int(1, 4), "layers": Int(1, 3)}, {"heads": 3, "layers": 2}, TOKENS),
+    "attention": (
+        lambda h, rngs: Attention(h, rngs),
+        {"heads": Int(1, 4), "layers": Int(1, 3)}, {"heads": 3, "layers": 2}, TOKENS,
+    ),
     "linen attention": (lambda h: LinenAttention(h["heads"]), {"heads": Int(1, 4)}, {"heads": 2}, SEQUENCES),
-    "in a row": (lambda h, rngs: Sequential(h, rngs), {"depth": Int(0, 3), "features": Int(2, 5)}, {"depth": 2, "features": 3}, VECTORS),
+    "in a row": (
+        lambda h, rngs: Sequential(h, rngs),
+        {"depth": Int(0, 3), "features": Int(2, 5)}, {"depth": 2, "features": 3}, VECTORS,
+    ),
     "linen blocks": (
         lambda h: LinenBlocks(h["width"], h["depth"]),
         {"width": Int(2, 8, step=3), "depth": Int(1, 3)}, {"width": 5, "depth": 2}, VECTORS,
@@ -214,7 +227,9 @@ def test_a_masked_model_trains_as_the_small_one(kind, optimizer):
     begun, (states, outputs, norms) = run(jax.tree.map(jnp.int32, h))
     params, extra = cut(model, begun["params"], begun["extra"], h)
     opt = small.trainer._optimizer(h).init(params)
-    after, expected, wanted = jax.jit(lambda state: trained(small, x, state, h))({"params": params, "extra": extra, "opt": opt})
+    after, expected, wanted = jax.jit(lambda state: trained(small, x, state, h))(
+        {"params": params, "extra": extra, "opt": opt}
+    )
     np.testing.assert_allclose(outputs, expected, 2e-3, 2e-5)
     np.testing.assert_allclose(norms, wanted, 1e-3)
     for i in range(3):

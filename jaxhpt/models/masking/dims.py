@@ -34,6 +34,11 @@ class Sizes(dict[str, tuple[int, ...]]):
         """One that is neither, where there is one."""
         return {name: values[(len(values) - 1) // 2] for name, values in self.items()}
 
+    @property
+    def middle_values(self) -> dict[str, Any]:
+        """The same as `of` returns them."""
+        return {name: np.int32(value) for name, value in self.middle.items()}
+
     def of(self, hparams: Hparams) -> dict[str, Any]:
         """Return the sizes of a trial: i32[] each, traced or not.
 

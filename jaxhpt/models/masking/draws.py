@@ -18,13 +18,15 @@ from jaxhpt.core.typing import PyTree
 
 BITS = 0x9E3779B97F4A7C15  # of 64; .618 of the range: no middle, no end, no zero of any usual distribution
 _CALLS = {**INLINED, "remat": "jaxpr", "checkpoint": "jaxpr"}
-_ELEMENTWISE = set(
-    "abs add and asin atan atan2 bitcast_convert_type ceil clamp convert_element_type copy copy_p cos cosh div eq erf "
-    "erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter "
-    "not or pow reduce_precision rem round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign "
-    "sin sinh sqrt square stop_gradient sub tan tanh xor optimization_barrier".split()
-)
-_MOVES = set("broadcast_in_dim expand_dims reshape rev slice squeeze transpose".split())
+_ELEMENTWISE = frozenset(
+    {"abs", "add", "and", "asin", "atan", "atan2", "bitcast_convert_type", "ceil", "clamp", "convert_element_type",
+     "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow",
+     "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not",
+     "optimization_barrier", "or", "pow", "reduce_precision", "rem", "round", "rsqrt", "select_n", "shift_left",
+     "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub",
+     "tan", "tanh", "xor"}
+)  # fmt: skip
+_MOVES = frozenset({"broadcast_in_dim", "expand_dims", "reshape", "rev", "slice", "squeeze", "transpose"})
 
 
 class Uniform(NamedTuple):
@@ -75,9 +77,7 @@ def _run(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list:
     known = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
 
     def read(variable: Any) -> Any:
-        if isinstance(variable, core.Literal):
-            return jnp.asarray(variable.val, variable.aval.dtype)
-        return known[variable]
+        return jnp.asarray(variable.val, variable.aval.dtype) if hasattr(variable, "val") else known[variable]
 
     for equation in jaxpr.eqns:
         out = _one(equation, [read(v) for v in equation.invars])
@@ -89,7 +89,7 @@ def _one(equation: Any, args: list) -> list:
     """Run an equation: on one value instead of an array where that is all there is."""
     name, shapes = equation.primitive.name, [v.aval.shape for v in equation.outvars]
     if name == "random_bits":
-        kind = equation.outvars[0].aval.dtype
+        kind: Any = equation.outvars[0].aval.dtype
         return [Uniform(jnp.asarray(BITS >> max(0, 64 - 8 * kind.itemsize), kind), shapes[0])]
     if name in _CALLS:
         inner = equation.params[_CALLS[name]]

@@ -22,8 +22,14 @@ _REASONS = (
 )
 
 
+_LOCK = threading.RLock()  # pools may trace in threads
+ARRAYS = (np.ndarray, np.generic, jax.Array, jax.ShapeDtypeStruct)
+
+
 class Masked:
     """What masked models of all kinds share: sizes, and the laws of the weights, found out once.
+
+    Equal to itself alone.
 
     Attributes:
       make: the user's function.
@@ -35,12 +41,11 @@ class Masked:
             raise TypeError(f"make={make!r}: must be a function that builds the model from its hyperparameters")
         self.make, self.sizes = make, dims.read(sizes)
         self._plans: dict[tuple, Plan] = {}
-        self._lock = threading.RLock()
 
     def _plan(self, shapes: Mapping[str, tuple], build: Callable[[dict[str, Any]], PyTree], verify: Any = None) -> Plan:
         """Return the laws of a model whose widest form has leaves of these shapes; `verify` looks at new ones."""
         key = tuple(sorted((name, tuple(shape)) for name, shape in shapes.items()))
-        with self._lock:
+        with _LOCK:
             if key not in self._plans:
                 plan = measure(self.sizes, lambda setting: drawn(lambda: build(dict(setting))))
                 if verify is not None:
@@ -102,13 +107,14 @@ def refilled(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
 
 
 def verify(plan: Plan, wide: Callable, small: Callable, part: Callable, like: PyTree, args: PyTree) -> None:
-    """Compare the masked model with the really small one, at the least sizes and weights drawn at random.
+    """Compare the masked model with the really small one, at sizes in the middle and weights drawn at random.
 
-    Equal outputs at random weights are equal functions, so gradients are equal, too.
+    Equal outputs at random weights are equal functions, so gradients are equal, too. At the least sizes a norm over one
+    unit might hide the others.
 
     Args:
       plan: the laws.
-      wide: (state, args) -> outputs, of the masked model at its least sizes.
+      wide: (state, args) -> outputs, of the masked model at its middle sizes.
       small: (state, args) -> outputs, of the small one.
       part: state of the widest -> that of the small one.
       like: the state of the widest: shapes and dtypes.
@@ -120,16 +126,23 @@ def verify(plan: Plan, wide: Callable, small: Callable, part: Callable, like: Py
     random = np.random.default_rng(0)
     with jax.ensure_compile_time_eval():
         state = jax.tree.map(lambda leaf: _random(random, leaf), like)
-        inputs = jax.tree.map(lambda leaf: _random(random, leaf, args=True), args)
+        leaves, structure = jax.tree.flatten(args)
+        inputs = {i: _random(random, leaf, args=True) for i, leaf in enumerate(leaves) if isinstance(leaf, ARRAYS)}
         smaller = part(state)
-    least = {name: np.int32(value) for name, value in plan.sizes.least.items()}
-    with at(least):
-        ours = _once(wide, state, inputs)
-    theirs = _once(small, smaller, inputs)
+
+    def called(function: Callable) -> Callable:
+        """Let a function take arrays alone; what else it is called with stays plain."""
+        return lambda state, inputs: function(
+            state, jax.tree.unflatten(structure, [inputs.get(i, leaf) for i, leaf in enumerate(leaves)])
+        )
+
+    with at(plan.sizes.middle_values):
+        ours = _once(called(wide), state, inputs)
+    theirs = _once(called(small), smaller, inputs)
     shapes = [[leaf.shape[1:] for leaf in jax.tree.leaves(out)] for out in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"the model returns {shapes[1]} at {plan.sizes.least} and {shapes[0]} where that is masked in the widest: "
+            f"the model returns {shapes[1]} at {plan.sizes.middle} and {shapes[0]} where that is masked in the widest: "
             "what it returns must not depend on its sizes"
         )
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
@@ -138,8 +151,8 @@ def verify(plan: Plan, wide: Callable, small: Callable, part: Callable, like: Py
         if not np.allclose(a, b, rtol=2e-3, atol=2e-3 * size, equal_nan=True):
             off = float(np.max(np.abs(a - b), initial=0.0, where=np.isfinite(a - b)))
             raise ValueError(
-                f"the masked model is not the small one at {plan.sizes.least}: for weights and inputs drawn at random its "
-                f"outputs, of {size:.2g} at most, are off by {off:.2g}. {_REASONS}"
+                f"the masked model is not the small one at {plan.sizes.middle}: for weights and inputs drawn at random "
+                f"its outputs, of {size:.2g} at most, are off by {off:.2g}. {_REASONS}"
             )
 
 
@@ -195,7 +208,7 @@ class MaskedWeights(Masked):
         return jax.eval_shape(lambda: self._build(hparams)({name: int(value) for name, value in values.items()}))
 
     def check(self, forward: Callable, weights: PyTree, hparams: Hparams, *args: Any) -> None:
-        """Compare the masked model with the small one, at the least sizes and weights drawn at random.
+        """Compare the masked model with the small one, at sizes in the middle and weights drawn at random.
 
         Args:
           forward: (weights, hparams, *args) -> outputs, arrays whose shapes do not depend on sizes.
@@ -206,16 +219,43 @@ class MaskedWeights(Masked):
         Raises:
           ValueError: outputs that differ.
         """
-        plan, shapes = self._laws(weights, hparams), self._shapes(hparams, self.sizes.least)
-        least = {name: np.int32(value) for name, value in self.sizes.least.items()}
+        plan, shapes = self._laws(weights, hparams), self._shapes(hparams, self.sizes.middle)
+        middle = self.sizes.middle_values
 
         def wide(whole: PyTree, given: tuple) -> PyTree:
-            return forward(mask_tree(plan, least, whole), {**hparams, **least}, *given)
+            return forward(mask_tree(plan, middle, whole), {**hparams, **middle}, *given)
 
         def small(part: PyTree, given: tuple) -> PyTree:
-            return forward(part, {**hparams, **least}, *given)
+            return forward(part, {**hparams, **middle}, *given)
 
         def part(whole: PyTree) -> PyTree:
-            return refilled(shapes, cut(plan, least, named_leaves(whole)))
+            return refilled(shapes, cut(plan, middle, named_leaves(whole)))
 
         verify(plan, wide, small, part, weights, args)
+
+
+def masked_weights(init: Callable, sizes: Any) -> MaskedWeights:
+    """Mask a model in plain JAX, whose weights are a pytree.
+
+    `.init(key, hparams)` draws the weights of the widest model, `.mask(weights, hparams)`, in the loss and the
+    evaluation, sets to 0 what the small one does not have, and with it the gradients. What averages over units asks
+    `unit_mask(hparams["width"], most)`; `.check(forward, weights, hparams, x)` tells whether anything was forgotten.
+
+    Args:
+      init: (key, hparams) -> pytree of arrays. It sees sizes as ints.
+      sizes: name -> `Int` or list of whole numbers, as in the space, at the top of it.
+
+    Raises:
+      TypeError: no function, a size that is no such dimension.
+      ValueError: once it is called, weights that are no part of the widest model's, or are not drawn one by one.
+
+    Example:
+      >>> import jax, jaxhpt
+      >>> net = masked_weights(lambda key, h: {"w": jax.random.normal(key, (3, h["width"]))}, {"width": [2, 4]})
+      >>> weights = net.init(jax.random.key(0), {"width": 2})
+      >>> (weights["w"] != 0).sum(axis=0).tolist()
+      [3, 3, 0, 0]
+      >>> shrink(net, weights, {"width": 2})["w"].shape
+      (3, 2)
+    """
+    return MaskedWeights(init, sizes)

@@ -147,7 +147,9 @@ class _Measurement:
         for name in free:
             used = any(name in law.names or name in law.since for law in found.values())
             if not used:
-                raise ValueError(f"sizes[{name!r}]: no weight of the model depends on it; use it there, or leave it out")
+                raise ValueError(
+                    f"sizes[{name!r}]: no weight of the model depends on it; use it there, or leave it out"
+                )
         self._check(Plan(self.sizes, found), free)
         return found
 
@@ -165,8 +167,8 @@ class _Measurement:
         found = factor(other, wide)
         if found is None:
             raise ValueError(
-                f"{leaf}: its initial values in a smaller model are no multiple of those in the widest; draw its entries "
-                f"one by one, as jax.nn.initializers.lecun_normal() does, {_STRUCTURAL}"
+                f"{leaf}: its initial values in a smaller model are no multiple of those in the widest; draw its "
+                f"entries one by one, as jax.nn.initializers.lecun_normal() does, {_STRUCTURAL}"
             )
         return found
 
@@ -201,8 +203,8 @@ class _Measurement:
         changed = [one.shape for one in here if one is not None and one.shape != self.widest[leaf].shape]
         if changed:
             raise ValueError(
-                f"{leaf}: {name} adds layers and changes the shape of this one, to {changed[0]}: take two sizes; in linen "
-                'layers are numbered in order, so give those after a loop a name, such as nn.Dense(3, name="out")'
+                f"{leaf}: {name} adds layers and changes the shape of this one, to {changed[0]}: take two sizes; in "
+                'linen layers are numbered in order, so give those after a loop a name, such as nn.Dense(3, name="out")'
             )
         return None if (scales == 1.0).all() else (values, scales)
 
@@ -226,8 +228,8 @@ class _Measurement:
         expected = tuple(int(size) for size in plan.shape(leaf, setting))
         if expected != here.shape:
             raise ValueError(
-                f"{leaf}: has shape {here.shape} at {setting}, where {expected} would be in line with the ends: its axes "
-                f"must be sums and products of sizes; make the size itself a hyperparameter, {_STRUCTURAL}"
+                f"{leaf}: has shape {here.shape} at {setting}, where {expected} would be in line with the ends: its "
+                f"axes must be sums and products of sizes; make the size itself a hyperparameter, {_STRUCTURAL}"
             )
         if not np.isclose(float(plan.scale(leaf, setting)), self._scale(leaf, here), rtol=1e-3):
             raise ValueError(
