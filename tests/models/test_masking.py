@@ -1,4 +1,4 @@
-"""Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale; what is not is an error."""
+"""Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale."""
 
 import jax
 import jax.numpy as jnp
@@ -238,3 +238,199 @@ def test_a_masked_model_trains_as_the_small_one(kind, optimizer):
         close(found, (then["params"], then["extra"]))
         used = sum(jnp.sum(leaf != 0) for leaf in jax.tree.leaves(now["params"]))  # all else is exactly 0
         assert used == sum(jnp.sum(leaf != 0) for leaf in jax.tree.leaves(then["params"]))
+
+
+def plain_init(key, h):
+    """Weights of an MLP in plain JAX, in a list of layers that depth adds to."""
+    keys = jax.random.split(key, 5)
+    width = h["width"]
+
+    def layer(key, a, b):
+        return {"w": jax.random.normal(key, (a, b), jnp.float32) * a**-0.5, "b": jnp.zeros(b, jnp.float32)}
+
+    hidden = [layer(keys[i + 1], width, width) for i in range(h["depth"])]
+    return {"first": layer(keys[0], h["features"], width), "hidden": hidden, "out": layer(keys[4], 2 * width, 3)}
+
+
+def plain_forward(weights, x, h):
+    x = x[:, : weights["first"]["w"].shape[0]]
+    x = jax.nn.sigmoid(x @ weights["first"]["w"] + weights["first"]["b"][None])
+    for i, layer in enumerate(weights["hidden"]):
+        x = masking.where_active(i, h["depth"], jax.nn.softplus(x @ layer["w"] + layer["b"][None]), x)
+    x = jnp.stack([x, x * x], axis=2).reshape(x.shape[0], -1)  # two of each unit, side by side
+    return x @ weights["out"]["w"] + weights["out"]["b"][None]
+
+
+PLAIN_SIZES = {"width": Int(2, 8), "depth": Int(1, 3), "features": [2, 5]}
+PLAIN = {"width": 3, "depth": 2, "features": 2}
+
+
+def plain_loss(weights, x, y, h):
+    return jnp.mean((plain_forward(weights, x, h) - y) ** 2)
+
+
+def plain_steps(prepare, weights, h):
+    """Take five steps of clipped AdamW; return weights and losses."""
+    optimizer = OPTIMIZERS["clipped"](h)
+
+    def step(carry, _):
+        weights, opt = carry
+        value, grads = jax.value_and_grad(lambda w: plain_loss(prepare(w), VECTORS, TARGETS, h))(weights)
+        updates, opt = optimizer.update(grads, opt, weights)
+        return (optax.apply_updates(weights, updates), opt), value
+
+    (weights, _), values = jax.lax.scan(step, (weights, optimizer.init(weights)), None, length=5)
+    return weights, values
+
+
+def test_weights_in_plain_jax_train_as_the_small_ones_and_several_widths_are_one_program(compilations):
+    net = masking.masked_weights(plain_init, PLAIN_SIZES)
+    settings = [PLAIN, {"width": 8, "depth": 3, "features": 5}, {"width": 2, "depth": 1, "features": 5}]
+
+    def one(h):
+        weights = net.init(KEY, h)
+        return weights, plain_steps(lambda w: net.mask(w, h), weights, h)
+
+    run = jax.jit(jax.vmap(one))
+    begun, (after, values) = run(jax.tree.map(lambda *values: jnp.asarray(values, jnp.int32), *settings))
+    with compilations() as seen:
+        run(jax.tree.map(lambda *values: jnp.asarray(values, jnp.int32), *settings[::-1]))
+    assert not seen
+    for i, h in enumerate(settings):
+        first, last = (masking.shrink(net, jax.tree.map(lambda w, i=i: w[i], tree), h) for tree in (begun, after))
+        assert last["first"]["w"].shape == (h["features"], h["width"])
+        assert len(last["hidden"]) == h["depth"]
+        expected, losses = plain_steps(lambda w: w, first, h)
+        np.testing.assert_allclose(values[i], losses, 1e-3)
+        close(last, expected)
+        whole = jax.tree.map(lambda w, i=i: w[i], after)
+        assert sum(jnp.sum(w != 0) for w in jax.tree.leaves(whole)) == sum(w.size for w in jax.tree.leaves(expected))
+
+
+def test_what_is_forgotten_in_plain_jax_is_found_by_check():
+    net = masking.masked_weights(plain_init, PLAIN_SIZES)
+    weights = net.init(KEY, PLAIN)
+    net.check(lambda w, h, x: plain_forward(w, x, h), weights, PLAIN, VECTORS)
+
+    def scaled(w, h, x):
+        return plain_forward(w, x, h) / w["first"]["b"].size
+
+    with pytest.raises(ValueError, match=r"is not the small one at .*masking\.active"):
+        net.check(scaled, weights, PLAIN, VECTORS)
+
+
+INITIALS = {
+    "lecun": (nnx.initializers.lecun_normal(), np.sqrt(1 / 4)),
+    "he uniform": (nnx.initializers.he_uniform(), np.sqrt(2 / 4)),
+    "glorot": (nnx.initializers.glorot_normal(), np.sqrt(2 / (4 + 3))),
+    "fixed": (nnx.initializers.normal(0.02), 0.02),
+    "fan out": (nnx.initializers.variance_scaling(3.0, "fan_out", "normal"), np.sqrt(3 / 3)),
+}
+
+
+@pytest.mark.parametrize("name", INITIALS)
+def test_weights_begin_at_the_scale_of_the_small_model(name):
+    initial, expected = INITIALS[name]
+
+    def init(key, h):
+        return {"w": initial(key, (h["inputs"], h["outputs"]), jnp.float32), "b": jnp.ones(h["outputs"], jnp.float32)}
+
+    net = masking.masked_weights(init, {"inputs": Int(2, 40), "outputs": Int(1, 24)})
+    h = {"inputs": 4, "outputs": 3}
+    drawn = jax.vmap(lambda key: net.init(key, h))(jax.random.split(KEY, 800))
+    small = jax.vmap(lambda key: init(key, h))(jax.random.split(KEY, 800))
+    assert not drawn["w"][:, 4:].any()
+    assert not drawn["w"][:, :, 3:].any()
+    assert drawn["b"].sum() == 3 * 800
+    ours, theirs = drawn["w"][:, :4, :3].ravel(), small["w"].ravel()
+    np.testing.assert_allclose(np.std(ours), expected, rtol=0.04)
+    shares = [0.1, 0.5, 0.9]
+    np.testing.assert_allclose(np.quantile(ours, shares), np.quantile(theirs, shares), atol=0.06 * expected)
+    np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=0.15)
+
+
+def test_at_the_most_a_masked_model_is_the_widest():
+    make, sizes, _, x = KINDS["dense"]
+    model, most = masking.masked(make, sizes), {"width": 16, "more": 12}
+    ours, theirs = model(most, nnx.Rngs(3)), make(most, nnx.Rngs(3))
+    close(nnx.state(ours), nnx.state(theirs), 1e-6, 0)
+    np.testing.assert_allclose(ours(x), theirs(x), 1e-5)
+    assert isinstance(ours, Dense)
+
+
+def test_a_search_of_sizes_is_one_program_and_its_best_model_can_be_shrunk(compilations):
+    make, sizes, _, x = KINDS["linen dense"]
+    model = masking.masked(make, sizes)
+    space = {**sizes, "lr": jaxhpt.Float(1e-3, 0.1, log=True)}
+    data = x, TARGETS
+    task = jaxhpt.FlaxTask(
+        model, lambda h: optax.adamw(h["lr"]), loss="mse", train_data=data, valid_data=data, batch_size=6, steps=4
+    )
+    search = {"algorithm": "random", "trials": 8, "lanes": 4, "progress": False}
+    result = jaxhpt.search(task, space, **search)
+    assert len({trial.hparams["width"] for trial in result.trials}) > 3
+    best = result.best.hparams
+    small = make(best).apply(masking.shrink(model, result.best_state, best), x)
+    np.testing.assert_allclose(small, model(best).apply(result.best_state, x), 1e-4, 1e-5)
+    np.testing.assert_allclose(np.mean((small - TARGETS) ** 2), result.best.metrics["mse"], 1e-4)
+    with compilations() as seen:
+        jaxhpt.search(task, space, seed=1, **search)
+    assert len(seen) < 3  # no program of a pool or of the study
+
+
+def test_a_search_of_sizes_in_nnx_returns_the_masked_module():
+    make, sizes, _, x = KINDS["conv"]
+    model = masking.masked(make, sizes)
+    result = jaxhpt.search(task_of(model, x), sizes, algorithm="random", trials=3, lanes=3, progress=False)
+    small = masking.shrink(model, result.best_state, result.best.hparams)
+    assert type(small) is Conv
+    np.testing.assert_allclose(small(x), result.best_state(x), 1e-3, 1e-5)
+
+
+def plain_task(net):
+    def init(key, h):
+        return net.init(key, h)
+
+    def step(weights, batch, h, key):
+        grads = jax.grad(lambda w: plain_loss(net.mask(w, h), batch["x"], batch["y"], h))(weights)
+        return jax.tree.map(lambda w, g: w - jnp.float32(0.1) * g, weights, grads)
+
+    def evaluate(weights, valid, h):
+        return {"loss": plain_loss(net.mask(weights, h), valid["x"], valid["y"], h)}
+
+    data = {"x": VECTORS, "y": TARGETS}
+    return jaxhpt.Task(init, step, evaluate, train_data=data, valid_data=data, batch_size=6, steps=3, objective="loss")
+
+
+def test_a_task_of_functions_searches_sizes_under_64_bits_and_strict_promotion():
+    search = {"algorithm": "random", "trials": 6, "lanes": 3, "progress": False}
+    plain = jaxhpt.search(plain_task(masking.masked_weights(plain_init, PLAIN_SIZES)), PLAIN_SIZES, **search)
+    modes = jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise")
+    with modes[0], modes[1], modes[2]:
+        net = masking.masked_weights(plain_init, PLAIN_SIZES)
+        result = jaxhpt.search(plain_task(net), PLAIN_SIZES, **search)
+        small = masking.shrink(net, result.best_state, result.best.hparams)
+        assert {leaf.dtype for leaf in jax.tree.leaves((small, result.best_state))} == {np.dtype(np.float32)}
+        make, sizes, h, x = KINDS["linen dense"]
+        model = masking.masked(make, sizes)(h)
+        variables = model.init(KEY, x)
+        assert model.apply(variables, x).dtype == np.float32
+    assert [t.hparams for t in plain.trials] == [t.hparams for t in result.trials]
+    np.testing.assert_allclose([t.value for t in plain.trials], [t.value for t in result.trials], 1e-4)
+
+
+def test_sizes_compute_as_ints_do_and_know_what_is_active():
+    size = masking.sizes.named("width", 8)
+    others = {
+        "3 * w": 3 * size,
+        "w * 2 + 1": size * 2 + 1,
+        "20 - w": 20 - size,
+        "w // 2": size // 2,
+        "w * w": size * size,
+    }
+    with masking.sizes.at({"width": jnp.int32(4)}):
+        found = {name: (int(other), int(masking.active(other))) for name, other in others.items()}
+    assert found == {"3 * w": (24, 12), "w * 2 + 1": (17, 9), "20 - w": (12, 16), "w // 2": (4, 2), "w * w": (64, 16)}
+    assert size / 2 == 4.0
+    assert type(size % 3) is int
+    assert masking.unit_mask(jnp.int32(1), 3).tolist() == [True, False, False]

@@ -20,9 +20,9 @@ BITS = 0x9E3779B97F4A7C15  # of 64; .618 of the range: no middle, no end, no zer
 _CALLS = {**INLINED, "remat": "jaxpr", "checkpoint": "jaxpr"}
 _ELEMENTWISE = frozenset(
     {"abs", "add", "and", "asin", "atan", "atan2", "bitcast_convert_type", "ceil", "clamp", "convert_element_type",
-     "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow",
-     "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not",
-     "optimization_barrier", "or", "pow", "reduce_precision", "rem", "round", "rsqrt", "select_n", "shift_left",
+     "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt",
+     "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter",
+     "not", "optimization_barrier", "or", "pow", "reduce_precision", "rem", "round", "rsqrt", "select_n", "shift_left",
      "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub",
      "tan", "tanh", "xor"}
 )  # fmt: skip

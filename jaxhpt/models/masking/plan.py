@@ -122,7 +122,7 @@ class _Measurement:
     def __init__(self, sizes: Sizes, build: Builder) -> None:
         self.sizes, self.build = sizes, build
         self.known: dict[tuple, dict[str, Any]] = {}
-        self.widest = self.at()
+        self.widest: dict[str, Any] = build(sizes.most)
 
     def at(self, **values: int) -> dict[str, Any]:
         """Return the leaves where all other sizes are at their most."""
@@ -130,6 +130,9 @@ class _Measurement:
         key = tuple(setting.values())
         if key not in self.known:
             self.known[key] = self.build(setting)
+            more = sorted(self.known[key].keys() - self.widest.keys())
+            if more:
+                raise ValueError(f"{more[0]}: is there at {setting} and not in the widest model; {_STRUCTURAL}")
         return self.known[key]
 
     def laws(self) -> dict[str, Law]:
@@ -147,9 +150,7 @@ class _Measurement:
         for name in free:
             used = any(name in law.names or name in law.since for law in found.values())
             if not used:
-                raise ValueError(
-                    f"sizes[{name!r}]: no weight of the model depends on it; use it there, or leave it out"
-                )
+                raise ValueError(f"sizes[{name!r}]: no weight of the model depends on it; use it, or leave it out")
         self._check(Plan(self.sizes, found), free)
         return found
 
