@@ -1,5 +1,8 @@
 """Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale."""
 
+import functools
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,6 +243,38 @@ def test_a_masked_model_trains_as_the_small_one(kind, optimizer):
         assert used == sum(jnp.sum(leaf != 0) for leaf in jax.tree.leaves(then["params"]))
 
 
+class Scanned(linen.Module):
+    """Layers whose weights lie side by side, in half precision, and a recurrent layer before."""
+
+    width: int
+    depth: int
+
+    @linen.compact
+    def __call__(self, x):
+        cell = linen.GRUCell(self.width, recurrent_kernel_init=linen.initializers.lecun_normal())
+        x = linen.RNN(cell)(x)[:, -1]
+        dense = functools.partial(linen.Dense, param_dtype=jnp.bfloat16)
+
+        def body(layer, x, _):
+            return x + layer(x), None
+
+        x, _ = linen.scan(body, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.depth)(
+            dense(self.width, name="layers"), x, None
+        )
+        return dense(3, name="out")(x)
+
+
+def test_scanned_and_recurrent_layers_are_masked_too():
+    model = masking.masked(lambda h: Scanned(h["width"], h["depth"]), {"width": Int(2, 6), "depth": Int(1, 4)})
+    h = {"width": 3, "depth": 2}
+    outputs, variables = model(h).init_with_output(KEY, SEQUENCES)
+    np.testing.assert_array_equal(model(h).apply(variables, SEQUENCES), outputs)
+    small = masking.shrink(model, variables, h)
+    assert small["params"]["layers"]["kernel"].shape == (2, 3, 3)
+    assert small["params"]["layers"]["kernel"].dtype == jnp.bfloat16
+    np.testing.assert_allclose(Scanned(3, 2).apply(small, SEQUENCES), outputs, 1e-3, 1e-5)
+
+
 def plain_init(key, h):
     """Weights of an MLP in plain JAX, in a list of layers that depth adds to."""
     keys = jax.random.split(key, 5)
@@ -410,6 +445,9 @@ def test_a_task_of_functions_searches_sizes_under_64_bits_and_strict_promotion()
         net = masking.masked_weights(plain_init, PLAIN_SIZES)
         result = jaxhpt.search(plain_task(net), PLAIN_SIZES, **search)
         small = masking.shrink(net, result.best_state, result.best.hparams)
+        sizes = {name: jnp.int32(value) for name, value in result.best.hparams.items()}
+        text = str(jax.make_jaxpr(net.mask)(result.best_state, sizes))
+        assert not re.search(r"[fiu]64", text), text
         assert {leaf.dtype for leaf in jax.tree.leaves((small, result.best_state))} == {np.dtype(np.float32)}
         make, sizes, h, x = KINDS["linen dense"]
         model = masking.masked(make, sizes)(h)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 from jaxhpt.core.checks import leaf_name
 from jaxhpt.core.jaxprs import INLINED
@@ -49,7 +50,8 @@ def closed(function: Callable, *args: Any) -> tuple[core.Jaxpr, list, Any]:
     traced, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
     with jax.ensure_compile_time_eval():
         consts = [_stand_in(c) if isinstance(c, jax.core.Tracer) else c for c in traced.consts]
-    return traced.jaxpr, consts, jax.tree.structure(shapes)
+    jaxpr, _ = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars), instantiate=True)
+    return jaxpr, consts, jax.tree.structure(shapes)
 
 
 def _stand_in(tracer: Any) -> Any:
@@ -94,6 +96,8 @@ def _one(equation: Any, args: list) -> list:
     if name in _CALLS:
         inner = equation.params[_CALLS[name]]
         return _run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), args)
+    if name == "scan" and equation.params["length"] > 0:
+        return _scan(equation.params, args)
     single = [_single(arg) for arg in args]
     if all(value is not None for value in single):
         if name in _ELEMENTWISE:
@@ -101,6 +105,30 @@ def _one(equation: Any, args: list) -> list:
         if name in _MOVES:
             return [Uniform(single[0], shapes[0])]
     return _bind(equation, [full(arg) for arg in args])
+
+
+def _scan(params: dict[str, Any], args: list) -> list:
+    """Run a scan step by step: layers that lie side by side are drawn in its body."""
+    body, fixed, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
+    consts, carry, over = args[:fixed], args[fixed : fixed + carried], args[fixed + carried :]
+    steps = []
+    for i in range(params["length"]):
+        place = params["length"] - 1 - i if params["reverse"] else i
+        out = _run(body.jaxpr, body.consts, [*consts, *carry, *[_row(x, place) for x in over]])
+        carry, steps = out[:carried], [*steps, out[carried:]]
+    rows = steps[::-1] if params["reverse"] else steps
+    return [*carry, *[_stacked(list(column)) for column in zip(*rows, strict=True)]]
+
+
+def _row(x: Any, place: int) -> Any:
+    return Uniform(x.value, x.shape[1:]) if isinstance(x, Uniform) else x[place]
+
+
+def _stacked(rows: list) -> Any:
+    first = rows[0]
+    if all(isinstance(row, Uniform) and bool(row.value == first.value) for row in rows):
+        return Uniform(first.value, (len(rows), *first.shape))
+    return jnp.stack([full(row) for row in rows])
 
 
 def _single(arg: Any) -> Any:

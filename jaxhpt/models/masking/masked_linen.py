@@ -101,20 +101,19 @@ def _masked_linen(kind: type) -> type:
     """Make the class of masked modules of a class."""
 
     @linen.nowrap
-    def init_with_output(self: Any, rngs: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    def init(self: Any, rngs: Any, *args: Any, **kwargs: Any) -> Any:
         plain, told = kind(**_fields(self)), {k: v for k, v in kwargs.items() if k not in ("mutable",)}
         held = self._held
         with at(held.values):
-            _, shapes = jax.eval_shape(lambda: plain.init_with_output(rngs, *args, **kwargs))
-            plan = held.model.plan(_shapes(shapes), held, args, told)
-            with _linen_norms(plan, held.values):
-                outputs, variables = plain.init_with_output(rngs, *args, **kwargs)
-        params = mask_tree(plan, held.values, variables["params"], PARAMS, initial=True)
-        return outputs, {**variables, "params": params}
+            variables = plain.init(rngs, *args, **kwargs)
+        plan = held.model.plan(_shapes(variables), held, args, told)
+        return {**variables, "params": mask_tree(plan, held.values, variables["params"], PARAMS, initial=True)}
 
     @linen.nowrap
-    def init(self: Any, rngs: Any, *args: Any, **kwargs: Any) -> Any:
-        return init_with_output(self, rngs, *args, **kwargs)[1]
+    def init_with_output(self: Any, rngs: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        variables = init(self, rngs, *args, **kwargs)
+        told = {name: value for name, value in kwargs.items() if name != "mutable"}
+        return apply(self, variables, *args, rngs=rngs, **told), variables
 
     @linen.nowrap
     def apply(self: Any, variables: Any, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxhpt.core.typing import Array
 from jaxhpt.models.masking.dims import Sizes
-from jaxhpt.models.masking.draws import factor
+from jaxhpt.models.masking.draws import factor, full
 
 MOST_DEPTHS = 64  # values of a size that adds and drops layers: the model is built at each
 _STRUCTURAL = "or search this size with structural=True"
@@ -114,6 +114,12 @@ def measure(sizes: Sizes, build: Builder) -> Plan:
       ValueError: a size that no weight depends on, a weight that follows no law.
     """
     return Plan(sizes, _Measurement(sizes, build).laws())
+
+
+def _grain(leaf: Any) -> float:
+    """Return how far apart the numbers of a leaf's dtype are, about 1."""
+    dtype = jnp.result_type(full(leaf))
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
 
 
 class _Measurement:
@@ -232,7 +238,7 @@ class _Measurement:
                 f"{leaf}: has shape {here.shape} at {setting}, where {expected} would be in line with the ends: its "
                 f"axes must be sums and products of sizes; make the size itself a hyperparameter, {_STRUCTURAL}"
             )
-        if not np.isclose(float(plan.scale(leaf, setting)), self._scale(leaf, here), rtol=1e-3):
+        if not np.isclose(float(plan.scale(leaf, setting)), self._scale(leaf, here), rtol=max(1e-3, 4 * _grain(here))):
             raise ValueError(
                 f"{leaf}: its initial scale at {setting} is not in line with the ends: one over its variance must be a "
                 f"sum of products of sizes, as of jax.nn.initializers.variance_scaling; {_STRUCTURAL}"
