@@ -422,6 +422,34 @@ def test_a_search_of_sizes_in_nnx_returns_the_masked_module():
     np.testing.assert_allclose(small(x), result.best_state(x), 1e-3, 1e-5)
 
 
+class Mixed(nnx.Module):
+    """Dropout, and an activation that is a hyperparameter."""
+
+    def __init__(self, h, rngs):
+        self.first = nnx.Linear(5, h["width"], rngs=rngs)
+        self.batch = nnx.BatchNorm(h["width"], rngs=rngs)
+        self.dropout = jaxhpt.traced.NnxDropout(h["dropout"], rngs=rngs)
+        self.out = nnx.Linear(h["width"], 3, rngs=rngs)
+        self.smooth = h["activation"] == "tanh" if isinstance(h["activation"], str) else h["activation"]
+
+    def __call__(self, x):
+        x = self.batch(self.first(x))
+        x = jnp.where(self.smooth == 1, jnp.tanh(x), nnx.relu(x))
+        return self.out(self.dropout(x))
+
+
+def test_other_hyperparameters_reach_a_masked_model_as_ever():
+    model = masking.masked(lambda h, rngs: Mixed(h, rngs), {"width": Int(2, 8)})
+    space = {
+        "width": Int(2, 8), "dropout": jaxhpt.Float(0.0, 0.5), "activation": ["relu", "tanh"], "batch_size": [3, 6]
+    }  # fmt: skip
+    result = jaxhpt.search(task_of(model, VECTORS), space, algorithm="random", trials=4, lanes=2, progress=False)
+    assert all(trial.status == "done" for trial in result.trials)
+    small = masking.shrink(model, result.best_state, result.best.hparams)
+    np.testing.assert_allclose(small(VECTORS), result.best_state(VECTORS), 1e-3, 1e-5)
+    np.testing.assert_allclose(np.mean((small(VECTORS) - TARGETS) ** 2), result.best.metrics["mse"], 1e-3)
+
+
 def plain_task(net):
     def init(key, h):
         return net.init(key, h)

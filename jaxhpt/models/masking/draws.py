@@ -111,7 +111,7 @@ def _scan(params: dict[str, Any], args: list) -> list:
     """Run a scan step by step: layers that lie side by side are drawn in its body."""
     body, fixed, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
     consts, carry, over = args[:fixed], args[fixed : fixed + carried], args[fixed + carried :]
-    steps = []
+    steps: list[list] = []
     for i in range(params["length"]):
         place = params["length"] - 1 - i if params["reverse"] else i
         out = _run(body.jaxpr, body.consts, [*consts, *carry, *[_row(x, place) for x in over]])

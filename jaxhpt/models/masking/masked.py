@@ -250,12 +250,13 @@ def masked_weights(init: Callable, sizes: Any) -> MaskedWeights:
       ValueError: once it is called, weights that are no part of the widest model's, or are not drawn one by one.
 
     Example:
-      >>> import jax, jaxhpt
-      >>> net = masked_weights(lambda key, h: {"w": jax.random.normal(key, (3, h["width"]))}, {"width": [2, 4]})
+      >>> import jax
+      >>> from jaxhpt.models import masking
+      >>> net = masking.masked_weights(lambda key, h: {"w": jax.random.normal(key, (3, h["width"]))}, {"width": [2, 4]})
       >>> weights = net.init(jax.random.key(0), {"width": 2})
       >>> (weights["w"] != 0).sum(axis=0).tolist()
       [3, 3, 0, 0]
-      >>> shrink(net, weights, {"width": 2})["w"].shape
+      >>> masking.shrink(net, weights, {"width": 2})["w"].shape
       (3, 2)
     """
     return MaskedWeights(init, sizes)

@@ -35,15 +35,16 @@ def masked(make: Callable, sizes: Any, check: bool = True) -> MaskedLinen | Mask
     Example:
       >>> import jax, jaxhpt, optax
       >>> from flax import linen as nn
+      >>> from jaxhpt.models import masking
       >>> sizes = {"width": jaxhpt.Int(2, 16)}
-      >>> model = masked(lambda h: nn.Sequential([nn.Dense(h["width"]), nn.relu, nn.Dense(1)]), sizes)
+      >>> model = masking.masked(lambda h: nn.Sequential([nn.Dense(h["width"]), nn.relu, nn.Dense(1)]), sizes)
       >>> x = jax.random.normal(jax.random.key(0), (256, 4))
       >>> data = x, abs(x).sum(1)
       >>> task = jaxhpt.FlaxTask(model, lambda h: optax.adam(h["lr"]), loss="mse", train_data=data, valid_data=data,
       ...                        steps=100)
       >>> space = {**sizes, "lr": jaxhpt.Float(1e-3, 0.1, log=True)}
       >>> best = jaxhpt.search(task, space, trials=16, progress=False)
-      >>> small = shrink(model, best.best_state, best.best.hparams)
+      >>> small = masking.shrink(model, best.best_state, best.best.hparams)
       >>> small["params"]["layers_0"]["kernel"].shape == (4, best.best.hparams["width"])
       True
     """
