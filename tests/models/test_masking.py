@@ -1,5 +1,6 @@
 """Masked models are the small ones: outputs, gradients, steps of optimisers, initial scale."""
 
+import copy
 import functools
 import re
 
@@ -273,6 +274,25 @@ def test_scanned_and_recurrent_layers_are_masked_too():
     assert small["params"]["layers"]["kernel"].shape == (2, 3, 3)
     assert small["params"]["layers"]["kernel"].dtype == jnp.bfloat16
     np.testing.assert_allclose(Scanned(3, 2).apply(small, SEQUENCES), outputs, 1e-3, 1e-5)
+
+
+def test_norms_without_weights_and_copies_know_the_units_in_use():
+    class Bare(nnx.Module):
+        def __init__(self, h, rngs):
+            self.width = h["width"]
+            self.first = nnx.Linear(5, h["width"], rngs=rngs)
+            self.norm = nnx.LayerNorm(h["width"], use_scale=False, use_bias=False, rngs=rngs)
+            self.out = nnx.Linear(h["width"], 3, rngs=rngs)
+
+        def __call__(self, x):
+            return self.out(self.norm(self.first(x)))
+
+    model = masking.masked(lambda h, rngs: Bare(h, rngs), {"width": [2, 8], "same": [1]})
+    wide = model({"width": 2, "same": 1}, nnx.Rngs(0))
+    expected = masking.shrink(model, wide, {"width": 2, "same": 1})(VECTORS)
+    for module in (wide, copy.deepcopy(wide), nnx.clone(wide)):
+        np.testing.assert_allclose(module(VECTORS), expected, 1e-4, 1e-5)
+        assert module.width == 8
 
 
 def plain_init(key, h):

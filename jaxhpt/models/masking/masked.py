@@ -18,10 +18,9 @@ from jaxhpt.models.masking.sizes import at
 _REASONS = (
     "What to look for: units that are not the first of their axis (flatten images with masking.flatten, put what is "
     "masked last in a concatenation), a size that the call computes with (ask masking.active; heads, not their size, "
-    "and groups of a fixed group_size), layers in a row without a residual connection (masking.where_active)"
+    "groups of a fixed group_size, linen's norms over units with a scale or bias), layers in a row without a residual "
+    "connection (masking.where_active)"
 )
-
-
 _LOCK = threading.RLock()  # pools may trace in threads
 ARRAYS = (np.ndarray, np.generic, jax.Array, jax.ShapeDtypeStruct)
 

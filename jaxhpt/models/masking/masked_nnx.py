@@ -13,7 +13,7 @@ from jaxhpt.core.typing import Array, Hparams, PyTree
 from jaxhpt.models.masking.flax_parts import Held, beside, in_evaluation, unit_mask_of
 from jaxhpt.models.masking.masked import Masked, cut, mask_tree, named_leaves, refilled, verify
 from jaxhpt.models.masking.plan import Plan
-from jaxhpt.models.masking.sizes import at
+from jaxhpt.models.masking.sizes import Size, at, unit_mask
 
 _NORMS = (nnx.LayerNorm, nnx.RMSNorm)  # over units; others keep channels apart
 
@@ -137,7 +137,7 @@ def _nnx_norms(module: nnx.Module, plan: Plan, values: Mapping[str, Any]) -> Ite
     """As `_linen_norms`. nnx has no interceptors, so the layers change class for the call."""
     changed = []
     for path, layer in nnx.iter_modules(module):
-        mask = unit_mask_of(plan, values, ".".join(map(str, path))) if type(layer) in _NORMS else None
+        mask = _units(layer, plan, values, path) if type(layer) in _NORMS else None
         if mask is not None:
             changed.append((layer, type(layer)))
             layer.__class__ = _norm_of_some(type(layer), mask)
@@ -146,6 +146,15 @@ def _nnx_norms(module: nnx.Module, plan: Plan, values: Mapping[str, Any]) -> Ite
     finally:
         for layer, kind in changed:
             layer.__class__ = kind
+
+
+def _units(layer: Any, plan: Plan, values: Mapping[str, Any], path: tuple) -> Array | None:
+    """Return the units that a norm sees, also one without weights; None where it sees them all."""
+    known = unit_mask_of(plan, values, ".".join(map(str, path)))
+    if known is None and isinstance(layer.num_features, Size):
+        with at(values):
+            return unit_mask(layer.num_features)
+    return known
 
 
 def _norm_of_some(kind: type, units: Array) -> type:

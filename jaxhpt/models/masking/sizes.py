@@ -29,6 +29,14 @@ class Size(int):
         made.law = law
         return made
 
+    def __getnewargs__(self) -> Any:
+        """Return what `__new__` takes, for copies."""
+        return int(self), self.law
+
+    def __deepcopy__(self, memo: Any) -> "Size":
+        """Return itself: it never changes."""
+        return self
+
 
 def _arithmetic(name: str) -> Callable:
     function = getattr(operator, name)
