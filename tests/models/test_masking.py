@@ -254,7 +254,7 @@ class Scanned(linen.Module):
     def __call__(self, x):
         cell = linen.GRUCell(self.width, recurrent_kernel_init=linen.initializers.lecun_normal())
         x = linen.RNN(cell)(x)[:, -1]
-        dense = functools.partial(linen.Dense, param_dtype=jnp.bfloat16)
+        dense = functools.partial(linen.Dense, param_dtype=jnp.bfloat16, dtype=jnp.bfloat16)
 
         def body(layer, x, _):
             return x + layer(x), None
@@ -273,7 +273,7 @@ def test_scanned_and_recurrent_layers_are_masked_too():
     small = masking.shrink(model, variables, h)
     assert small["params"]["layers"]["kernel"].shape == (2, 3, 3)
     assert small["params"]["layers"]["kernel"].dtype == jnp.bfloat16
-    np.testing.assert_allclose(Scanned(3, 2).apply(small, SEQUENCES), outputs, 1e-3, 1e-5)
+    np.testing.assert_allclose(Scanned(3, 2).apply(small, SEQUENCES), outputs, 2e-2, 2e-2)
 
 
 def test_norms_without_weights_and_copies_know_the_units_in_use():

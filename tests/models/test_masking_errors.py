@@ -265,3 +265,18 @@ def test_a_layer_that_comes_and_goes_is_an_error():
     with pytest.raises(ValueError, match=r"sizes\['depth'\]: no weight of the model depends on it"):
         build(absent)({"depth": 1}).init(KEY, VECTORS)
     masking.masked(lost, {"depth": Int(1, 3)})({"depth": 1}).init(KEY, VECTORS)
+
+
+def test_a_trial_of_a_size_that_the_model_does_not_have_fails():
+    net = masking.masked_weights(
+        lambda key, h: {"w": jax.random.normal(key, (h["width"],), jnp.float32)}, {"width": [2, 4]}
+    )
+
+    def evaluate(weights, valid, h):
+        return jnp.sum(net.mask(weights, h)["w"] ** 2)
+
+    task = jaxhpt.Task(net.init, lambda weights, batch, h, key: weights, evaluate, valid_data=VECTORS, steps=1)
+    space = {"width": [2, 3, 4, 5]}
+    result = jaxhpt.search(task, space, algorithm="grid", trials=4, lanes=4, direction="min", progress=False)
+    found = {trial.hparams["width"]: trial.status for trial in result.trials}
+    assert found == {2: "done", 3: "failed", 4: "done", 5: "failed"}

@@ -10,7 +10,7 @@ import numpy as np
 from jaxhpt.core.checks import require
 from jaxhpt.core.choice import Choice
 from jaxhpt.core.dimensions import Int
-from jaxhpt.core.typing import Hparams
+from jaxhpt.core.typing import Array, Hparams
 from jaxhpt.models.masking.sizes import named
 
 _KINDS = 'an Int, or a list of whole numbers, as in the space: {"width": jaxhpt.Int(8, 64)}'
@@ -60,6 +60,13 @@ class Sizes(dict[str, tuple[int, ...]]):
         plain = np.asarray(value).item()
         require(plain in self[name], name, plain, f"one of {list(self[name])}")
         return np.int32(plain)
+
+    def has(self, values: Mapping[str, Any]) -> Array:
+        """Tell whether each size has one of its values: bool[]."""
+        found = jnp.bool_(True)
+        for name, known in self.items():
+            found = found & (jnp.asarray(known, jnp.int32) == jnp.asarray(values[name], jnp.int32)).any()
+        return found
 
     def widest(self, hparams: Hparams) -> dict[str, Any]:
         """Return hyperparameters with the sizes of the widest model, which know what is active."""

@@ -25,7 +25,8 @@ def masked(make: Callable, sizes: Any, check: bool = True) -> MaskedLinen | Mask
       check: whether to compare; False for a call that draws random numbers also in evaluation.
 
     Returns:
-      A function of the kind of `make`. Its modules are of the user's own classes, and as wide as can be.
+      A function of the kind of `make`. Its modules are of the user's own classes, and as wide as can be. A trial whose
+      size is none of the values fails.
 
     Raises:
       TypeError: `make` is no such function, a size is no such dimension.
