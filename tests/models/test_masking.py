@@ -470,6 +470,26 @@ def test_other_hyperparameters_reach_a_masked_model_as_ever():
     np.testing.assert_allclose(np.mean((small(VECTORS) - TARGETS) ** 2), result.best.metrics["mse"], 1e-3)
 
 
+def test_masked_and_structural_sizes_go_together():
+    def make(h, rngs):
+        layers = [nnx.Linear(5, h["width"], rngs=rngs), h["act"]]
+        for _ in range(h["depth"]):
+            layers += [nnx.Linear(h["width"], h["width"], rngs=rngs), h["act"]]
+        return nnx.Sequential(*layers, nnx.Linear(h["width"], 3, rngs=rngs))
+
+    sizes = {"width": Int(2, 8)}
+    model = masking.masked(make, sizes)
+    space = {
+        **sizes, "depth": Int(1, 2, structural=True), "act": jaxhpt.Choice([jnp.tanh, nnx.relu], structural=True)
+    }  # fmt: skip
+    result = jaxhpt.search(task_of(model, VECTORS), space, algorithm="random", trials=6, lanes=2, progress=False)
+    assert all(trial.status == "done" for trial in result.trials)
+    best = result.best.hparams
+    small = masking.shrink(model, result.best_state, best)
+    assert small.layers[0].kernel.shape == (5, best["width"])
+    np.testing.assert_allclose(np.mean((small(VECTORS) - TARGETS) ** 2), result.best.metrics["mse"], 1e-3)
+
+
 def plain_task(net):
     def init(key, h):
         return net.init(key, h)

@@ -200,6 +200,9 @@ MISUSES = {
     "nothing": (lambda: masking.masked(make, {}), ValueError, "at least one size"),
     "floats": (lambda: masking.masked(make, {"width": jaxhpt.Float(1, 8)}), TypeError, "sizes.*=Float.*an Int, or"),
     "texts": (lambda: masking.masked(make, {"width": ["a", "b"]}), TypeError, "must be an Int, or a list of whole"),
+    "structural": (
+        lambda: masking.masked(make, {"width": Int(1, 8, structural=True)}), ValueError, "is structural, a program",
+    ),
     "below 0": (lambda: masking.masked(make, {"width": Int(-1, 8)}), ValueError, "at least 0"),
     "a class": (lambda: masking.masked(linen.Dense, WIDTH), TypeError, "make=.*Dense.*must be a function hparams"),
     "a module": (lambda: masking.masked(linen.Dense(2), WIDTH), TypeError, r"make=Dense\([\s\S]*must be a function"),

@@ -81,7 +81,7 @@ def read(sizes: Any) -> Sizes:
 
     Raises:
       TypeError: no dict, or a dimension of another kind.
-      ValueError: none, or one below 0.
+      ValueError: none, one below 0, or one that is structural.
     """
     if not isinstance(sizes, Mapping):
         raise TypeError(f"sizes={sizes!r}: must be a dict, name -> {_KINDS}")
@@ -92,6 +92,11 @@ def read(sizes: Any) -> Sizes:
 def _values(name: str, dimension: Any) -> tuple[int, ...]:
     if isinstance(dimension, list):
         dimension = Choice(dimension)
+    if getattr(dimension, "structural", False):
+        raise ValueError(
+            f"sizes[{name!r}]={dimension!r}: is structural, a program for each value; leave structural=True out, or "
+            "leave it out of sizes"
+        )
     if isinstance(dimension, Int):
         values: tuple = tuple(range(dimension.low, dimension.high + 1, dimension.step))
     elif isinstance(dimension, Choice) and dimension.numeric and dimension.dtype == np.int32:
