@@ -1,6 +1,6 @@
 """jaxhpt: tune many small JAX models at once, on device."""
 
-from jaxhpt import grey, problems
+from jaxhpt import grey, models, problems
 from jaxhpt.algorithms import (
     ALGORITHMS,
     CMAES,
@@ -84,6 +84,7 @@ __all__ = [
     "grey",
     "maximize",
     "minimize",
+    "models",
     "problems",
     "search",
     "search_many",
