@@ -133,7 +133,7 @@ def search(
     limits = Limits(events_per_dispatch, timeout, tuple(callbacks))
     root, shown = root_of(seed, program.problem.prior), display(progress)
     outcome = drive(program, root, data, limits, shown, before_it, structures)
-    result = Result.of(program, data, outcome, structures)
+    result = Result.of(outcome.program, data, outcome, structures)
     if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
         outcome.error.result = result  # type: ignore[attr-defined]
         raise outcome.error

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxhpt.core.history import Known
 from jaxhpt.core.typing import TrainState
+from jaxhpt.engine import memory
 from jaxhpt.engine.build import home_of
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
@@ -53,6 +54,7 @@ class Outcome:
     """What a driven search leaves.
 
     Attributes:
+      program: that ran, in the end; it has fewer lanes than the given one where memory did not suffice.
       best: weights of the winner, without the lane axis; None where they were lost in a crash.
       summary: after the last look, on the host; it holds the history.
       key: the root key.
@@ -60,9 +62,11 @@ class Outcome:
       seconds: spent on searching.
       first_seconds: until the first trials had ended, compilation included; None if none did.
       ended: why: "finished", "timeout", "interrupted", "callback" or "error".
+      memory: what was done where memory did not suffice, in words.
       error: what was raised by a callback, the display or the search itself; None for nothing.
     """
 
+    program: Program
     best: TrainState | None
     summary: Summary
     key: jax.Array
@@ -70,6 +74,7 @@ class Outcome:
     seconds: float
     first_seconds: float | None
     ended: str
+    memory: tuple[str, ...]
     error: BaseException | None = None
 
 
@@ -80,9 +85,11 @@ class Execution(Protocol):
       best: weights of the winner so far, without the lane axis; None where they were lost in a crash.
       summary: as of the last look.
       compile_seconds: for which it waited for programs.
+      told: what was done where memory did not suffice.
     """
 
     summary: Summary
+    told: list[str]
 
     @property
     def compile_seconds(self) -> float:
@@ -117,7 +124,7 @@ def drive(
     shown, home = _begun(shown), home_of(data)
     try:
         with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
-            execution = _execution(program, key, known, data, structures)
+            program, execution = _fitted(program, key, known, data, structures)
             run = _Run(program, execution, limits, shown, called)
             with contextlib.closing(execution):
                 ended, error = run.to_the_end()
@@ -125,6 +132,26 @@ def drive(
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
+
+
+def _fitted(
+    program: Program, key: jax.Array, known: Known | None, data: Data, structures: Structures | None
+) -> tuple[Program, Execution]:
+    """Begin a search, with fewer lanes, or smaller groups of them, for as long as memory does not suffice."""
+    told: list[str] = []
+    while True:
+        try:
+            execution = _execution(program, key, known, data, structures)
+            execution.told[:0] = told
+            return program, execution
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not memory.exhausted(error):
+                raise
+            less = memory.smaller(program)
+            if less is None:
+                raise memory.too_little(error) from error
+            memory.tell(told, memory.laid_out(less), error)
+            program = less
 
 
 def _execution(
@@ -218,6 +245,7 @@ class _Run:
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:
         """Bring what there is to the host."""
         return Outcome(
+            program=self.program,
             best=self.execution.best,
             summary=jax.device_get(self.execution.summary),
             key=key,
@@ -225,6 +253,7 @@ class _Run:
             seconds=self.seconds,
             first_seconds=self.first,
             ended=ended,
+            memory=tuple(self.execution.told),
             error=error,
         )
 
