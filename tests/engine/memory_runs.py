@@ -99,6 +99,13 @@ def compiled():
     return search(lanes=LANES)
 
 
+def pools():
+    """Do the same with two pools, which take their memory at the same time."""
+    blind(layout)
+    limit()
+    return search(lanes=LANES, cores=2)
+
+
 def estimated():
     """See all."""
     limit()

@@ -24,7 +24,7 @@ from jaxhpt.training.layout import Layout
 from jaxhpt.training.memory import Bytes, Footprint
 
 ROOT = pathlib.Path(__file__).parents[2]
-RUNS = ("enough", "auto", "given", "fused", "compiled", "estimated", "later", "lost", "nothing_fits")
+RUNS = ("enough", "auto", "given", "fused", "compiled", "pools", "estimated", "later", "lost", "nothing_fits")
 limited = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
 
 
@@ -53,6 +53,13 @@ def test_where_lanes_are_given_fewer_at_once_are_evaluated_and_nothing_is_lost(r
     assert "memory did not suffice; going on with" in run["memory"][0]
     assert "16 at once in training, 8 in evaluation" in run["memory"][0]
     assert run["warnings"] == run["memory"]
+
+
+@limited
+def test_pools_that_train_side_by_side_have_to_fit_together(runs):
+    assert runs["pools"]["lanes"] == [16, 8, 4]
+    assert "training takes 512 MiB, of which" in runs["pools"]["memory"][0]
+    same(runs["pools"], runs["enough"])
 
 
 @limited
@@ -86,11 +93,11 @@ def test_where_nothing_fits_it_says_what_to_do(runs):
 
 @functools.cache
 def program(**layout):
-    """Return a search of two metrics, whose evaluation takes more than its training."""
+    """Return a search whose evaluation takes more than its training."""
     task = jaxhpt.Task(
         lambda key, h: jnp.zeros(8) + h["x"],
         lambda w, batch, h, key: w * 0.5,
-        lambda w, data, h: {"loss": jnp.sum(jnp.outer(w, w))},
+        lambda w, data, h: {"loss": jnp.sum(jnp.sort(jnp.tile(w, 9)))},
         steps=3,
     )
     space, searched = Space.of({"x": jaxhpt.Float(0, 1)}), (jaxhpt.Random(), jaxhpt.RunToEnd())
