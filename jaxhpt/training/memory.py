@@ -16,7 +16,6 @@ import numpy as np
 from jax.extend import core
 
 from jaxhpt.core.jaxprs import Traced
-from jaxhpt.core.typing import PyTree
 from jaxhpt.training.user_functions import UserFunctions
 
 ALIASES = {"reshape", "squeeze", "expand_dims", "copy"}  # which are what they read
@@ -29,7 +28,7 @@ POINTWISE = {  # the same, where they are read once
 }  # fmt: skip
 WHOLE = {"dot_general", "conv_general_dilated", "sort", "gather", "scatter", "scatter-add"}  # need what they read
 LOOPS = {"scan", "while"}
-PAGE = 4096
+DATA = 2  # place of the batch among the arguments of a step, and of valid_data among those of an evaluation
 UNLIMITED = 1 << 60  # what systems say where there is no limit is beyond it
 
 
@@ -63,12 +62,11 @@ class Footprint(NamedTuple):
 
 def footprint(functions: UserFunctions) -> Footprint:
     """Estimate the memory of a trial from the traced functions; arguments and data are not counted."""
-    shared = {"batch": 2, "valid": 2}
     return Footprint(
         state=sum(map(size_of, jax.tree.leaves(functions.state))),
         init=alive_at_once(functions.init),
-        step=alive_at_once(functions.step, shared["batch"]),
-        evaluate=alive_at_once(functions.evaluate, shared["valid"]),
+        step=alive_at_once(functions.step, DATA),
+        evaluate=alive_at_once(functions.evaluate, DATA),
     )
 
 
@@ -166,11 +164,6 @@ def size_of(shape: Any) -> int:
     return math.prod(dims) * np.dtype(dtype).itemsize
 
 
-def tree_bytes(arrays: PyTree) -> int:
-    """Return the bytes of all arrays of a pytree, or of their shapes."""
-    return sum(map(size_of, jax.tree.leaves(arrays)))
-
-
 def compiled_bytes(program: Any) -> int | None:
     """Return the bytes that a compiled program asks for beside its arguments; None where that is not known.
 
@@ -219,7 +212,7 @@ def _process() -> int | None:
     taken = _lines("/proc/self/statm")
     if limit == resource.RLIM_INFINITY or not taken:
         return None
-    return max(0, limit - int(taken[0].split()[0]) * PAGE)
+    return max(0, limit - int(taken[0].split()[0]) * resource.getpagesize())
 
 
 def _groups() -> Iterable[int | None]:

@@ -167,6 +167,7 @@ def test_a_container_of_older_systems_may_have_less(system):
 
 def test_a_process_may_have_less(system, monkeypatch):
     resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getpagesize", lambda: 4096)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (3 * MIB, resource.RLIM_INFINITY))
     assert system(**{"/proc/meminfo": MEMINFO, "/proc/self/statm": "256 1 1 1 1 1 1\n"}) == 2 * MIB
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
