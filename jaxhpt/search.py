@@ -58,12 +58,13 @@ def search(
         by the space, the trials, the lanes and the objectives, see `Auto`.
       scheduler: how long to train: a name of `jaxhpt.SCHEDULERS`, such as "asha", or an instance with settings of
         its own; by default every trial trains to its end.
-      lanes: models that train side by side; "auto" is 64 on a CPU and up to 4,096 on an accelerator.
+      lanes: models that train side by side; "auto" is up to 64 on a CPU and up to 4,096 on an accelerator, as many as
+        memory has room for.
       interval: steps between events; "auto" wastes no update where it can.
       cores: of a CPU that train, each a pool of the lanes where these divide by it; "auto" is all that the process may
         use, and one in a process that was started to work beside others. Another accelerator is not concerned.
       microbatch: lanes that train by one `vmap`, groups of them one after the other: 1 is one model after the other.
-        "auto" is all, but 1 for convolutions on a CPU.
+        "auto" is all that memory has room for, but 1 for convolutions on a CPU.
       execution: "split" compiles each part of an event by itself, so that training begins while the algorithm's model
         is being compiled; "fused" runs many events as one program, for very many cheap ones. "auto" is "split", but
         for a function that is cheap to evaluate, and thousands of events.
@@ -113,8 +114,8 @@ def search(
 
     program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
     root = root_of(seed, program.problem.prior)
-    outcome = drive(program, root, data, limits, shown, lambda: _begun(program, root, before_it, data, structures))
-    result = Result.of(program, data, outcome, structures)
+    outcome = drive(program, root, data, limits, shown, lambda p: _begun(p, root, before_it, data, structures))
+    result = Result.of(outcome.program, data, outcome, structures)
     if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
         outcome.error.result = result  # type: ignore[attr-defined]
         raise outcome.error

@@ -111,7 +111,7 @@ def search_many(
     whole = built.data._replace(**_fields(each))
     _check_shared(each, job)
     keys, program = jnp.stack([root_of(s) for s in roots]), built.program
-    outcome = drive(program, keys, whole, limits, shown, lambda: Many(program, keys, whole, bool(each), width))
+    outcome = drive(program, keys, whole, limits, shown, lambda p: Many(p, keys, whole, bool(each), width))
     return _results(built, outcome, each)
 
 
@@ -160,7 +160,7 @@ def _results(built: Built, outcome: Outcome, each: dict[str, PyTree]) -> list[Re
         own = {name: _one(data, i) for name, data in each.items()}
         task, parts = dataclasses.replace(built.structures.task, **own), _fields(own)
         structures = dataclasses.replace(built.structures, **parts, task=task)
-        found.append(Result.of(built.program, built.data._replace(**parts), mine, structures))
+        found.append(Result.of(outcome.program, built.data._replace(**parts), mine, structures))
     if outcome.error is not None and not isinstance(outcome.error, Exception):
         raise outcome.error
     if outcome.error is not None:

@@ -17,7 +17,7 @@ from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.layout import Layout
+from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
@@ -82,10 +82,10 @@ def build(
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
     chosen = algorithm.chosen(problem) if isinstance(algorithm, Chooses) else algorithm
-    shape = (laid.lanes // laid.pools, schedule.interval, schedule.exact, laid.microbatch)
+    shape = (laid.lanes // laid.pools, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
     pool = Pool(functions, batches, metrics, *shape)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
-    program = Program(study, problem, pool, laid.pools, laid.fused)
+    program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO)
     return Built(program, together(Data(train, valid, structures.first.captured)), structures, before)
 
 

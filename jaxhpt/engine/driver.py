@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from jaxhpt.core.typing import TrainState
+from jaxhpt.engine import memory
 from jaxhpt.engine.build import home_of
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
@@ -49,6 +50,7 @@ class Outcome:
     """What a driven search leaves.
 
     Attributes:
+      program: that ran, in the end; it has fewer lanes than the given one where memory did not suffice.
       best: weights of the winner, without the lane axis; None where they were lost in a crash.
       summary: after the last look, on the host; it holds the history.
       key: the root key.
@@ -56,9 +58,11 @@ class Outcome:
       seconds: spent on searching.
       first_seconds: until the first trials had ended, compilation included; None if none did.
       ended: why: "finished", "timeout", "interrupted", "callback" or "error".
+      memory: what was done where memory did not suffice, in words.
       error: what was raised by a callback, the display or the search itself; None for nothing.
     """
 
+    program: Program
     best: TrainState | None
     summary: Summary
     key: jax.Array
@@ -66,6 +70,7 @@ class Outcome:
     seconds: float
     first_seconds: float | None
     ended: str
+    memory: tuple[str, ...]
     error: BaseException | None = None
 
 
@@ -76,9 +81,11 @@ class Execution(Protocol):
       best: weights of the winner so far, without the lane axis; None where they were lost in a crash.
       summary: as of the last look.
       compile_seconds: for which it waited for programs.
+      told: what was done where memory did not suffice.
     """
 
     summary: Summary
+    told: list[str]
 
     @property
     def compile_seconds(self) -> float:
@@ -100,7 +107,7 @@ class Execution(Protocol):
 
 
 def drive(
-    program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, make: Callable[[], Execution]
+    program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, make: Callable[[Program], Execution]
 ) -> Outcome:
     """Run a search to its end, on the device where its data is.
 
@@ -110,13 +117,14 @@ def drive(
       data: on device.
       limits: when the host looks up.
       shown: what shows it.
-      make: begins the search; called where its device is the default.
+      make: begins the search by a program, this one or one that needs less memory; called where its device is the
+        default.
     """
     called = time.perf_counter()
     shown, home = _begun(shown), home_of(data)
     try:
         with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
-            execution = make()
+            program, execution = _fitted(program, make)
             run = _Run(program, execution, limits, shown, called)
             with contextlib.closing(execution):
                 ended, error = run.to_the_end()
@@ -124,6 +132,24 @@ def drive(
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
     return run.outcome(key, ended, error)
+
+
+def _fitted(program: Program, make: Callable[[Program], Execution]) -> tuple[Program, Execution]:
+    """Begin a search, with fewer lanes, or smaller groups of them, for as long as memory does not suffice."""
+    told: list[str] = []
+    while True:
+        try:
+            execution = make(program)
+            execution.told[:0] = told
+            return program, execution
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not memory.exhausted(error):
+                raise
+            less = memory.smaller(program)
+            if less is None:
+                raise memory.too_little(error) from error
+            memory.tell(told, memory.laid_out(less), error)
+            program = less
 
 
 def _usual() -> Any:
@@ -212,6 +238,7 @@ class _Run:
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:
         """Bring what there is to the host."""
         return Outcome(
+            program=self.program,
             best=self.execution.best,
             summary=jax.device_get(self.execution.summary),
             key=key,
@@ -219,6 +246,7 @@ class _Run:
             seconds=self.seconds,
             first_seconds=self.first,
             ended=ended,
+            memory=tuple(self.execution.told),
             error=error,
         )
 

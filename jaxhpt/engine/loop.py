@@ -11,6 +11,7 @@ from jaxhpt.core.history import Known
 from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine import event
 from jaxhpt.engine.compiling import Function
+from jaxhpt.engine.memory import Fitting, halved_inside
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.training.pool import Data, PoolState, keep, move
@@ -80,20 +81,23 @@ class Fused:
     Attributes:
       summary: after the last dispatch.
       compile_seconds: spent on tracing and compiling.
+      told: what was done where memory did not suffice.
     """
 
     def __init__(self, program: Program, root: Key, known: Known | None, data: Data) -> None:
         begun = time.perf_counter()
-        self._program, self._data = program, data
+        self._data, self.told = data, list[str]()
         self._carry: SearchState | None = begin(program, root, known)
-        self._run = dispatch.program(program, self._carry, data, jnp.int32(0))
+        self._run = Fitting(dispatch, program, (self._carry, data, jnp.int32(0)), halved_inside, self.told)
         self.compile_seconds = time.perf_counter() - begun
         self.run(0)
 
     def run(self, grains: int) -> None:
         """Run at most so many events."""
+        number = jax.device_put(jnp.int32(grains))
+        self._run.require_room((self._carry, self._data, number))
         carry, self._carry = self._carry, None  # it is given away
-        carry, found = self._run(carry, self._data, jax.device_put(jnp.int32(grains)))
+        carry, found = self._run(carry, self._data, number)
         self.summary: Summary = jax.block_until_ready(found)
         self._carry = carry
 

@@ -81,10 +81,11 @@ class Many:
     Attributes:
       summary: after the last dispatch, leaves [R, ...].
       compile_seconds: spent on tracing and compiling.
+      told: what was done where memory did not suffice.
     """
 
     def __init__(self, program: Program, roots: Key, data: Data, each: bool, cores: int) -> None:
-        begun = time.perf_counter()
+        begun, self.told = time.perf_counter(), list[str]()
         num = roots.shape[0]
         parts = max(n for n in range(1, cores + 1) if num % n == 0)
         size = num // parts

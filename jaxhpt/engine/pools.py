@@ -4,6 +4,7 @@ Bits do not depend on the threads: an event ends when all pools have trained, an
 """
 
 import concurrent.futures
+import functools
 from typing import Any, Protocol
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 from jaxhpt.core.arrays import zeros
 from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
+from jaxhpt.engine.memory import Fitting, halved
 from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
 from jaxhpt.training.batches import Batches
@@ -68,13 +70,13 @@ class Pools(Protocol):
 
 
 class AlikePools:
-    """Pools of one structure, of equally many lanes each."""
+    """Pools of one structure, of equally many lanes each; what is done where memory does not suffice goes to `told`."""
 
-    def __init__(self, program: Program, root: Key, data: Data, programs: Programs) -> None:
+    def __init__(self, program: Program, root: Key, data: Data, programs: Programs, told: list[str]) -> None:
         self._program, self._root, self._data, self._programs = program, root, data, programs
         self._threads = concurrent.futures.ThreadPoolExecutor(program.pools, thread_name_prefix="jaxhpt-pool")
-        self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
         self._orders: tuple[Orders, ...] = ()
+        self._fits, self._fitting = functools.partial(Fitting, halve=halved, told=told), dict[str, Fitting]()
         self._pools: Any
         self.best: TrainState
         self._pools, self.best = programs.call("vacant", VACANT, *self._room())
@@ -87,26 +89,34 @@ class AlikePools:
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Take the orders; what trains is compiled at once, before anything else."""
         self._orders = orders
-        self._programs.get("fill", FILL, self._program.pool, *self._arguments(0))
-        self._programs.get("advance", ADVANCE, self._program.pool, *self._arguments(0), _number(0), _number(0))
+        if not self._fitting:
+            with self._programs.waiting():
+                self._prepare()
         self._programs.later("keep", KEEP, shapes_of(self._pools), shapes_of(self.best), shapes_of(_number(0)))
+
+    def _prepare(self) -> None:
+        """Compile what trains, and call it for nothing, as long as there is nothing to lose."""
+        pool, num, nothing = self._program.pool, self._program.pools, (_number(0), _number(0))
+        fill = self._fitting["fill"] = self._fits(FILL, pool, self._arguments(0))
+        advance = self._fitting["advance"] = self._fits(ADVANCE, pool, (*self._arguments(0), *nothing))
+        self._pools = tuple(fill.rehearse(1, *self._arguments(i, fresh=False)) for i in range(num))
+        self._pools = tuple(advance.rehearse(num, *self._arguments(i), *nothing)[0] for i in range(num))
 
     def fill(self) -> None:
         """Start the trials that begin, in all pools."""
-        program, pool = self._program, self._program.pool
-        filled = [self._programs.call("fill", FILL, pool, *self._arguments(i)) for i in range(program.pools)]
-        self._pools = tuple(filled)
+        program, given = self._fitting["fill"], [self._arguments(i) for i in range(self._program.pools)]
+        program.require_room(given[0])
+        self._pools = tuple(program(*mine) for mine in given)
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all pools side by side."""
-        span = _number(first), _number(last)
-        program = self._programs.get("advance", ADVANCE, self._program.pool, *self._arguments(0), *span)
+        program, span, pools = self._fitting["advance"], (_number(first), _number(last)), range(self._program.pools)
+        program.require_room((*self._arguments(0), *span), len(pools))
 
         def one(i: int) -> tuple[PoolState, Report]:
             found: tuple[PoolState, Report] = program(*self._arguments(i), *span)
-            return jax.block_until_ready(found) if self._waits else found
+            return found
 
-        pools = range(self._program.pools)
         trained = [one(0)] if len(pools) == 1 else list(self._threads.map(one, pools))
         self._pools, reports = zip(*trained, strict=True)
         return reports
@@ -126,8 +136,12 @@ class AlikePools:
         """Leave nothing running."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _arguments(self, i: int) -> tuple:
-        return self._pools[i], self._orders[i], self._data, self._root
+    def _arguments(self, i: int, fresh: bool = True) -> tuple:
+        """Return what the programs of a pool take; no trial is fresh where `fresh` is False."""
+        orders = self._orders[i]
+        if not fresh:
+            orders = orders._replace(fresh=jax.device_put(np.zeros(orders.fresh.shape, bool)))
+        return self._pools[i], orders, self._data, self._root
 
 
 def report_shape(lanes: int, metrics: int) -> Report:

@@ -1,8 +1,9 @@
 """The programs of one search: each is compiled where it is used first, or before that in another thread."""
 
 import concurrent.futures
+import contextlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from jaxhpt.engine.compiling import Background, Function
@@ -33,6 +34,13 @@ class Programs:
             self._ready[name] = coming.result() if coming else function.program(*arguments)
             self.seconds += time.perf_counter() - begun
         return self._ready[name]
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count what is done inside as waiting for programs."""
+        begun = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - begun
 
     def later(self, name: Hashable, function: Function, *arguments: Any) -> None:
         """Begin to compile in another thread, for shapes."""

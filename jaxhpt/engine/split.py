@@ -39,23 +39,31 @@ class Split:
     Attributes:
       best: weights of the winner as of the last look, without the lane axis.
       summary: as of the last look.
+      told: what was done where memory did not suffice.
     """
 
     def __init__(
         self, program: Program, root: Key, known: Known | None, data: Data, structures: Structures | None = None
     ) -> None:
         self.program, self.data = program, data
-        self._programs = Programs()
+        self._programs, self.told = Programs(), list[str]()
         self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
-        given = (root, known, _number(program.problem.trials))
-        self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
-        several = structures is not None and bool(structures.space.structural)
-        kind: Any = StructuredPools if several else AlikePools
-        self._pools: Pools = kind(program, root, data, self._programs, *([structures] if several else []))
-        self._done, self._events = 0, 0
-        self._open()
-        self._prepare()
-        self._look()
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._programs.close)
+            given = (root, known, _number(program.problem.trials))
+            self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
+            self._pools = self._made(root, structures)
+            undone.callback(self._pools.close)
+            self._done, self._events = 0, 0
+            self._open()
+            self._prepare()
+            self._look()
+            undone.pop_all()
+
+    def _made(self, root: Key, structures: Structures | None) -> Pools:
+        if structures is not None and structures.space.structural:
+            return StructuredPools(self.program, root, self.data, self._programs, structures)
+        return AlikePools(self.program, root, self.data, self._programs, self.told)
 
     @property
     def compile_seconds(self) -> float:

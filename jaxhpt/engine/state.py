@@ -45,6 +45,7 @@ class Program:
       pool: what trains; all pools are alike.
       pools: how many there are, side by side.
       fused: whether many events run as one program, rather than each part of an event as its own.
+      adapts: whether the lanes may be fewer where memory does not suffice, as nobody has asked for so many.
     """
 
     study: Study
@@ -52,6 +53,7 @@ class Program:
     pool: Pool
     pools: int
     fused: bool
+    adapts: bool = False
 
     @property
     def ranges(self) -> Problem:

@@ -33,6 +33,7 @@ class Stats:
       ended: "finished", "timeout", "interrupted", "callback" or "error".
       device: kind of the device.
       jax: version of jax.
+      memory: what was done where memory did not suffice, in words, in order.
     """
 
     trials: int
@@ -48,6 +49,7 @@ class Stats:
     ended: str
     device: str
     jax: str
+    memory: tuple[str, ...] = ()
 
     @property
     def trials_per_second(self) -> float:
@@ -111,11 +113,12 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
         ended=outcome.ended,
         device=jax.devices()[0].device_kind,
         jax=jax.__version__,
+        memory=outcome.memory,
     )
 
 
 def headline(stats: Stats) -> list[str]:
-    """Return two lines that tell it."""
+    """Return two lines that tell it, and one for each time that memory did not suffice."""
     failed = f", {stats.failed:,} of them failed" if stats.failed else ""
     copied = f", and {stats.copies:,} copies" if stats.copies else ""
     ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
@@ -123,4 +126,5 @@ def headline(stats: Stats) -> list[str]:
     return [
         f"{pace}{failed}{copied}{ended}",
         f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
+        *stats.memory,
     ]

@@ -7,12 +7,11 @@ import os
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxhpt.core.checks import require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
-from jaxhpt.core.typing import PyTree
+from jaxhpt.training.memory import Footprint, footprint, free_bytes
 from jaxhpt.training.user_functions import UserFunctions
 
 AUTO = "auto"
@@ -20,7 +19,8 @@ CPU_LANES = 64  # wider pools fall out of a CPU's caches
 ACCELERATOR_LANES = 4096
 STRUCTURED_LANES = 8  # each may be a program to compile: an algorithm should learn before it asks for more
 ROUNDS = 16  # that an algorithm has at least to learn from: see `benchmarks/wide.py`
-MEMORY_SHARE = 0.25  # of the device, for states; the rest is for gradients, activations and data
+MEMORY_SHARE = 0.75  # of what is free on the device; the rest is for what an estimate does not see
+MOST = 1 << 30  # lanes, where memory sets no limit
 EXECUTIONS = ("auto", "fused", "split")
 
 
@@ -33,12 +33,14 @@ class Settled:
       pools: groups of lanes that train on a core each; they divide the lanes.
       microbatch: lanes of a pool that train by one `vmap`; they divide a pool.
       fused: whether many events run as one program.
+      scored: lanes of a pool that are evaluated by one `vmap`; None for those that train by one.
     """
 
     lanes: int
     pools: int
     microbatch: int
     fused: bool
+    scored: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Layout:
         Raises:
           ValueError: "fused" execution of several structures.
         """
-        cores = self.num_cores
+        cores, room = self.num_cores, Room.of(functions)
         trains = steps > 1 and jax.default_backend() == "cpu"
-        lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(functions.state, trials, learns)
+        lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns)
         if structural:
             lanes = min(lanes, STRUCTURED_LANES) if self.lanes == AUTO else lanes
             remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
@@ -90,17 +92,74 @@ class Layout:
             lanes = cores * -(-lanes // cores)
         pools = max(n for n in range(1, cores + 1) if lanes % n == 0) if trains else 1
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
-        return Settled(lanes, 1 if fused else pools, self.microbatch_of(functions, lanes // pools), fused)
+        return Settled(lanes, 1 if fused else pools, fused=fused, **self._groups(room, functions, lanes, pools))
 
     @property
     def num_cores(self) -> int:
         """Return the cores of a CPU that train."""
         return _cores() if self.cores == AUTO else int(self.cores)
 
-    def microbatch_of(self, functions: UserFunctions, lanes: int) -> int:
-        """Return the lanes of a group: a divisor of the lanes of a pool."""
-        wanted = (1 if _one_by_one(functions) else lanes) if self.microbatch == AUTO else int(self.microbatch)
-        return max(n for n in range(1, min(wanted, lanes) + 1) if lanes % n == 0)
+    def groups_of(self, functions: UserFunctions, lanes: int) -> dict[str, Any]:
+        """Return how lanes of one structure are grouped: `microbatch` and `scored`, as in `Settled`."""
+        return self._groups(Room.of(functions), functions, lanes, 1)
+
+    def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
+        """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
+        most = room.training(lanes) // pools
+        wanted = (1 if _one_by_one(functions) else most) if self.microbatch == AUTO else int(self.microbatch)
+        group = divisor(lanes // pools, wanted)
+        scored = divisor(lanes // pools, room.evaluating(lanes) // pools)
+        return {"microbatch": group, "scored": None if scored >= group else scored}
+
+
+def divisor(lanes: int, most: int) -> int:
+    """Return the largest divisor of the lanes that is not above a number, or 1."""
+    return max(n for n in range(1, max(1, min(most, lanes)) + 1) if lanes % n == 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """How many lanes the memory of the device has room for.
+
+    Attributes:
+      need: what a trial takes.
+      free: bytes; None where nobody tells.
+    """
+
+    need: Footprint
+    free: int | None
+
+    @classmethod
+    def of(cls, functions: UserFunctions) -> "Room":
+        """Return the room for trials of the user's functions, as it is now."""
+        return cls(footprint(functions), free_bytes(jax.devices()[0]))
+
+    @property
+    def lanes(self) -> int:
+        """Lanes that train side by side and are evaluated one by one, at least 1."""
+        need = self.need
+        return self._fitting(self._once + need.evaluate.lane, self._kept + max(need.step.lane, need.init.lane))
+
+    def training(self, lanes: int) -> int:
+        """Return how many of so many lanes may train by one `vmap`, at least 1."""
+        return self._fitting(self._once + lanes * self._kept, max(self.need.step.lane, self.need.init.lane))
+
+    def evaluating(self, lanes: int) -> int:
+        """Return how many of so many lanes may be evaluated by one `vmap`, at least 1."""
+        return self._fitting(self._once + lanes * self._kept, self.need.evaluate.lane)
+
+    @property
+    def _kept(self) -> int:
+        return 2 * self.need.state  # a program that trains has a copy of what it is given
+
+    @property
+    def _once(self) -> int:
+        return max(self.need.init.shared, self.need.step.shared, self.need.evaluate.shared)
+
+    def _fitting(self, before: int, each: int) -> int:
+        """Return how many fit beside what is taken before: a power of two, the same where about as much is free."""
+        most = MOST if self.free is None else int(self.free * MEMORY_SHARE - before) // max(1, each)
+        return 1 << (max(1, min(most, MOST)).bit_length() - 1)
 
 
 FUSED_EVENTS = 1000  # from where on calling the programs of each event takes longer than compiling one for all
@@ -110,30 +169,21 @@ def _many(lanes: int, trials: int) -> bool:
     return trials >= FUSED_EVENTS * lanes
 
 
-def auto_lanes(state: PyTree, trials: int, learns: bool = True) -> int:
-    """Choose the lanes: 64 on a CPU, 4,096 or what fits into a quarter of the memory elsewhere.
+def auto_lanes(room: int, trials: int, learns: bool = True) -> int:
+    """Choose the lanes: 64 on a CPU, 4,096 elsewhere, or as many as the memory has room for.
 
     No more than leave an algorithm some rounds to learn from, and as few as give the same number of rounds, so that the
     last one is not half empty; then a little more, so that near numbers of trials have the same lanes.
 
     Args:
-      state: shapes of one trial's state.
+      room: lanes that fit into memory, at least 1.
       trials: trials to run.
       learns: whether the algorithm learns from results.
     """
-    device = jax.devices()[0]
-    widest = CPU_LANES if device.platform == "cpu" else min(ACCELERATOR_LANES, _fitting(state, device))
+    widest = min(room, CPU_LANES if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
     wanted = min(widest, max(CPU_LANES, trials // ROUNDS)) if learns else widest
     rounds = math.ceil(trials / wanted)
     return min(bucket(math.ceil(trials / rounds)), widest)
-
-
-def _fitting(state: PyTree, device: jax.Device) -> int:
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    if limit is None:
-        return ACCELERATOR_LANES
-    size = sum(math.prod(leaf.shape) * np.dtype(np.float32).itemsize for leaf in jax.tree.leaves(state))
-    return max(1, int(limit * MEMORY_SHARE / max(1, size)))
 
 
 def _cores() -> int:

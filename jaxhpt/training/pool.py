@@ -88,6 +88,7 @@ class Pool:
       interval: training steps of an event.
       exact: whether `interval` divides every trial's steps, so that no update needs a mask.
       microbatch: lanes that train side by side, by `vmap`; the groups follow each other through an event.
+      scored: the same for the evaluation, which may need more memory; None for as many as train.
     """
 
     functions: UserFunctions
@@ -97,6 +98,7 @@ class Pool:
     interval: int
     exact: bool
     microbatch: int
+    scored: int | None = None
 
     def vacant(self) -> PoolState:
         """Make weights of lanes that hold no trial."""
@@ -120,12 +122,14 @@ class Pool:
     def fill(self, state: PoolState, orders: Orders, data: Data, root: Key) -> PoolState:
         """Start trials, where any begins: a `where` over all lanes, so that sharded lanes need no exchange."""
 
-        def one(values: tuple, row: Array) -> PyTree:
+        def one(lane: tuple) -> PyTree:
+            values, row = lane
             key = jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0)
             return self.functions.init(data.captured.init, values, key)
 
         def begun() -> TrainState:
-            return select(orders.fresh, jax.vmap(one)(orders.values, orders.lanes.trial), state.weights)
+            new = self._by_groups(jax.vmap(one), (orders.values, orders.lanes.trial), self.microbatch)
+            return select(orders.fresh, new, state.weights)
 
         return state._replace(weights=when(jnp.any(orders.fresh), begun, lambda: state.weights))
 
@@ -181,7 +185,7 @@ class Pool:
 
             return self._grains(step, begin, first, last)
 
-        return self._by_groups(train, each)
+        return self._by_groups(train, each, self.microbatch)
 
     def _grains(self, step: Callable, begin: PyTree, first: Array, last: Array) -> PyTree:
         """Run the steps of some grains."""
@@ -192,11 +196,11 @@ class Pool:
 
         return jax.lax.fori_loop(first, last, steps, begin)
 
-    def _by_groups(self, function: Callable[[Any], PyTree], lanes: Any) -> PyTree:
-        """Apply to groups of lanes, one after the other: leaves [L, ...] -> leaves [L, ...]."""
-        if self.microbatch >= self.lanes:
+    def _by_groups(self, function: Callable[[Any], PyTree], lanes: Any, size: int) -> PyTree:
+        """Apply to groups of so many lanes, one after the other: leaves [L, ...] -> leaves [L, ...]."""
+        if size >= self.lanes:
             return function(lanes)
-        parts = jax.tree.map(lambda a: a.reshape(self.lanes // self.microbatch, self.microbatch, *a.shape[1:]), lanes)
+        parts = jax.tree.map(lambda a: a.reshape(self.lanes // size, size, *a.shape[1:]), lanes)
         found = jax.lax.map(function, parts)
         return jax.tree.map(lambda a: a.reshape(self.lanes, *a.shape[2:]), found)
 
@@ -222,7 +226,8 @@ class Pool:
             return Report(jnp.where(healthy, scores, jnp.inf), ok & healthy)
 
         def score() -> Report:
-            found: Report = self._by_groups(jax.vmap(one), (orders.values, weights, orders.lanes.trial))
+            lanes = (orders.values, weights, orders.lanes.trial)
+            found: Report = self._by_groups(jax.vmap(one), lanes, self.scored or self.microbatch)
             return found
 
         def nothing() -> Report:

@@ -97,8 +97,8 @@ class Structures:
 
     def pool(self, structure: Structure, alike: Pool, lanes: int) -> Pool:
         """Return how so many lanes of a structure train, in all else as other lanes of the search."""
-        group = self.layout.microbatch_of(structure.functions, lanes)
-        return dataclasses.replace(alike, functions=structure.functions, lanes=lanes, microbatch=group)
+        groups = self.layout.groups_of(structure.functions, lanes)
+        return dataclasses.replace(alike, functions=structure.functions, lanes=lanes, **groups)
 
     @property
     def first(self) -> Structure:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import export
 
 import jaxhpt
 from jaxhpt import SCHEDULERS, Float, Space
@@ -20,7 +19,6 @@ from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.metrics import choose
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.schedule import Schedule
-from jaxhpt.engine.loop import begin, dispatch
 from jaxhpt.engine.split import Split
 from jaxhpt.schedulers import Scheduler, rungs
 
@@ -276,19 +274,6 @@ def test_it_works_with_algorithms_that_learn_and_with_one_that_ends(known, score
         score = score_of(trial.hparams, trial.steps)
         assert trial.status == "failed" if math.isinf(score) else trial.value == score
         assert trial.status != "running"
-
-
-@every_scheduler
-def test_it_lowers(run, name):
-    program, data = run(name, 5)._run.program, run(name, 5)._run.data
-    shapes = jax.eval_shape(lambda: begin.call(program, jax.random.key(0)))
-    lowered = export.export(jax.jit(dispatch.call, static_argnums=0), platforms=["tpu", "cuda"])(
-        program, shapes, jax.eval_shape(lambda: data), jax.ShapeDtypeStruct((), jnp.int32)
-    )
-    text = lowered.mlir_module()
-    assert "stablehlo.while" in text
-    assert "f64" not in text
-    assert "callback" not in text
 
 
 def test_reports_have_places_in_order():

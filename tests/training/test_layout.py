@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 
 import jaxhpt
+from jaxhpt.core.jaxprs import trace
 from jaxhpt.training import layout
-from jaxhpt.training.layout import ACCELERATOR_LANES, FUSED_EVENTS, Layout, Settled, auto_lanes
+from jaxhpt.training.layout import ACCELERATOR_LANES, FUSED_EVENTS, MEMORY_SHARE, MOST, Layout, Settled, auto_lanes
 
 
-def functions(step=lambda w: w * 2, shape=(4,)):
+def functions(step=lambda w: w * 2, shape=(4,), evaluate=jnp.sum):
     """Return what the rules read of the user's functions."""
-    state = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return types.SimpleNamespace(state=state, step=types.SimpleNamespace(jaxpr=jax.make_jaxpr(step)(state).jaxpr))
+    state, key = jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
+    return types.SimpleNamespace(
+        state=state,
+        init=trace(lambda values, key: jnp.ones(shape), (), key)[0],
+        step=trace(lambda values, w, batch, key: step(w), (), state, (), key)[0],
+        evaluate=trace(lambda values, w, valid, key: evaluate(w), (), state, (), key)[0],
+    )
 
 
 PLAIN = functions()
@@ -30,6 +36,13 @@ CONVOLVED = functions(
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
     monkeypatch.setattr(layout, "_cores", lambda: 4)
+    monkeypatch.setattr(layout, "free_bytes", lambda device: None)
+
+
+def with_memory(monkeypatch, size, backend="gpu"):
+    """Let so many bytes be of use on a device of this kind."""
+    monkeypatch.setattr(layout, "free_bytes", lambda device: size / MEMORY_SHARE)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
 
 
 @pytest.mark.parametrize(
@@ -115,37 +128,67 @@ def test_cores_are_those_of_the_process_and_one_beside_others(monkeypatch):
 
 @pytest.mark.parametrize("trials", [1, 2, 63, 64, 65, 100, 128, 129, 1000])
 def test_lanes_leave_no_round_half_empty(trials):
-    lanes = auto_lanes(PLAIN.state, trials)
+    lanes = auto_lanes(MOST, trials)
     assert 1 <= lanes <= 64
     rounds = -(-trials // lanes)
     assert rounds == -(-trials // 64)
     assert rounds * lanes <= 1.25 * trials + rounds  # near numbers of trials share their lanes
 
 
-def test_lanes_of_an_accelerator_fit_into_its_memory(monkeypatch):
-    def device(stats):
-        found = types.SimpleNamespace(platform="gpu", memory_stats=lambda: stats)
-        monkeypatch.setattr(jax, "devices", lambda: [found])
+WIDE = 1 << 18  # bytes of a state
+HEAVY = functions(shape=(WIDE // 4,), evaluate=lambda w: jnp.sum(jnp.sort(jnp.tile(w, 7))))  # and of its evaluation
 
-    device({"bytes_limit": 4 * 4 * 4 * 100})  # a quarter of it holds a hundred states of four numbers
-    assert auto_lanes(PLAIN.state, 10_000) == 100
-    device({"bytes_limit": 1})
-    assert auto_lanes(PLAIN.state, 10_000) == 1
-    for stats in (None, {}):
-        device(stats)
-        assert auto_lanes(PLAIN.state, 10 * ACCELERATOR_LANES, learns=False) == ACCELERATOR_LANES
+
+@pytest.mark.parametrize("backend", ["gpu", "cpu"])
+def test_lanes_fit_into_the_memory_that_is_free(monkeypatch, backend):
+    # a lane takes its state, a copy, and what a step makes of it; one at a time is evaluated
+    for lanes in (32, 16, 2, 1):
+        with_memory(monkeypatch, lanes * 3 * WIDE + 14 * WIDE + 1000, backend)
+        assert Layout(cores=1).settled(HEAVY, 10_000, 10).lanes == lanes
+    with_memory(monkeypatch, 0, backend)
+    assert Layout(cores=1).settled(HEAVY, 10_000, 10).lanes == 1
+
+
+def test_memory_that_is_about_as_much_gives_the_same_lanes(monkeypatch):
+    found = set()
+    for more in range(32):
+        with_memory(monkeypatch, (32 + more) * 3 * WIDE + 14 * WIDE + 1000)
+        found.add(Layout(cores=1).settled(HEAVY, 10_000, 10).lanes)
+    assert found == {32}
+
+
+@pytest.mark.parametrize("pools", [1, 2])
+def test_evaluation_is_in_groups_where_all_at_once_would_not_fit(monkeypatch, pools):
+    kept = 16 * 2 * WIDE
+    for group, scored in ((16, None), (8, 8 // pools), (4, 4 // pools), (1, 1)):
+        with_memory(monkeypatch, kept + 16 * WIDE + (14 * group - 16 if group > 1 else 0) * WIDE + 1000, "cpu")
+        settled = Layout(lanes=16, cores=pools).settled(HEAVY, 64, 10)
+        assert (settled.lanes, settled.pools, settled.microbatch) == (16, pools, 16 // pools)
+        assert settled.scored == scored
+
+
+def test_lanes_that_are_asked_for_train_in_groups_where_all_at_once_would_not_fit(monkeypatch):
+    grows = functions(lambda w: jnp.sort(jnp.tile(w, 9))[: WIDE // 4], (WIDE // 4,))
+    with_memory(monkeypatch, 16 * 2 * WIDE + 4 * 20 * WIDE, "gpu")
+    assert Layout(lanes=16).settled(grows, 64, 10) == Settled(16, 1, 4, False)
+    assert Layout(lanes=16, microbatch=8).settled(grows, 64, 10).microbatch == 8  # who asks for groups has them
+
+
+def test_where_nobody_tells_of_memory_lanes_are_many(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert Layout().settled(PLAIN, 10 * ACCELERATOR_LANES, 10, learns=False).lanes == ACCELERATOR_LANES
+    assert Layout(lanes=4 * ACCELERATOR_LANES).settled(PLAIN, 10**6, 10) == Settled(16384, 1, 16384, False)
 
 
 @pytest.mark.parametrize(
     ("trials", "lanes"), [(60, 64), (61, 64), (200, 56), (210, 56), (256, 64), (1000, 64), (17, 20)]
 )
 def test_numbers_of_trials_that_are_near_have_the_same_lanes(trials, lanes):
-    assert auto_lanes(PLAIN.state, trials) == lanes
+    assert auto_lanes(MOST, trials) == lanes
 
 
 @pytest.mark.parametrize(("learns", "lanes"), [(True, 640), (False, 3584)])
 def test_an_algorithm_that_learns_is_left_some_rounds(monkeypatch, learns, lanes):
-    device = types.SimpleNamespace(platform="gpu", memory_stats=lambda: None)
-    monkeypatch.setattr(jax, "devices", lambda: [device])
-    assert auto_lanes(PLAIN.state, 10_000, learns) == lanes
-    assert 10_000 / auto_lanes(PLAIN.state, 10_000) >= layout.ROUNDS - 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert auto_lanes(MOST, 10_000, learns) == lanes
+    assert 10_000 / auto_lanes(MOST, 10_000) >= layout.ROUNDS - 1

@@ -1,0 +1,230 @@
+"""The programs of searches of every kind, lowered for accelerators that are not there, and what is wrong with them.
+
+python lowering.py    compiles them for a TPU, by TPU's own compiler, and prints as JSON what did not compile
+"""
+
+import functools
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen, nnx
+
+import jaxhpt
+from jaxhpt import Bayesian, Chain, DifferentialEvolution, Genetic, GreyGuided, Portfolio, Random, Refine, Screen
+from jaxhpt.algorithms.base import Designed
+from jaxhpt.core.history import Known
+from jaxhpt.core.space import Space
+from jaxhpt.engine import asking, loop, pools
+from jaxhpt.engine.build import build
+from jaxhpt.training.layout import Layout
+
+PLATFORMS = ("tpu", "cuda")
+# Host and device would wait for each other, or the device would not know the operation.
+WRONG = {
+    "64 bits": re.compile(r"\bf64\b|xf64\b"),
+    "call of Python": re.compile(r"@\w*callback\w*"),
+    "transfer": re.compile(r"stablehlo\.(?:infeed|outfeed|send|recv)\b"),
+    "dynamic shape": re.compile(
+        r"tensor<[^>]*\?[^>]*>|stablehlo\.(?:dynamic_(?:reshape|iota|pad)|get_dimension_size)\b"
+    ),
+}
+CALL = re.compile(r'custom_call @"?([\w.$]+)')
+KNOWN = {  # calls that a platform has
+    "tpu": re.compile(r"Eigh|Qr|ProductOfElementaryHouseholderReflectors|Sharding"),
+    "cuda": re.compile(r"cusolver_\w+|cublas_\w+|cu_threefry2x32\w*|Sharding"),
+}
+MIXED = {
+    "x": jaxhpt.Float(1e-3, 1.0, log=True),
+    "step": jaxhpt.Float(0.0, 1.0, step=0.25),
+    "n": jaxhpt.Int(4, 24, log=True),
+    "flag": jaxhpt.Bool(),
+    "c": ["a", "b", "c"],
+    "w": jaxhpt.When("c", "a", {"v": jaxhpt.Choice([1, 2, 3]), "u": jaxhpt.Float(0, 1)}),
+}
+TRAINED = {"lr": jaxhpt.Float(1e-3, 0.1, log=True), "batch_size": [4, 8], "epochs": jaxhpt.Int(1, 3)}
+SEVERAL = {"objective": None, "objectives": {"loss": "min", "size": "max"}}
+ALGORITHMS = {
+    **{name: kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"},  # which is one of the others
+    "genetic, textbook": Genetic(selection="truncation", crossover="uniform", avoid_duplicates=False),
+    "genetic, adaptive": Genetic(crossover="one_point", mutation="gaussian", adaptive=True, elites=2),
+    "thompson": Bayesian(acquisition="thompson"),
+    "log_ei_per_step": Bayesian(acquisition="log_ei_per_step"),
+    "chain": Chain(Random(), Portfolio(GreyGuided(Genetic(adaptive=True)), DifferentialEvolution()), trials=4),
+    "screen": Screen(Random()),
+    "refine": Refine(GreyGuided(Random()), share=0.5),
+}
+FRONTS = {"nsga2": jaxhpt.NSGA2(), "tpe": jaxhpt.TPE(), "log_ehvi": Bayesian(acquisition="log_ehvi")}
+SCHEDULERS = {
+    **{name: kind() for name, kind in jaxhpt.SCHEDULERS.items()},
+    "pbt, tournament": jaxhpt.PBT(exploit="tournament"),
+}
+TOGETHER = {  # whole searches; one program, in which every part meets all others
+    "bayesian, asha": (ALGORITHMS["bayesian"], SCHEDULERS["asha"]),
+    "cma_es, hyperband": (ALGORITHMS["cma_es"], SCHEDULERS["hyperband"]),
+    "random, pb2": (ALGORITHMS["random"], SCHEDULERS["pb2"]),
+}
+
+
+def score(hparams):
+    return sum(jnp.asarray(value).astype(jnp.float32) for value in jax.tree.leaves(hparams))
+
+
+def task(**options):
+    """Return a small task of two metrics."""
+    return jaxhpt.Task(
+        lambda key, h: {"w": jax.random.normal(key, (4,), jnp.float32)},
+        lambda state, batch, h, key: {"w": state["w"] - jnp.mean(batch, axis=0)},
+        lambda state, data, h: {"loss": jnp.sum(state["w"] ** 2) + score(h), "size": jnp.max(jnp.abs(state["w"]))},
+        train_data=np.zeros((50, 4), np.float32), valid_data=np.zeros((8, 4), np.float32), batch_size=16,
+        **{"objective": "loss", "steps": "n", **options},
+    )  # fmt: skip
+
+
+class Recurrent(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        x = linen.BatchNorm(use_running_average=not train)(linen.Conv(4, (3, 3))(x))
+        x = linen.RNN(linen.GRUCell(5))(jnp.mean(x, axis=2))[:, -1]
+        return linen.Dense(3)(linen.Dropout(0.1, deterministic=not train)(linen.relu(x)))
+
+
+class Dense(nnx.Module):
+    def __init__(self, rate, rngs):
+        self.inner = nnx.Linear(36, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = jaxhpt.traced.NnxDropout(rate, rngs=rngs)
+        self.outer = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.outer(self.dropout(nnx.relu(self.norm(self.inner(x.reshape(len(x), 36))))))
+
+
+def networks():
+    """Return tasks of networks: convolutions, recurrence and running averages; settings of layers and of schedules."""
+    rows = np.random.default_rng(0)
+    data = rows.normal(size=(24, 6, 6, 1)).astype(np.float32), rows.integers(0, 3, 24).astype(np.int32)
+    given = {"train_data": data, "valid_data": data, "steps": "epochs", "steps_per_epoch": 8}
+    warmed = lambda h: jaxhpt.traced.warmup_cosine_decay_schedule(0.0, h["lr"], h["warmup"], 24)  # noqa: E731
+    return {
+        "linen": (jaxhpt.FlaxTask(Recurrent(), lambda h: optax.adamw(h["lr"]), **given), TRAINED),
+        "nnx": (
+            jaxhpt.FlaxTask(lambda h, rngs: Dense(h["rate"], rngs), lambda h: optax.sgd(warmed(h)), **given),
+            {**TRAINED, "rate": jaxhpt.Float(0, 0.5), "warmup": jaxhpt.Int(1, 5)},
+        ),
+    }
+
+
+def built(algorithm, scheduler, job=None, space=MIXED, **layout):
+    """Return a search of 32 trials on 4 lanes, and its data."""
+    wanted = Layout(4, **{"microbatch": 2, **layout})
+    program, data, *_ = build(job or task(), Space.of(space), 32, algorithm, scheduler, wanted)
+    return program, data
+
+
+def parts(program, data):
+    """Trace the programs that a search calls one by one: name -> traced."""
+    study, scheduler, pool = program.study, program.study.scheduler, program.pool
+    key, number = jax.random.key(0), jnp.int32(0)
+    shapes, structure = jax.tree.flatten(pool.functions.state)
+    given = (program.ranges, scheduler, pool.functions.steps, program.pools, data.captured.steps)
+    begin = traced(pools.BEGIN, study, key, None, jnp.int32(32))
+    vacant = traced(pools.VACANT, tuple(shapes), structure, pool.batches, pool.lanes, pool.interval, program.pools)
+    propose = traced(pools.PROPOSE, study, False, begin.out_info)
+    (weights, best), (state, places) = vacant.out_info, propose.out_info
+    instruct = traced(pools.INSTRUCT, *given, places)
+    orders, lanes, scored = instruct.out_info
+    advance = traced(pools.ADVANCE, pool, weights[0], orders[0], data, key, number, number)
+    settle = traced(pools.SETTLE, study, state, lanes, scored, (advance.out_info[1],) * program.pools)
+    moves = settle.out_info[1]
+    return {
+        "begin": begin,
+        "vacant": vacant,
+        "propose": propose,
+        "design": traced(pools.PROPOSE, study, isinstance(study.algorithm, Designed), begin.out_info),
+        "instruct": instruct,
+        "fill": traced(pools.FILL, pool, weights[0], orders[0], data, key),
+        "advance": advance,
+        "settle": settle,
+        "summary": traced(pools.SUMMARY, study, state, lanes, number),
+        "keep": traced(pools.KEEP, weights, best, number),
+        "move": traced(pools.MOVE, weights, moves.source, moves.target),
+    }
+
+
+def whole(program, data):
+    """Return the program that runs many events, and what it is compiled for."""
+    begin = traced(loop.begin, program, jax.random.key(0))
+    return loop.dispatch, program, begin.out_info, data, jnp.int32(1)
+
+
+def asked(algorithm):
+    """Trace the programs behind a `Tuner`: name -> traced."""
+    problem = built(algorithm, SCHEDULERS["run_to_end"])[0].study.problem
+    key, few = jax.random.key(0), jnp.arange(4, dtype=jnp.int32)
+    known = Known(
+        *(jnp.zeros((0, width), jnp.float32) for width in (problem.num_dimensions, 2, problem.num_dimensions))
+    )
+    begin = traced(asking.begin, algorithm, problem, key, known)
+    scores = jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32)
+    return {
+        "begin": begin,
+        "ask": traced(asking.ask, algorithm, problem, 4, False, key, begin.out_info, jnp.int32(4)),
+        "tell": traced(asking.tell, algorithm, problem, key, begin.out_info, scores, few, few.astype(jnp.int8)),
+    }
+
+
+@functools.cache
+def jitted(function):
+    """Return a `Function` as it is compiled, but for its options."""
+    donated = tuple(function.static + i for i in function.donated)
+    return jax.jit(function.call, static_argnums=tuple(range(function.static)), donate_argnums=donated)
+
+
+def traced(function, *arguments):
+    """Trace a `Function`."""
+    return jitted(function).trace(*arguments)
+
+
+def faults(text, platform):
+    """Return what is wrong with the text of a program for a platform: messages."""
+    found = {f"{what}: {match.group(0)}" for what, wrong in WRONG.items() if (match := wrong.search(text))}
+    unknown = {name for name in CALL.findall(text) if not KNOWN[platform].fullmatch(name)}
+    return sorted(found | {f"call that {platform} has not: {name}" for name in unknown})
+
+
+def searches():
+    """Yield a name and a search of every kind."""
+    for name, algorithm in ALGORITHMS.items():
+        yield name, built(algorithm, SCHEDULERS["run_to_end"])
+    for name, algorithm in FRONTS.items():
+        yield f"{name}, two objectives", built(algorithm, SCHEDULERS["run_to_end"], task(**SEVERAL))
+    for name, scheduler in SCHEDULERS.items():
+        yield name, built(ALGORITHMS["random"], scheduler)
+    for name, network in networks().items():
+        yield name, built(ALGORITHMS["random"], SCHEDULERS["asha"], *network)
+
+
+def compiled_for_a_tpu():
+    """Compile all searches: name -> why not."""
+    from jax.experimental import topologies
+
+    device = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices[0]
+    place = jax.sharding.SingleDeviceSharding(device)
+    wrong = {}
+    for name, search in searches():
+        function, program, *rest = whole(*search)
+        given = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), rest)
+        try:
+            traced(function, program, *given).lower().compile()
+        except Exception as error:  # what the compiler says is the finding
+            wrong[name] = f"{type(error).__name__}: {error}"
+    return wrong
+
+
+if __name__ == "__main__":
+    jax.default_backend = lambda: "tpu"
+    print(json.dumps(compiled_for_a_tpu()))
