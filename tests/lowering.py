@@ -18,7 +18,7 @@ from jaxhpt import Bayesian, Chain, DifferentialEvolution, Genetic, GreyGuided, 
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
 from jaxhpt.core.space import Space
-from jaxhpt.engine import asking, loop, pools
+from jaxhpt.engine import asking, loop, pools, split
 from jaxhpt.engine.build import build
 from jaxhpt.training.layout import Layout
 
@@ -131,25 +131,25 @@ def parts(program, data):
     key, number = jax.random.key(0), jnp.int32(0)
     shapes, structure = jax.tree.flatten(pool.functions.state)
     given = (program.ranges, scheduler, pool.functions.steps, program.pools, data.captured.steps)
-    begin = traced(pools.BEGIN, study, key, None, jnp.int32(32))
+    begin = traced(split.BEGIN, study, key, None, jnp.int32(32))
     vacant = traced(pools.VACANT, tuple(shapes), structure, pool.batches, pool.lanes, pool.interval, program.pools)
-    propose = traced(pools.PROPOSE, study, False, begin.out_info)
+    propose = traced(split.PROPOSE, study, False, begin.out_info)
     (weights, best), (state, places) = vacant.out_info, propose.out_info
-    instruct = traced(pools.INSTRUCT, *given, places)
+    instruct = traced(split.INSTRUCT, *given, places)
     orders, lanes, scored = instruct.out_info
     advance = traced(pools.ADVANCE, pool, weights[0], orders[0], data, key, number, number)
-    settle = traced(pools.SETTLE, study, state, lanes, scored, (advance.out_info[1],) * program.pools)
+    settle = traced(split.SETTLE, study, state, lanes, scored, (advance.out_info[1],) * program.pools)
     moves = settle.out_info[1]
     return {
         "begin": begin,
         "vacant": vacant,
         "propose": propose,
-        "design": traced(pools.PROPOSE, study, isinstance(study.algorithm, Designed), begin.out_info),
+        "design": traced(split.PROPOSE, study, isinstance(study.algorithm, Designed), begin.out_info),
         "instruct": instruct,
         "fill": traced(pools.FILL, pool, weights[0], orders[0], data, key),
         "advance": advance,
         "settle": settle,
-        "summary": traced(pools.SUMMARY, study, state, lanes, number),
+        "summary": traced(split.SUMMARY, study, state, lanes, number),
         "keep": traced(pools.KEEP, weights, best, number),
         "move": traced(pools.MOVE, weights, moves.source, moves.target),
     }
