@@ -65,9 +65,9 @@ def test_each_part_of_an_event_is_compiled_once_however_many_pools_there_are(com
 
 def test_a_fused_search_is_two_programs(compiled):
     run(execution="fused")
-    assert compiled == ["begin", "dispatch"]
+    assert compiled == ["fresh", "dispatch"]
     run(execution="fused", seed=3)
-    assert compiled == ["begin", "dispatch"]
+    assert compiled == ["fresh", "dispatch"]
 
 
 def test_a_second_search_compiles_nothing_whatever_of_the_host_changes(known, compilations):
