@@ -32,6 +32,7 @@ from jaxhpt.search_many import search_many
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
+from jaxhpt.training.folds import GroupKFold, Holdout, KFold, StratifiedKFold, TimeSeriesSplit
 from jaxhpt.training.task import Task, task
 from jaxhpt.tuner import Tuner
 from jaxhpt.version import __version__
@@ -59,8 +60,11 @@ __all__ = [
     "GreyGuided",
     "GreyStop",
     "Grid",
+    "GroupKFold",
+    "Holdout",
     "Hyperband",
     "Int",
+    "KFold",
     "MedianStop",
     "Portfolio",
     "QuasiRandom",
@@ -73,8 +77,10 @@ __all__ = [
     "Snapshot",
     "Space",
     "Stats",
+    "StratifiedKFold",
     "Stretch",
     "Task",
+    "TimeSeriesSplit",
     "Trial",
     "Tuner",
     "When",

@@ -22,6 +22,8 @@ from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data
+from jaxhpt.training.replica import Replicas, replicated
+from jaxhpt.training.splits import Folds
 from jaxhpt.training.structures import Structures
 from jaxhpt.training.task import Task
 
@@ -42,6 +44,10 @@ def search(
     timeout: float | None = None,
     prior: Prior | None = None,
     first: Sequence[Hparams] = (),
+    seeds: int = 1,
+    folds: Folds | None = None,
+    reshuffle: bool = False,
+    reduce: str = "mean",
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -75,6 +81,12 @@ def search(
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
       first: settings to try before all that the algorithm proposes, written as in results, such as the ones in use
         today; they are among the `trials`, and start before all others.
+      seeds: models of each trial, of different keys; its metrics are reduced to one number, and `<metric>_std` beside
+        it is their spread. `best_state` is then a list of states.
+      folds: how `train_data` is split into rows to train on and rows to be scored on, instead of `valid_data`, such as
+        `KFold(5)`: a trial trains a model for each seed and fold.
+      reshuffle: whether each trial has a new split, the same for all trials that begin at one event.
+      reduce: "mean" of the models; "worst"; or "bound", the mean worsened by its standard error.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -100,7 +112,8 @@ def search(
       >>> result.best.metrics["loss"] < 1e-3
       True
     """
-    space, job = Space.of(space), task_of(train_step, task, search)
+    space, replicas = Space.of(space), Replicas(seeds, folds, reshuffle, reduce)
+    job = replicated(task_of(train_step, task, search), replicas)
     first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})

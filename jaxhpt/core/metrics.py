@@ -211,6 +211,7 @@ def choose(
     objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, tuple[str, float]] | None = None,
     unnamed: bool = False,
+    derived: tuple[str, ...] = (),
 ) -> MetricSpec:
     """Decide which of the metrics are optimised, which way, and which are bounded.
 
@@ -221,11 +222,12 @@ def choose(
       objectives: several to optimise, name to direction; instead of the two above.
       constraints: name to (relation, bound), such as {"params": ("<=", 50_000)}.
       unnamed: whether the only metric is a bare scalar: it is a loss, minimised unless `direction` says otherwise.
+      derived: those of the metrics that only tell of others, such as their spread: none is optimised unasked.
 
     Raises:
       ValueError: a name that is not among the metrics, or a choice that is not clear.
     """
-    chosen = _several(objectives) if objectives is not None else (_one(names, objective, direction, unnamed),)
+    chosen = _several(objectives) if objectives is not None else (_one(names, objective, direction, unnamed, derived),)
     for wanted in chosen:
         require_known("objective", wanted.name, names)
     optimised = [o.name for o in chosen]
@@ -239,10 +241,13 @@ def require_known(kind: str, name: str, names: Iterable[str]) -> None:
         raise ValueError(f"{kind}={name!r}: evaluate does not return it; {suggest(name, names)}")
 
 
-def _one(names: tuple[str, ...], objective: str | None, direction: str | None, unnamed: bool) -> Objective:
-    if objective is None and len(names) > 1:
-        raise ValueError(f"objective=None: evaluate returns several metrics; choose one of {sorted(names)}")
-    name = names[0] if objective is None else objective
+def _one(
+    names: tuple[str, ...], objective: str | None, direction: str | None, unnamed: bool, derived: tuple[str, ...]
+) -> Objective:
+    own = [name for name in names if name not in derived]
+    if objective is None and len(own) > 1:
+        raise ValueError(f"objective=None: evaluate returns several metrics; choose one of {sorted(own)}")
+    name = own[0] if objective is None else objective
     require_known("objective", name, names)
     if direction is None:
         direction = "min" if unnamed and name == SCALAR else _direction(name)

@@ -12,7 +12,7 @@ from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
 from jaxhpt.results.importance import importance_of
-from jaxhpt.results.kept import NO_REPLAY, Kept, Run, portable
+from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
 from jaxhpt.results.lineage import segments_of
 from jaxhpt.results.ranked import SHOWN, Ranked
 from jaxhpt.results.stats import headline, stats_of
@@ -53,7 +53,10 @@ class Result(Ranked):
 
     @functools.cached_property
     def best_state(self) -> Any:
-        """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
+        """What the best trial trained: its state, or what the task exports, such as a model with its weights.
+
+        Of a trial of several seeds or folds it is a list with one for each model.
+        """
         row = self._best_row()
         run = self._trained()
         return self.replay(row)[0] if run.crashed else self._exported(run.state, row)
@@ -183,14 +186,15 @@ class Result(Ranked):
 
     def _exported(self, state: Any, row: int) -> Any:
         run = self._trained()
-        export, unit = run.export, np.asarray(self.history.unit[row])
-        if export is None:
-            return state
-        if isinstance(run, Run):
-            run.warn_of_changes(unit)
-        space = self._problem.space.of_structure(unit)
-        with texts_refused():
-            return export(state, hparams_of(space, space.values(unit, np)))
+        export, models = run.export, models_of(state, run.replicas)
+        if export is not None:
+            unit = np.asarray(self.history.unit[row])
+            if isinstance(run, Run):
+                run.warn_of_changes(unit)
+            space = self._problem.space.of_structure(unit)
+            with texts_refused():
+                models = [export(model, hparams_of(space, space.values(unit, np))) for model in models]
+        return models if run.replicas else models[0]
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1

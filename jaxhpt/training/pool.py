@@ -119,10 +119,11 @@ class Pool:
 
     def fill(self, state: PoolState, orders: Orders, data: Data, root: Key) -> PoolState:
         """Start trials, where any begins: a `where` over all lanes, so that sharded lanes need no exchange."""
+        wave = key_of(root, Stream.WAVE, orders.tick)
 
         def one(values: tuple, row: Array) -> PyTree:
             key = jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0)
-            return self.functions.init(data.captured.init, values, key)
+            return self.functions.init(data.captured.init, values, key, wave)
 
         def begun() -> TrainState:
             return select(orders.fresh, jax.vmap(one)(orders.values, orders.lanes.trial), state.weights)
