@@ -23,9 +23,10 @@ from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.results.overtuning import Overtuning
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats
-from jaxhpt.results.trial import Stretch, Trial
+from jaxhpt.results.trial import Confirmed, Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
 from jaxhpt.search import SearchError, maximize, minimize, search
 from jaxhpt.search_many import search_many
@@ -52,6 +53,7 @@ __all__ = [
     "Bool",
     "Chain",
     "Choice",
+    "Confirmed",
     "DifferentialEvolution",
     "EarlyStopping",
     "FlaxTask",
@@ -66,6 +68,7 @@ __all__ = [
     "Int",
     "KFold",
     "MedianStop",
+    "Overtuning",
     "Portfolio",
     "QuasiRandom",
     "Random",

@@ -1,5 +1,6 @@
 """The way in: check everything, assemble the program, run it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxhpt.engine.driver import Callback, Execution, drive
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import Program
+from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
@@ -48,6 +50,7 @@ def search(
     folds: Folds | None = None,
     reshuffle: bool = False,
     reduce: str = "mean",
+    confirm: int = 0,
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -87,6 +90,8 @@ def search(
         `KFold(5)`: a trial trains a model for each seed and fold.
       reshuffle: whether each trial has a new split, the same for all trials that begin at one event.
       reduce: "mean" of the models; "worst"; or "bound", the mean worsened by its standard error.
+      confirm: how many settings are trained again at the end, the best of the search, with fresh seeds and folds; the
+        winner is the best of these. It comes after the `timeout`, and calls no callback. See `Result.confirmed`.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -113,7 +118,8 @@ def search(
       True
     """
     space, replicas = Space.of(space), Replicas(seeds, folds, reshuffle, reduce)
-    job = replicated(task_of(train_step, task, search), replicas)
+    one, again = task_of(train_step, task, search), require_confirm(confirm)
+    job = replicated(one, replicas)
     first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
@@ -125,15 +131,25 @@ def search(
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
     program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
+    confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
+    if again:
+        confirmation.check(program.problem)
     root = root_of(seed, program.problem.prior)
     outcome = drive(program, root, data, limits, shown, lambda: _begun(program, root, before_it, data, structures))
-    result = Result.of(program, data, outcome, structures)
-    if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
-        outcome.error.result = result  # type: ignore[attr-defined]
-        raise outcome.error
-    if outcome.error is not None:
-        raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
-    return result
+    result = _or_raise(Result.of(program, data, outcome, structures), outcome.error)
+    if again == 0 or outcome.ended == "interrupted":
+        return result
+    return _or_raise(*confirmation(result, root, limits.events))
+
+
+def _or_raise(result: Result, error: BaseException | None) -> Result:
+    """Return a result, or raise what broke the search off, with the result that there is."""
+    if error is None:
+        return result
+    if not isinstance(error, Exception):  # a second Ctrl-C, or an exit
+        error.result = result  # type: ignore[attr-defined]
+        raise error
+    raise SearchError(f"{type(error).__name__}: {error}", result) from error
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

@@ -1,11 +1,12 @@
 """Replicas: a task transformer that trains each trial several times, by seeds and by folds, as one trial.
 
-The state of a trial is a stack of R models. `init`, `step` and `evaluate` are batched over them, with keys of their own,
-and each metric is reduced to one number, with its spread beside it: all else in the house sees one trial. Replica r has
-the key of the trial folded with r, and is of fold r % F and seed r // F.
+The state of a trial is a stack of R models. `init`, `step` and `evaluate` are batched over them, with keys of their
+own, and each metric is reduced to one number, with its spread beside it: all else in the house sees one trial. Replica
+r has the key of the trial folded with r, and is of fold r % F and seed r // F.
 """
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from jaxhpt.training.returned import Reduced, made_state, named_metrics, stepped
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.splits import Deal, Folds
 from jaxhpt.training.task import Task
+
+_UNUSED = {"batches": "cannot be split into folds", "valid_data": "is not used with folds, which split train_data"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,17 +115,14 @@ def replicated(task: Task, replicas: Replicas, again: int = 0) -> Task:
 
 def unstacked(state: PyTree, num: int) -> list[PyTree]:
     """Return the states of the R models of a trial, replica 0 first."""
-    return [jax.tree.map(lambda leaf: leaf[r], state["models"]) for r in range(num)]
+    return [jax.tree.map(operator.itemgetter(r), state["models"]) for r in range(num)]
 
 
 def _marked(task: Task, replicas: Replicas, again: int) -> tuple[PyTree, PyTree, Deal | None]:
-    """Return the data to train on and to be scored on, the same arrays with a mark on each row; and how to deal anew."""
+    """Return the data to train on and to be scored on, the same arrays with marks on rows; and how to deal anew."""
     folds: Any = replicas.folds
-    for name in ("batches", "valid_data"):
+    for name, why in _UNUSED.items():
         if getattr(task, name) is not None:
-            why = (
-                "cannot be split into folds" if name == "batches" else "is not used with folds, which split train_data"
-            )
             raise ValueError(f"folds and {name}: what {name} gives {why}; leave one of them out")
     rows = check_data("train_data", task.train_data)
     if rows == 0:

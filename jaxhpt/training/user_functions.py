@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
+from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.batches import Batches
@@ -126,6 +127,16 @@ def unchanged(functions: UserFunctions, task: Task, space: Space, structure: Any
         measure = _Evaluate(task, space, structure)
         now, _ = trace(measure, space.value_shapes, functions.state, valid_data, key_shape())
     return now == functions.evaluate
+
+
+def measured(
+    task: Task, space: Space, values: tuple, state: PyTree, data: PyTree, root: Array, row: int
+) -> dict[str, Array]:
+    """Evaluate one trial on data of any number of rows, outside of a search: its metrics, name to f32[]."""
+    measure = _Evaluate(task, space, jax.tree.structure(state))
+    arrays = jax.tree.map(jnp.asarray, (values, data))
+    with calling("evaluate", space):
+        return measure(arrays[0], tuple(jax.tree.leaves(state)), arrays[1], key_of(root, Stream.EVALUATE, row))[0]
 
 
 class _Init:
