@@ -1,4 +1,8 @@
-"""How much better a winner looks on what chose it than on what did not."""
+"""How much better a winner looks on what chose it than on what did not.
+
+Cawley and Talbot, "On over-fitting in model selection and subsequent selection bias in performance evaluation",
+https://jmlr.org/papers/v11/cawley10a.html (2010).
+"""
 
 import dataclasses
 import math

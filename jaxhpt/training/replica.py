@@ -39,6 +39,10 @@ class Replicas(Settings):
 
     Raises:
       TypeError, ValueError: a setting of another kind, or without effect.
+
+    References:
+      Nagler et al., "Reshuffling resampling splits can improve generalization of hyperparameter optimization",
+      https://arxiv.org/abs/2405.15393 (2024), for new splits.
     """
 
     seeds: int = 1
@@ -210,7 +214,8 @@ class _Stack:
         """Return which of n rows are of each fold: bool[n, F]."""
         if self.deal is None:
             return marks
-        mine = state["folds"][marks][:, None] == jnp.arange(self.replicas.num_folds, dtype=state["folds"].dtype)
+        fold = jnp.arange(self.replicas.num_folds, dtype=state["folds"].dtype)
+        mine = state["folds"][marks][:, None] == fold[None]
         return mine if valid else ~mine
 
     def _weights(self, marks: Array) -> Array:

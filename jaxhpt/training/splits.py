@@ -50,8 +50,9 @@ class Deal(NamedTuple):
 
     def drawn(self, key: Key) -> Array:
         """Return the fold of each row in a trace, i8[n], or i32[n] of very many folds; consumes the key."""
-        noise = jax.random.bits(key, (len(self.place),), jnp.uint32)
-        order = jnp.lexsort((noise, jnp.asarray(self.strata, jnp.int32)))
+        strata, index = jnp.asarray(self.strata, jnp.int32), jnp.arange(len(self.place), dtype=jnp.int32)
+        noise = jax.random.bits(key, index.shape, jnp.uint32)
+        order = jax.lax.sort((strata, noise, index), num_keys=2)[2]
         kind = jnp.int8 if int(self.place.max()) < 127 else jnp.int32
         cards = jnp.zeros(len(self.place), kind).at[order].set(jnp.asarray(self.place, kind))
         return cards[jnp.asarray(self.member, jnp.int32)]
