@@ -8,7 +8,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,20 @@ class Objective:
         return -1.0 if self.direction == "max" else 1.0
 
 
+class Spread(NamedTuple):
+    """A metric that is a mean over several trainings, which tells how noisy another is.
+
+    Attributes:
+      metric: name of the other.
+      column: name of the standard deviation over the trainings.
+      models: how many trainings there were, at least 2.
+    """
+
+    metric: str
+    column: str
+    models: int
+
+
 @dataclasses.dataclass(frozen=True)
 class MetricSpec:
     """The K columns of scores: the objectives first, the other metrics after them as they are.
@@ -60,11 +74,13 @@ class MetricSpec:
       objectives: the metrics to optimise.
       extra_metrics: names of the metrics that are only kept, or only bounded.
       constraints: bounds that a solution must keep.
+      spreads: what is known of the noise of metrics.
     """
 
     objectives: tuple[Objective, ...]
     extra_metrics: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    spreads: tuple[Spread, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +91,11 @@ class MetricSpec:
     def signs(self) -> tuple[float, ...]:
         """Signs of the K columns."""
         return tuple(o.sign for o in self.objectives) + (1.0,) * len(self.extra_metrics)
+
+    def spread_of(self, name: str) -> tuple[int, int] | None:
+        """Return the column of a metric's spread, and over how many models it is; None where it is not known."""
+        found = [spread for spread in self.spreads if spread.metric == name]
+        return (self.names.index(found[0].column), found[0].models) if found else None
 
     def scores(self, metrics: Metrics) -> tuple[Array, Array]:
         """Turn what the user's function returned into scores.
@@ -212,6 +233,7 @@ def choose(
     constraints: Mapping[str, tuple[str, float]] | None = None,
     unnamed: bool = False,
     derived: tuple[str, ...] = (),
+    spreads: tuple[Spread, ...] = (),
 ) -> MetricSpec:
     """Decide which of the metrics are optimised, which way, and which are bounded.
 
@@ -223,6 +245,7 @@ def choose(
       constraints: name to (relation, bound), such as {"params": ("<=", 50_000)}.
       unnamed: whether the only metric is a bare scalar: it is a loss, minimised unless `direction` says otherwise.
       derived: those of the metrics that only tell of others, such as their spread: none is optimised unasked.
+      spreads: those that tell how noisy others are.
 
     Raises:
       ValueError: a name that is not among the metrics, or a choice that is not clear.
@@ -232,7 +255,7 @@ def choose(
         require_known("objective", wanted.name, names)
     optimised = [o.name for o in chosen]
     extra = tuple(n for n in names if n not in optimised)
-    return MetricSpec(chosen, extra, _bounds(constraints or {}, names))
+    return MetricSpec(chosen, extra, _bounds(constraints or {}, names), spreads)
 
 
 def require_known(kind: str, name: str, names: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxhpt.core.metrics import choose
+from jaxhpt.core.metrics import Spread, choose
 from jaxhpt.core.typing import Array
 from jaxhpt.training.returned import Reduced
 
@@ -26,10 +26,12 @@ class Reduction:
     Attributes:
       how: "mean"; "worst"; or "bound", the mean moved to the worse by its standard error, std / sqrt(R).
       wanted: objective, direction, objectives and constraints of the task.
+      noisy: whether the spread is chance alone: folds that all trials share differ for all of them alike.
     """
 
     how: str
     wanted: tuple[Any, Any, Any, Any]
+    noisy: bool = True
 
     def __call__(self, found: Mapping[str, Array], unnamed: bool) -> Reduced:
         """Reduce f32[R] each to f32[] each, and add the spreads: standard deviations, where there are R > 1 models."""
@@ -43,7 +45,8 @@ class Reduction:
             derived[name + MEANS] = means[name]
             reduced[name] = self._pessimistic(found[name], means[name], spreads[name], sign)
         _refuse_taken(reduced, derived)
-        return Reduced(reduced, derived, unnamed)
+        known = tuple(Spread(name, name + STD, num) for name in spreads) if self.noisy else ()
+        return Reduced(reduced, derived, unnamed, known)
 
     def _pessimistic(self, values: Array, mean: Array, spread: Array, sign: float) -> Array:
         """Return what is worse than the mean; less is better where `sign` is 1."""

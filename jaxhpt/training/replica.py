@@ -155,7 +155,7 @@ class _Stack:
         words = ("state", "valid_data", "hparams", "key")
         self.evaluate_takes = require_arguments("evaluate", task.evaluate, 3, words)
         wanted = (task.objective, task.direction, task.objectives, task.constraints)
-        self.reduction = Reduction(replicas.reduce, wanted)
+        self.reduction = Reduction(replicas.reduce, wanted, replicas.folds is None or replicas.reshuffle)
 
     def init(self, key: Key, hparams: Hparams, wave: Key) -> dict[str, PyTree]:
         """Start R models; see `Task`."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.checks import leaf_name
-from jaxhpt.core.metrics import SCALAR
+from jaxhpt.core.metrics import SCALAR, Spread
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.calling import no_array
 
@@ -22,11 +22,13 @@ class Reduced(NamedTuple):
       metrics: name to f32[], each reduced to one number.
       derived: name to f32[], what is told beside these, such as their spreads.
       unnamed: whether the only metric came without a name.
+      spreads: those of the derived that tell how noisy a metric is.
     """
 
     metrics: dict[str, Array]
     derived: dict[str, Array]
     unnamed: bool
+    spreads: tuple[Spread, ...] = ()
 
 
 def named_metrics(metrics: Any, function: str) -> dict[str, Array]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
 from jaxhpt.core.keys import Stream, key_of
+from jaxhpt.core.metrics import Spread
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.batches import Batches
@@ -47,6 +48,7 @@ class UserFunctions:
       steps: values -> i32[], the training steps of a trial.
       unnamed: whether `evaluate` returns a bare number.
       derived: metrics that tell of others, such as their spread over replicas.
+      spreads: those that tell how noisy others are.
     """
 
     init: Traced
@@ -56,6 +58,7 @@ class UserFunctions:
     steps: Traced
     unnamed: bool = False
     derived: tuple[str, ...] = ()
+    spreads: tuple[Spread, ...] = ()
 
     @property
     def state(self) -> PyTree:
@@ -116,7 +119,8 @@ def user_functions(
     with calling("steps", space):
         steps, from_steps = trace(length, values)
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
-    functions = UserFunctions(init, step, evaluate, generate, steps, measure.unnamed, measure.derived)
+    told = (measure.unnamed, measure.derived, measure.spreads)
+    functions = UserFunctions(init, step, evaluate, generate, steps, *told)
     _check_read(functions, space)
     return functions, captured, begin.structure
 
@@ -171,6 +175,7 @@ class _Evaluate:
         words = ("state", "valid_data", "hparams", "key")
         self.task, self.space, self.structure, self.unnamed = task, space, structure, False
         self.derived: tuple[str, ...] = ()
+        self.spreads: tuple[Spread, ...] = ()
         self.taken = require_arguments("evaluate", task.evaluate, 3, words)
 
     def __call__(self, values: tuple, leaves: tuple, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
@@ -179,6 +184,7 @@ class _Evaluate:
         metrics = self.task.evaluate(*arguments)
         if isinstance(metrics, Reduced):
             self.unnamed, self.derived = metrics.unnamed, tuple(sorted(metrics.derived))
+            self.spreads = metrics.spreads
             metrics = {**metrics.metrics, **metrics.derived}
         else:
             self.unnamed = not isinstance(metrics, Mapping)
