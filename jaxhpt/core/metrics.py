@@ -8,7 +8,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from jaxhpt.core.checks import suggest
 from jaxhpt.core.constraints import Constraint
 from jaxhpt.core.ranges import LARGEST
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, Metrics
 
 SCALAR = "score"  # the name of a metric that came without one
@@ -50,20 +51,6 @@ class Objective:
     def sign(self) -> float:
         """What turns the metric into a score, and back."""
         return -1.0 if self.direction == "max" else 1.0
-
-
-class Spread(NamedTuple):
-    """A metric that is a mean over several trainings, which tells how noisy another is.
-
-    Attributes:
-      metric: name of the other.
-      column: name of the standard deviation over the trainings.
-      models: how many trainings there were, at least 2.
-    """
-
-    metric: str
-    column: str
-    models: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxhpt.core.metrics import Spread, choose
+from jaxhpt.core.metrics import choose
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array
 from jaxhpt.training.returned import Reduced
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.checks import leaf_name
-from jaxhpt.core.metrics import SCALAR, Spread
+from jaxhpt.core.metrics import SCALAR
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.calling import no_array
 

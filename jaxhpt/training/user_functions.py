@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
 from jaxhpt.core.keys import Stream, key_of
-from jaxhpt.core.metrics import Spread
 from jaxhpt.core.space import Space
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.calling import calling, hparams_of

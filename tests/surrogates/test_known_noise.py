@@ -7,7 +7,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt.algorithms.model_based import dataset
-from jaxhpt.core.metrics import Spread
+from jaxhpt.core.spread import Spread
 from jaxhpt.surrogates import gp
 from jaxhpt.surrogates.config import CONFIG
 from jaxhpt.surrogates.gp_fit import begin, fit, start
