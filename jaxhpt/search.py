@@ -72,7 +72,7 @@ def search(
       cores: of a CPU that train, each a pool of the lanes where these divide by it; "auto" is all that the process may
         use, and one in a process that was started to work beside others. Another accelerator is not concerned.
       microbatch: lanes that train by one `vmap`, groups of them one after the other: 1 is one model after the other.
-        "auto" is all, but 1 for convolutions on a CPU.
+        "auto" is all; on a CPU 1 for convolutions, and as many as have 64 models where a trial has several.
       execution: "split" compiles each part of an event by itself, so that training begins while the algorithm's model
         is being compiled; "fused" runs many events as one program, for very many cheap ones. "auto" is "split", but
         for a function that is cheap to evaluate, and thousands of events.

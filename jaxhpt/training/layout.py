@@ -99,8 +99,19 @@ class Layout:
 
     def microbatch_of(self, functions: UserFunctions, lanes: int) -> int:
         """Return the lanes of a group: a divisor of the lanes of a pool."""
-        wanted = (1 if one_by_one(functions.step.jaxpr) else lanes) if self.microbatch == AUTO else int(self.microbatch)
+        wanted = _auto_microbatch(functions, lanes) if self.microbatch == AUTO else int(self.microbatch)
         return max(n for n in range(1, min(wanted, lanes) + 1) if lanes % n == 0)
+
+
+def _auto_microbatch(functions: UserFunctions, lanes: int) -> int:
+    """Choose the lanes of a group: on a CPU as many as have 64 models, where a trial trains several, or nearly so."""
+    if one_by_one(functions.step.jaxpr):
+        return 1
+    if functions.models == 1 or jax.default_backend() != "cpu":
+        return lanes
+    wanted = max(1, CPU_LANES // functions.models)
+    group = max(n for n in range(1, min(wanted, lanes) + 1) if lanes % n == 0)
+    return group if 2 * group >= wanted else lanes
 
 
 FUSED_EVENTS = 1000  # from where on calling the programs of each event takes longer than compiling one for all

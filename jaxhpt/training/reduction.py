@@ -47,7 +47,7 @@ class Reduction:
             reduced[name] = self._pessimistic(found[name], means[name], spreads[name], sign)
         _refuse_taken(reduced, derived)
         known = tuple(Spread(name, name + STD, num) for name in spreads) if self.noisy else ()
-        return Reduced(reduced, derived, unnamed, known)
+        return Reduced(reduced, derived, unnamed, num, known)
 
     def _pessimistic(self, values: Array, mean: Array, spread: Array, sign: float) -> Array:
         """Return what is worse than the mean; less is better where `sign` is 1."""

@@ -23,12 +23,14 @@ class Reduced(NamedTuple):
       metrics: name to f32[], each reduced to one number.
       derived: name to f32[], what is told beside these, such as their spreads.
       unnamed: whether the only metric came without a name.
+      models: how many it stands for.
       spreads: those of the derived that tell how noisy a metric is.
     """
 
     metrics: dict[str, Array]
     derived: dict[str, Array]
     unnamed: bool
+    models: int
     spreads: tuple[Spread, ...] = ()
 
 

@@ -49,6 +49,7 @@ class UserFunctions:
       unnamed: whether `evaluate` returns a bare number.
       derived: metrics that tell of others, such as their spread over replicas.
       spreads: those that tell how noisy others are.
+      models: that a trial trains.
     """
 
     init: Traced
@@ -59,6 +60,7 @@ class UserFunctions:
     unnamed: bool = False
     derived: tuple[str, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    models: int = 1
 
     @property
     def state(self) -> PyTree:
@@ -119,7 +121,7 @@ def user_functions(
     with calling("steps", space):
         steps, from_steps = trace(length, values)
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
-    told = (measure.unnamed, measure.derived, measure.spreads)
+    told = (measure.unnamed, measure.derived, measure.spreads, measure.models)
     functions = UserFunctions(init, step, evaluate, generate, steps, *told)
     _check_read(functions, space)
     return functions, captured, begin.structure
@@ -176,6 +178,7 @@ class _Evaluate:
         self.task, self.space, self.structure, self.unnamed = task, space, structure, False
         self.derived: tuple[str, ...] = ()
         self.spreads: tuple[Spread, ...] = ()
+        self.models = 1
         self.taken = require_arguments("evaluate", task.evaluate, 3, words)
 
     def __call__(self, values: tuple, leaves: tuple, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
@@ -184,7 +187,7 @@ class _Evaluate:
         metrics = self.task.evaluate(*arguments)
         if isinstance(metrics, Reduced):
             self.unnamed, self.derived = metrics.unnamed, tuple(sorted(metrics.derived))
-            self.spreads = metrics.spreads
+            self.spreads, self.models = metrics.spreads, metrics.models
             metrics = {**metrics.metrics, **metrics.derived}
         else:
             self.unnamed = not isinstance(metrics, Mapping)
