@@ -270,6 +270,24 @@ def test_schedulers_stop_and_copy_trials_of_several_models(scheduler):
     assert any(t.status == "stopped" for t in result.trials)
 
 
+def test_structures_have_models_of_their_own():
+    def wide(key, h):
+        return {"w": jax.random.normal(key, (3,)), "unused": jnp.zeros(h["width"])}
+
+    def wide_step(state, batch, h, key):
+        return {**step({"w": state["w"]}, batch, h, key), "unused": state["unused"]}
+
+    job = jaxhpt.Task(wide, wide_step, evaluate, train_data=(X, Y), batch_size=ROWS, steps=STEPS, objective="mse")
+    space, folds = {**SPACE, "width": jaxhpt.Choice([1, 2], structural=True)}, KFold(2)
+    result = jaxhpt.search(job, space, trials=4, lanes=2, folds=folds, **QUICK)
+    split = folds.split(ROWS)
+    assert {state["unused"].shape for state in result.best_state} == {(result.best.hparams["width"],)}
+    for trial in result.trials:
+        marks = [np.flatnonzero(split.train[:, f]) for f in range(2)]
+        found = [by_hand(trial.id, f, trial.hparams["lr"], marks[f], marks[1 - f])[1] for f in range(2)]
+        np.testing.assert_allclose(trial.metrics["mse"], np.mean(found), rtol=1e-4)
+
+
 class Net(nn.Module):
     """A net with BatchNorm, which must see the rows of its fold alone."""
 
@@ -428,7 +446,7 @@ ERRORS = {
         jaxhpt.Task(init, lambda s, b, h, k: {"w": s["w"][:2]}, evaluate, valid_data=(X, Y), steps=2),
         {"seeds": 2},
     ),
-    r"search has no argument 'n_splits'": lambda: (task(), {"n_splits": 2}),
+    r"search has no argument 'n_splits'; it is called 'folds' here": lambda: (task(), {"n_splits": 2}),
 }
 
 
