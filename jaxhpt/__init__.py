@@ -23,15 +23,17 @@ from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.results.overtuning import Overtuning
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats
-from jaxhpt.results.trial import Stretch, Trial
+from jaxhpt.results.trial import Confirmed, Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
 from jaxhpt.search import SearchError, maximize, minimize, search
 from jaxhpt.search_many import search_many
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
+from jaxhpt.training.folds import GroupKFold, Holdout, KFold, StratifiedKFold, TimeSeriesSplit
 from jaxhpt.training.task import Task, task
 from jaxhpt.tuner import Tuner
 from jaxhpt.version import __version__
@@ -51,6 +53,7 @@ __all__ = [
     "Bool",
     "Chain",
     "Choice",
+    "Confirmed",
     "DifferentialEvolution",
     "EarlyStopping",
     "FlaxTask",
@@ -59,9 +62,13 @@ __all__ = [
     "GreyGuided",
     "GreyStop",
     "Grid",
+    "GroupKFold",
+    "Holdout",
     "Hyperband",
     "Int",
+    "KFold",
     "MedianStop",
+    "Overtuning",
     "Portfolio",
     "QuasiRandom",
     "Random",
@@ -73,8 +80,10 @@ __all__ = [
     "Snapshot",
     "Space",
     "Stats",
+    "StratifiedKFold",
     "Stretch",
     "Task",
+    "TimeSeriesSplit",
     "Trial",
     "Tuner",
     "When",

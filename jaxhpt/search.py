@@ -1,5 +1,6 @@
 """The way in: check everything, assemble the program, run it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,12 +17,15 @@ from jaxhpt.engine.driver import Callback, Execution, drive
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import Program
+from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data
+from jaxhpt.training.replica import Replicas, replicated
+from jaxhpt.training.splits import Folds
 from jaxhpt.training.structures import Structures
 from jaxhpt.training.task import Task
 
@@ -42,6 +46,11 @@ def search(
     timeout: float | None = None,
     prior: Prior | None = None,
     first: Sequence[Hparams] = (),
+    seeds: int = 1,
+    folds: Folds | None = None,
+    reshuffle: bool = False,
+    reduce: str = "mean",
+    confirm: int = 0,
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -64,7 +73,8 @@ def search(
       cores: of a CPU that train, each a pool of the lanes where these divide by it; "auto" is all that the process may
         use, and one in a process that was started to work beside others. Another accelerator is not concerned.
       microbatch: lanes that train by one `vmap`, groups of them one after the other: 1 is one model after the other.
-        "auto" is all that memory has room for, but 1 for convolutions on a CPU.
+        "auto" is all that memory has room for; on a CPU 1 for convolutions, and as many as have 64 models where a trial
+        has several.
       execution: "split" compiles each part of an event by itself, so that training begins while the algorithm's model
         is being compiled; "fused" runs many events as one program, for very many cheap ones. "auto" is "split", but
         for a function that is cheap to evaluate, and thousands of events.
@@ -76,6 +86,14 @@ def search(
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
       first: settings to try before all that the algorithm proposes, written as in results, such as the ones in use
         today; they are among the `trials`, and start before all others.
+      seeds: models of each trial, of different keys; its metrics are reduced to one number, and `<metric>_std` beside
+        it is their spread. `best_state` is then a list of states.
+      folds: how `train_data` is split into rows to train on and rows to be scored on, instead of `valid_data`, such as
+        `KFold(5)`: a trial trains a model for each seed and fold.
+      reshuffle: whether each trial has a new split, the same for all trials that begin at one event.
+      reduce: "mean" of the models; "worst"; or "bound", the mean worsened by its standard error.
+      confirm: how many settings are trained again at the end, the best of the search, with fresh seeds and folds; the
+        winner is the best of these. It comes after the `timeout`, and calls no callback. See `Result.confirmed`.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
@@ -101,7 +119,9 @@ def search(
       >>> result.best.metrics["loss"] < 1e-3
       True
     """
-    space, job = Space.of(space), task_of(train_step, task, search)
+    space, replicas = Space.of(space), Replicas(seeds, folds, reshuffle, reduce)
+    one, again = task_of(train_step, task, search), require_confirm(confirm)
+    job = replicated(one, replicas)
     first = settings_of(first)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
@@ -113,15 +133,25 @@ def search(
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
     program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
+    confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
+    if again:
+        confirmation.check(program.problem)
     root = root_of(seed, program.problem.prior)
     outcome = drive(program, root, data, limits, shown, lambda p: _begun(p, root, before_it, data, structures))
-    result = Result.of(outcome.program, data, outcome, structures)
-    if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
-        outcome.error.result = result  # type: ignore[attr-defined]
-        raise outcome.error
-    if outcome.error is not None:
-        raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", result) from outcome.error
-    return result
+    result = _or_raise(Result.of(outcome.program, data, outcome, structures), outcome.error)
+    if again == 0 or outcome.ended == "interrupted":
+        return result
+    return _or_raise(*confirmation(result, root, limits.events))
+
+
+def _or_raise(result: Result, error: BaseException | None) -> Result:
+    """Return a result, or raise what broke the search off, with the result that there is."""
+    if error is None:
+        return result
+    if not isinstance(error, Exception):  # a second Ctrl-C, or an exit
+        error.result = result  # type: ignore[attr-defined]
+        raise error
+    raise SearchError(f"{type(error).__name__}: {error}", result) from error
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

@@ -201,7 +201,9 @@ def test_models_of_another_kind(digits):
     with pytest.raises(ValueError, match="loss='crossentropy': unknown; did you mean"):
         jaxhpt.FlaxTask(nn.Dense(10), lambda h: optax.sgd(0.1), loss="crossentropy", **arrays)
     with pytest.raises(ValueError, match="valid_data: must be a pair"):
-        jaxhpt.FlaxTask(nn.Dense(10), lambda h: optax.sgd(0.1), train_data=digits[0])
+        jaxhpt.FlaxTask(nn.Dense(10), lambda h: optax.sgd(0.1), **(arrays | {"valid_data": digits[1][0]}))
+    with pytest.raises(ValueError, match=r"valid_data: must be a pair .*; or say folds="):
+        search(jaxhpt.FlaxTask(nn.Dense(10), lambda h: optax.sgd(h["lr"]), train_data=digits[0]), SPACE)
 
 
 def test_hyperparameters_that_no_function_reads(linear):

@@ -81,11 +81,11 @@ def test_a_language_model():
 
 def test_cross_validation():
     names = run("Cross-validation")
-    result, fold = names["result"], names["fold"]
-    x, y = names["x"].astype("float64"), names["y"].astype("float64")
-    logits = x @ np.asarray(result.best_state[:, :-1]).T + np.asarray(result.best_state[:, -1])
+    result, valid = names["result"], names["folds"].split(len(names["y"])).valid
+    x, y, w = names["x"].astype("float64"), names["y"].astype("float64"), np.stack(result.best_state)
+    logits = x @ w[:, :-1].T + w[:, -1]
     losses = np.logaddexp(0.0, logits) - y[:, None] * logits
-    assert result.best.value == pytest.approx(np.mean([losses[fold == k, k].mean() for k in range(3)]), rel=1e-4)
+    assert result.best.value == pytest.approx(np.mean([losses[valid[:, k], k].mean() for k in range(3)]), rel=1e-4)
     assert result.best.value < 0.2
 
 

@@ -28,6 +28,8 @@ SYNONYMS = {  # what the arguments are called elsewhere
     "timeout": "time_budget max_time time_limit",
     "space": "search_space param_space params parameters config",
     "callbacks": "callback",
+    "folds": "cv n_splits num_folds n_folds kfold splits",
+    "seeds": "repeats n_repeats num_seeds n_seeds replicas",
 }
 
 

@@ -28,6 +28,8 @@ class Stream(enum.IntEnum):
     DECIDE = 7  # scheduling, by event
     PRIOR = 8  # learning from what was known before
     EVALUATE = 9  # a trial's evaluation, by row
+    WAVE = 10  # what trials share that begin at one event, by its tick
+    CONFIRM = 11  # the root of the trainings that confirm a search
 
 
 def root_of(seed: int, prior: int = 0) -> Key:

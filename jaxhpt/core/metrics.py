@@ -17,6 +17,7 @@ import numpy as np
 from jaxhpt.core.checks import suggest
 from jaxhpt.core.constraints import Constraint
 from jaxhpt.core.ranges import LARGEST
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, Metrics
 
 SCALAR = "score"  # the name of a metric that came without one
@@ -60,11 +61,13 @@ class MetricSpec:
       objectives: the metrics to optimise.
       extra_metrics: names of the metrics that are only kept, or only bounded.
       constraints: bounds that a solution must keep.
+      spreads: what is known of the noise of metrics.
     """
 
     objectives: tuple[Objective, ...]
     extra_metrics: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    spreads: tuple[Spread, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +78,11 @@ class MetricSpec:
     def signs(self) -> tuple[float, ...]:
         """Signs of the K columns."""
         return tuple(o.sign for o in self.objectives) + (1.0,) * len(self.extra_metrics)
+
+    def spread_of(self, name: str) -> tuple[int, int] | None:
+        """Return the column of a metric's spread, and over how many models it is; None where it is not known."""
+        found = [spread for spread in self.spreads if spread.metric == name]
+        return (self.names.index(found[0].column), found[0].models) if found else None
 
     def scores(self, metrics: Metrics) -> tuple[Array, Array]:
         """Turn what the user's function returned into scores.
@@ -211,6 +219,8 @@ def choose(
     objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, tuple[str, float]] | None = None,
     unnamed: bool = False,
+    derived: tuple[str, ...] = (),
+    spreads: tuple[Spread, ...] = (),
 ) -> MetricSpec:
     """Decide which of the metrics are optimised, which way, and which are bounded.
 
@@ -221,16 +231,18 @@ def choose(
       objectives: several to optimise, name to direction; instead of the two above.
       constraints: name to (relation, bound), such as {"params": ("<=", 50_000)}.
       unnamed: whether the only metric is a bare scalar: it is a loss, minimised unless `direction` says otherwise.
+      derived: those of the metrics that only tell of others, such as their spread: none is optimised unasked.
+      spreads: those that tell how noisy others are.
 
     Raises:
       ValueError: a name that is not among the metrics, or a choice that is not clear.
     """
-    chosen = _several(objectives) if objectives is not None else (_one(names, objective, direction, unnamed),)
+    chosen = _several(objectives) if objectives is not None else (_one(names, objective, direction, unnamed, derived),)
     for wanted in chosen:
         require_known("objective", wanted.name, names)
     optimised = [o.name for o in chosen]
     extra = tuple(n for n in names if n not in optimised)
-    return MetricSpec(chosen, extra, _bounds(constraints or {}, names))
+    return MetricSpec(chosen, extra, _bounds(constraints or {}, names), spreads)
 
 
 def require_known(kind: str, name: str, names: Iterable[str]) -> None:
@@ -239,10 +251,13 @@ def require_known(kind: str, name: str, names: Iterable[str]) -> None:
         raise ValueError(f"{kind}={name!r}: evaluate does not return it; {suggest(name, names)}")
 
 
-def _one(names: tuple[str, ...], objective: str | None, direction: str | None, unnamed: bool) -> Objective:
-    if objective is None and len(names) > 1:
-        raise ValueError(f"objective=None: evaluate returns several metrics; choose one of {sorted(names)}")
-    name = names[0] if objective is None else objective
+def _one(
+    names: tuple[str, ...], objective: str | None, direction: str | None, unnamed: bool, derived: tuple[str, ...]
+) -> Objective:
+    own = [name for name in names if name not in derived]
+    if objective is None and len(own) > 1:
+        raise ValueError(f"objective=None: evaluate returns several metrics; choose one of {sorted(own)}")
+    name = own[0] if objective is None else objective
     require_known("objective", name, names)
     if direction is None:
         direction = "min" if unnamed and name == SCALAR else _direction(name)

@@ -73,7 +73,7 @@ def build(
     structures = Structures(task, space, batches, budget, train, valid, layout)
     functions = structures.of(first_unit(space)).functions
     wanted = (task.objective, task.direction, task.objectives, task.constraints)
-    metrics = choose(functions.metrics, *wanted, functions.unnamed)
+    metrics = choose(functions.metrics, *wanted, functions.unnamed, functions.derived, functions.spreads)
     before = _nothing(space, metrics) if known is None else known(metrics)
     schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
     learns, several = getattr(algorithm, "learns", True), bool(space.structural)

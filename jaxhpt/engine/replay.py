@@ -57,8 +57,8 @@ def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
         return state, None
 
     eldest = key_of(root, Stream.TRIAL, segments.row[0])
-    start = jax.random.fold_in(eldest, 0)
-    state = functions.init(data.captured.init, tuple(v[0] for v in segments.values), start)
+    start, wave = jax.random.fold_in(eldest, 0), key_of(root, Stream.WAVE, segments.start[0])
+    state = functions.init(data.captured.init, tuple(v[0] for v in segments.values), start, wave)
     state, _ = jax.lax.scan(train, state, segments)
     metrics, _ = pool.measure(tuple(v[-1] for v in segments.values), state, segments.row[-1], root, data)
     return state, metrics

@@ -120,7 +120,7 @@ def _permutation(problem: Problem, size: int, column: int, history: History, bes
     """Return by how much the squared error of a process rises when a dimension is shuffled: f32[D]."""
     rows = chosen(history, problem, best, size)
     data = training_data(history, problem, rows)
-    data = data._replace(y=data.y[column : column + 1])
+    data = data._replace(y=data.y[column : column + 1], noise=None)
     first = begin(start(num_inputs(problem))[None])
     theta = refitted(first, data, problem, jnp.int32(FIT_STEPS)).theta[0]
     about, far = owners(problem), trained(history, problem, data.row)

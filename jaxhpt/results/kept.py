@@ -14,6 +14,7 @@ from jaxhpt.engine.build import together
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
 from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.replica import ReplicaTask, unstacked
 from jaxhpt.training.structures import Structure, Structures
 from jaxhpt.training.user_functions import unchanged
 
@@ -51,8 +52,14 @@ class Run:
 
     @property
     def export(self) -> Any:
-        """The task's export."""
+        """The task's export, of the state of one model."""
         return self.structures.task.export
+
+    @property
+    def replicas(self) -> int:
+        """Models of a trial; 0 where a trial is one model, and its state that of the model."""
+        task = self.structures.task
+        return task.replicas.num if isinstance(task, ReplicaTask) else 0
 
     def of(self, unit: Any) -> Structure:
         """Return the structure of a trial's settings, f32[D]."""
@@ -99,7 +106,7 @@ class Run:
             missing = NO_STATE
         elif self.export is not None:
             missing = NO_EXPORT
-        return Kept(state, missing)
+        return Kept(state, missing, replicas=self.replicas)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +117,13 @@ class Kept:
       weights: the train state of the best trial, leaves on the host.
       missing: why they are not what `best_state` was; empty where they are.
       export: of a task that was given anew.
+      replicas: as in `Run`.
     """
 
     weights: Any
     missing: str
     export: Any = None
+    replicas: int = 0
     crashed = False
 
     @property
@@ -130,11 +139,16 @@ class Kept:
 
     def kept(self) -> "Kept":
         """Return what pickles: the same, without the task that was given anew."""
-        return self if self.export is None else Kept(self.weights, NO_EXPORT)
+        return self if self.export is None else Kept(self.weights, NO_EXPORT, replicas=self.replicas)
 
     def with_export(self, export: Any) -> "Kept":
         """Return the same with a task's export."""
-        return self if self.missing == NO_STATE else Kept(self.weights, "", export)
+        return self if self.missing == NO_STATE else Kept(self.weights, "", export, self.replicas)
+
+
+def models_of(state: Any, replicas: int) -> list[Any]:
+    """Return the states of the models of a trial, for `Run.replicas`."""
+    return unstacked(state, replicas) if replicas else [state]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Ranked:
     def best(self) -> Trial:
         """The best trial among those that trained for their whole budget, else among the longest trained.
 
-        Trials that keep all constraints come before those that do not.
+        Trials that keep all constraints come before those that do not. Of a search that was confirmed it is the one
+        that came out best when trained again; its metrics are still those of the search, see `Result.confirmed`.
 
         Raises:
           RuntimeError: no trial ended with a finite objective, or there are several objectives.
@@ -89,6 +90,19 @@ class Ranked:
         score = np.where(self.history.status == Status.DONE, self._fitness, np.inf)
         order = np.argsort(score, kind="stable")[:count]
         return self._trials(order[np.isfinite(score[order])])
+
+    def distinct_best(self, count: int) -> np.ndarray:
+        """Return the rows i[n] of at most so many settings, each once, best first.
+
+        They are of trials that are done; where there is none, of those that were trained longest, in that order.
+        """
+        status, steps = np.asarray(self.history.status), np.asarray(self.history.steps)
+        done = (status == Status.DONE) & np.isfinite(self._fitness)
+        stopped = (status == Status.STOPPED) & np.isfinite(self._fitness)
+        order = np.lexsort((self._fitness, np.where(done, 0, -steps)))
+        rows = order[(done if done.any() else stopped)[order]]
+        _, first = np.unique(np.asarray(self.history.unit)[rows], axis=0, return_index=True)
+        return rows[np.sort(first)][:count]
 
     def pareto_front(self) -> list[Trial]:
         """Return the done and feasible trials that no other beats in every objective, by the first objective.

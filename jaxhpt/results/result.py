@@ -12,12 +12,13 @@ from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
 from jaxhpt.results.importance import importance_of
-from jaxhpt.results.kept import NO_REPLAY, Kept, Run, portable
+from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
 from jaxhpt.results.lineage import segments_of
+from jaxhpt.results.overtuning import Overtuning, compare, tested
 from jaxhpt.results.ranked import SHOWN, Ranked
 from jaxhpt.results.stats import headline, stats_of
-from jaxhpt.results.table import frame, table
-from jaxhpt.results.trial import Stretch, Trial, plain
+from jaxhpt.results.table import confirmed_table, frame, table
+from jaxhpt.results.trial import Confirmed, Stretch, Trial, plain
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
 from jaxhpt.training.pool import Data
@@ -34,6 +35,7 @@ class Result(Ranked):
     Attributes:
       stats: how it ran.
       history: the columns of all trials, as numpy arrays; scores are minimised there.
+      fresh: the best settings trained again, a result by itself; None where the search was not confirmed.
 
     Example:
       >>> import jaxhpt
@@ -42,6 +44,9 @@ class Result(Ranked):
       >>> result.best.status, result.stats.trials
       ('done', 32)
     """
+
+    fresh: "Result | None" = None
+    _again: tuple[int, ...] = ()  # rows of the search whose settings the trials of `fresh` have, best first
 
     @classmethod
     def of(cls, program: Program, data: Data, outcome: Outcome, structures: Structures) -> "Result":
@@ -53,10 +58,76 @@ class Result(Ranked):
 
     @functools.cached_property
     def best_state(self) -> Any:
-        """What the best trial trained: its state, or what the task exports, such as a model with its weights."""
+        """What the best trial trained: its state, or what the task exports, such as a model with its weights.
+
+        Of a trial of several seeds or folds it is a list with one for each model. Of a search that was confirmed it is
+        what the winner came to when it was trained again.
+        """
         row = self._best_row()
+        if self.fresh is not None and self.fresh._row != NONE:
+            return self.fresh.best_state
         run = self._trained()
         return self.replay(row)[0] if run.crashed else self._exported(run.state, row)
+
+    @property
+    def confirmed(self) -> list[Confirmed]:
+        """The best settings of the search with both their figures, the best first by those of the second training.
+
+        Empty where the search was not confirmed, see `search(..., confirm=5)`.
+        """
+        if self.fresh is None:
+            return []
+        fitness = self.fresh._fitness
+        trials = sorted(self.fresh.trials, key=lambda trial: float(fitness[trial.id]))
+        chosen = self._trials(np.array([self._again[trial.id] for trial in trials], int))
+        pairs = zip(chosen, trials, strict=True)
+        return [Confirmed(before, after.metrics, after.value) for before, after in pairs]
+
+    def confirmed_by(self, fresh: "Result", rows: tuple[int, ...]) -> "Result":
+        """Return the result with the winner that came out best when its best settings were trained again.
+
+        Args:
+          fresh: of that training, a trial for each setting.
+          rows: those of its trials in this result.
+        """
+        row = self._row if fresh._row == NONE else rows[fresh._row]
+        return dataclasses.replace(self, _row=row, fresh=fresh, _again=rows)
+
+    def overtuning(self, test_data: Any = None) -> Overtuning:
+        """Tell how much better a winner looks on what chose it than on what did not.
+
+        The best of many trials is one whose seed and whose validation rows suited it: a figure that chose is too good.
+
+        Args:
+          test_data: rows that the search has not seen, as `valid_data`, or with folds as `train_data`. The models of
+            the winner, `best_state`, are measured on them. None compares the search's winner with what its setting
+            came to when it was trained again, which needs `confirm`: that tells of seeds and folds, not of
+            `valid_data`, which stays the same.
+
+        Returns:
+          Both figures, and the gap between them: above 0 where the winner looked better than it is.
+
+        Raises:
+          RuntimeError: nothing that did not choose: neither `test_data` nor a confirmation; or, with `test_data`, the
+            result was pickled or copied.
+        """
+        if test_data is not None:
+            return self._tested(test_data)
+        if self.fresh is None or not self._again:
+            raise RuntimeError("all figures of this search chose its winner: search with confirm=5, or give test_data")
+        first = next(one for one in self.confirmed if one.trial.id == self._again[0])
+        return compare(first.trial.id, first.trial.value, first.value, self._problem.objectives[0])
+
+    def _tested(self, test_data: Any) -> Overtuning:
+        row, source = self._best_row(), self
+        if self.fresh is not None and self.fresh._row != NONE:
+            source = self.fresh
+        run = source._trained()
+        if isinstance(run, Kept):
+            raise RuntimeError(NO_REPLAY)
+        best, objective = source.best, self._problem.objectives[0]
+        found = tested(run, np.asarray(source.history.unit[best.id]), best.id, test_data)
+        return compare(row, best.value, found[objective.name], objective)
 
     def importance(self, method: str = "permutation", objective: str | None = None) -> dict[str, float]:
         """Tell how important each dimension was: the shares of the variance of an objective that go with it.
@@ -164,7 +235,8 @@ class Result(Ranked):
         if not hasattr(task, "export"):
             raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
         left = self._trained()
-        return dataclasses.replace(self, _run=left.with_export(task.export) if isinstance(left, Kept) else left)
+        run = left.with_export(task.export) if isinstance(left, Kept) else left
+        return dataclasses.replace(self, _run=run, fresh=self.fresh and self.fresh.with_task(task))
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -183,14 +255,15 @@ class Result(Ranked):
 
     def _exported(self, state: Any, row: int) -> Any:
         run = self._trained()
-        export, unit = run.export, np.asarray(self.history.unit[row])
-        if export is None:
-            return state
-        if isinstance(run, Run):
-            run.warn_of_changes(unit)
-        space = self._problem.space.of_structure(unit)
-        with texts_refused():
-            return export(state, hparams_of(space, space.values(unit, np)))
+        export, models = run.export, models_of(state, run.replicas)
+        if export is not None:
+            unit = np.asarray(self.history.unit[row])
+            if isinstance(run, Run):
+                run.warn_of_changes(unit)
+            space = self._problem.space.of_structure(unit)
+            with texts_refused():
+                models = [export(model, hparams_of(space, space.values(unit, np))) for model in models]
+        return models if run.replicas else models[0]
 
     def _table(self) -> list[str]:
         several = len(self._problem.objectives) > 1
@@ -198,4 +271,7 @@ class Result(Ranked):
         if not top:
             return ["no trial is done" if not several else "no trial is done and feasible"]
         front = [f"the first of {len(top)} on the Pareto front:"] if several else []
-        return [*front, *table(top[:SHOWN], self.history.unit, self._problem.space)]
+        lines = [*front, *table(top[:SHOWN], self.history.unit, self._problem.space)]
+        if self.fresh is None or self.fresh._row == NONE:
+            return lines
+        return [*lines, "trained again:", *confirmed_table(self.confirmed)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxhpt.core.space import Space
-from jaxhpt.results.trial import Trial
+from jaxhpt.results.trial import Confirmed, Trial
 
 FIXED = ("trial", "status", "steps")
 
@@ -29,6 +29,12 @@ def table(trials: Sequence[Trial], unit: Any, space: Space) -> list[str]:
         for t, values in zip(trials, settings, strict=True)
     ]
     return _align([["trial", *metrics, "steps", *hparams], *rows])
+
+
+def confirmed_table(confirmed: Sequence[Confirmed]) -> list[str]:
+    """Return lines: a head, and a line for each setting that was trained again, at least one."""
+    rows = [[str(c.trial.id), *(f"{m:.5g}" for m in c.metrics.values()), f"{c.trial.value:.5g}"] for c in confirmed]
+    return _align([["trial", *confirmed[0].metrics, "before"], *rows])
 
 
 def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any:

@@ -56,6 +56,21 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
+class Confirmed:
+    """A setting of a search that was trained again, with fresh seeds and folds.
+
+    Attributes:
+      trial: of the search, with the figures that it was chosen by.
+      metrics: name to value when trained again; NaN where that failed.
+      value: the objective's.
+    """
+
+    trial: Trial
+    metrics: dict[str, float]
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Stretch:
     """A part of a model's life that it trained under one setting.
 

@@ -20,6 +20,8 @@ class GPConfig:
       scale_bounds: least and largest length-scale, in units of the range.
       signal_bounds: of the signal variance.
       noise_bounds: of the noise variance, beside the floor.
+      noise_shared: trainings' worth by which the known noise of a trial is drawn to that of all trials.
+      most_noise: deviation of a trial's known noise, at most, in deviations of the objective.
       noise_floor: variance below which float32 cannot factorise crowded places.
       absence: distance between a dimension that exists and one that does not, in units of the range.
       tail_from: the best of so many are as they are, the others bent by a logarithm. Ablation: `log_tail`.
@@ -50,6 +52,8 @@ class GPConfig:
     scale_bounds: tuple[float, float] = (5e-3, 1e3)
     signal_bounds: tuple[float, float] = (0.05, 20.0)
     noise_bounds: tuple[float, float] = (6e-6, 1.0)
+    noise_shared: float = 4.0
+    most_noise: float = 3.0
     noise_floor: float = 1e-4
     absence: float = 0.5
     tail_from: int = 4

@@ -117,6 +117,11 @@ def noise(theta: Array) -> Array:
     return CONFIG.noise_floor + jnp.exp(theta[-1])
 
 
+def _noises(theta: Array, known: Array | None) -> Array:
+    """Return the noise variance of rows: f32[], or f32[N] where some of it is known beforehand."""
+    return noise(theta) if known is None else noise(theta) + known
+
+
 class _Factors(NamedTuple):
     s: Array  # scaled x
     kernel: Array  # without noise, 0 where masked
@@ -124,13 +129,13 @@ class _Factors(NamedTuple):
     chol: Array
 
 
-def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Array) -> _Factors:
+def _factors(theta: Array, x: Array, mask: Array, owner: np.ndarray, centre: Array, known: Array | None) -> _Factors:
     s = scaled(x, theta, owner, centre)
     k, slope = correlation(squared_distances(s, s))
     both, diagonal = mask[:, None] & mask[None], jnp.eye(mask.shape[0], dtype=bool)
     signal = jnp.exp(theta[-2])
     k = jnp.where(both, signal * jnp.where(diagonal, 1.0, k), 0.0)
-    chol = jnp.linalg.cholesky(k + jnp.where(diagonal, jnp.where(mask, noise(theta), 1.0), 0.0))
+    chol = jnp.linalg.cholesky(k + jnp.where(diagonal, jnp.where(mask, _noises(theta, known), 1.0), 0.0))
     return _Factors(s, k, jnp.where(both, signal * slope, 0.0), chol)
 
 
@@ -145,7 +150,7 @@ def _mean(total: Array, weight: Array) -> Array:
 
 
 def loss_and_gradient(
-    theta: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array
+    theta: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array, known: Array | None = None
 ) -> tuple[Array, Array]:
     """Return minus the logarithm of likelihood and prior, and its gradient. Eqs. (2.30) and (5.9).
 
@@ -156,12 +161,13 @@ def loss_and_gradient(
       mask: bool[N].
       owner: i32[F], static.
       centre: f32[F].
+      known: f32[N] noise variances that are known beforehand, beside the one in theta; None for none.
 
     Returns:
       f32[] and f32[D + 2].
     """
     size = num_dimensions(theta)
-    s, k, slope, chol = _factors(theta, x, mask, owner, centre)
+    s, k, slope, chol = _factors(theta, x, mask, owner, centre, known)
     eye = jnp.eye(mask.shape[0], dtype=jnp.float32)
     half = solve_triangular(chol, eye, lower=True)
     inverse = half.T @ half
@@ -188,7 +194,14 @@ def loss_and_gradient(
 
 
 def condition(
-    theta: Array, x: Array, y: Array, observed: Array, mask: Array, owner: np.ndarray, centre: Array
+    theta: Array,
+    x: Array,
+    y: Array,
+    observed: Array,
+    mask: Array,
+    owner: np.ndarray,
+    centre: Array,
+    known: Array | None = None,
 ) -> Model:
     """Let a process see data.
 
@@ -203,8 +216,9 @@ def condition(
       mask: bool[N] rows whose place is known.
       owner: i32[F], static.
       centre: f32[F].
+      known: f32[N] as in `loss_and_gradient`.
     """
-    s, _, _, chol = _factors(theta, x, mask, owner, centre)
+    s, _, _, chol = _factors(theta, x, mask, owner, centre, known)
     both = jnp.stack([jnp.where(observed, y, 0.0), observed.astype(jnp.float32)], axis=1)
     # Rows come in order, so what is solved for the observed ones does not depend on those after them.
     solved = solve_triangular(chol, both, lower=True) * observed[:, None].astype(jnp.float32)
@@ -212,9 +226,12 @@ def condition(
     return Model(theta, s, centre, chol, solved[:, 0] - mean * solved[:, 1], mean, mask)
 
 
-def smoothed(model: Model, y: Array) -> Array:
-    """Return what is believed of the function at the rows whose values y f32[N] the model has seen: f32[N]."""
-    return y - noise(model.theta) * solve_triangular(model.chol.T, model.white, lower=False)
+def smoothed(model: Model, y: Array, known: Array | None = None) -> Array:
+    """Return what is believed of the function at the rows whose values y f32[N] the model has seen: f32[N].
+
+    `known` f32[N] is what it was told of their noise.
+    """
+    return y - _noises(model.theta, known) * solve_triangular(model.chol.T, model.white, lower=False)
 
 
 def posterior(model: Model, x: Array, owner: np.ndarray) -> Posterior:

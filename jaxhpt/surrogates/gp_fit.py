@@ -39,7 +39,16 @@ def begin(theta: Array | np.ndarray) -> Fit:
     return Fit(jnp.asarray(theta, jnp.float32), jnp.full(theta.shape, CONFIG.fit_steps[0], jnp.float32))
 
 
-def fit(before: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.ndarray, centre: Array) -> Fit:
+def fit(
+    before: Fit,
+    steps: Array,
+    x: Array,
+    y: Array,
+    mask: Array,
+    owner: np.ndarray,
+    centre: Array,
+    known: Array | None = None,
+) -> Fit:
     """Take steps towards the maximum of likelihood and prior, by the sign of the gradient alone.
 
     Args:
@@ -50,6 +59,7 @@ def fit(before: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.nd
       mask: bool[N].
       owner: i32[F], static.
       centre: f32[F], near which precision matters.
+      known: f32[N] noise variances that are known beforehand; None for none.
 
     Returns:
       The best theta met, f32[D + 2], or where it began if none could be factorised; and the strides come to.
@@ -62,7 +72,7 @@ def fit(before: Fit, steps: Array, x: Array, y: Array, mask: Array, owner: np.nd
 
     def step(_: Array, carry: tuple) -> tuple:
         now, memory, best, least = carry
-        loss, gradient = gp.loss_and_gradient(now, x, y, mask, owner, centre)
+        loss, gradient = gp.loss_and_gradient(now, x, y, mask, owner, centre, known)
         sound = jnp.isfinite(loss) & jnp.all(jnp.isfinite(gradient))
         better = sound & (loss < least)
         best, least = jnp.where(better, now, best), jnp.where(better, loss, least)

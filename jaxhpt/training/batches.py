@@ -26,11 +26,13 @@ DEFAULT_SIZE = 128
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """A minibatch of which a trial uses the first `batch_size` rows, where that is a hyperparameter.
+    """Rows of which not all are in use: the first `batch_size`, where that is a hyperparameter, and those of a fold.
+
+    With folds, `evaluate` is given all rows of `train_data` in one, where those of its fold are in use.
 
     Attributes:
       data: the rows, leaves [B, ...].
-      weights: f32[B] 1 / batch_size for the rows in use, 0 for the rest; their sum is 1.
+      weights: f32[B] 1 / n for the n rows in use, 0 for the rest; their sum is 1, or 0 where none is.
     """
 
     data: PyTree
@@ -44,17 +46,19 @@ class Batch:
 
     def _refuse(self, attempt: str) -> NoReturn:
         remedy = "take its rows from batch.data, and average over them with jaxhpt.batch_mean(values, batch)"
-        raise TypeError(f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter; {remedy}")
+        raise TypeError(
+            f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter, or the search has folds; {remedy}"
+        )
 
 
 def batch_mean(values: Array, batch: PyTree) -> Array:
     """Average over the rows of a batch that belong to the trial.
 
-    Write losses with it and they are right with and without `batch_size` in the space.
+    Write losses with it and they are right with and without `batch_size` in the space, and with folds.
 
     Args:
       values: [B, ...] one entry a row.
-      batch: what `train_step` was given.
+      batch: what `train_step`, or with folds `evaluate`, was given.
 
     Returns:
       [...] the mean over the rows in use.

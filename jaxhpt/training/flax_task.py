@@ -1,6 +1,7 @@
 """FlaxTask: a Flax module, an optax optimiser and arrays as a `Task`; linen and nnx."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import optax
 
 from jaxhpt.core.checks import suggest
-from jaxhpt.core.typing import Hparams, PyTree
+from jaxhpt.core.typing import Array, Hparams, PyTree
 from jaxhpt.training.flax_models import flax_model
 from jaxhpt.training.flax_trainer import Measure, Trainer, key_and_tick
 from jaxhpt.training.losses import Loss, LossFn, named_loss
@@ -19,6 +20,7 @@ from jaxhpt.training.task import Task
 
 _MEASURE = ("outputs", "targets")
 _BATCHES = ("key", "tick")
+_WEIGHTS = "weights"  # the argument by which a metric asks for the weights of rows
 _WRITTEN = {"init", "step", "evaluate", "export", "weights"}  # fields of `Task` that are written here
 _ARGUMENTS = {"model", "optimizer", "train_data", "valid_data", "loss", "metrics", "batches"}
 _ELSEWHERE = {
@@ -52,14 +54,15 @@ def FlaxTask(
         hyperparameter see `jaxhpt.traced`.
       optimizer: hparams -> optax optimiser, built anew in every trace.
       train_data: (inputs, targets), arrays [rows, ...]; inputs may be any pytree of them.
-      valid_data: (inputs, targets), arrays [rows, ...].
+      valid_data: (inputs, targets), arrays [rows, ...]; None where the search is given `folds`.
       loss: a function (outputs, targets) or (outputs, targets, hparams) -> [B, ...], one value a row; or a name.
         "cross_entropy" takes logits [B, V] and labels 0..V-1, or probabilities [B, V]; "binary_cross_entropy"
         logits and 0 or 1, -1 or 1, booleans, or probabilities; "mse" and "mae" numbers. Targets that can only mean
         one thing are converted: a column [B, 1], whole numbers of any dtype, booleans, one-hot rows.
       metrics: name -> function (outputs, targets) or (outputs, targets, hparams) -> [rows, ...] to average, or a
         scalar; beside the loss's own ("accuracy" and "loss", or "mse", "mae" and "r2", or "loss"). Functions of
-        yours see the targets as they are in the data.
+        yours see the targets as they are in the data. With folds, a scalar must be a function of an argument
+        `weights=None`, too: f32[rows] of sum 1, and 0 in rows that do not count.
       batches: (key, tick) or (key, tick, hparams) -> (inputs, targets), instead of `train_data`. All trials get the
         same key; with hparams each makes a batch of its own.
       **defaults: fields of `Task`: batch_size, steps, steps_per_epoch, objective, direction, ...
@@ -70,8 +73,8 @@ def FlaxTask(
     Raises:
       TypeError: an unknown argument, an optimiser instead of a function that makes one, a model of another kind,
         a function of other arguments, data that are no numeric arrays.
-      ValueError: data that are not a pair, no validation data, an unknown loss, targets with NaN; and, once the
-        search traces the task, targets that do not fit to the loss and the model's outputs.
+      ValueError: data that are not a pair, an unknown loss, targets with NaN; and, once the search traces the task, no
+        validation data and no folds, or targets that do not fit to the loss and the model's outputs.
 
     Example:
       >>> import jax, jaxhpt, optax
@@ -115,6 +118,11 @@ class _FlaxTask(Task):
 
     trainer: Trainer | None = None
 
+    @property
+    def labels(self) -> PyTree:
+        """The targets of the training data, by which its rows may be stratified."""
+        return None if self.train_data is None else self.train_data[1]
+
     def __post_init__(self) -> None:
         super().__post_init__()
         old = self.trainer
@@ -132,6 +140,8 @@ class _FlaxTask(Task):
 def _with_data(trainer: Trainer, train: PyTree, valid: PyTree, batches: Any) -> tuple[Trainer, dict[str, Any]]:
     """Tell a trainer of the data it will meet; return it, and the data as arrays."""
     given = {"valid_data": valid} if train is None else {"train_data": train, "valid_data": valid}
+    if train is not None and valid is None:  # which a search may split into folds
+        del given["valid_data"]
     changed: dict[str, Any] = {name: _pair_of_arrays(name, data) for name, data in given.items()}
     generate = trainer.generate if batches is key_and_tick else None
     if batches not in (None, key_and_tick) and takes_hparams("batches", batches, _BATCHES):
@@ -139,7 +149,7 @@ def _with_data(trainer: Trainer, train: PyTree, valid: PyTree, batches: Any) -> 
     known = _facts(changed) if trainer.fit is not None else {}
     unknown = Unknown("batches", any(f.both_signs for f in known.values()))
     seen = (known.get("train_data", unknown), known.get("valid_data", unknown))
-    model = trainer.model.with_inputs(changed["valid_data"][0])
+    model = trainer.model.with_inputs(changed["valid_data" if "valid_data" in given else "train_data"][0])
     return dataclasses.replace(trainer, model=model, generate=generate, train=seen[0], valid=seen[1]), changed
 
 
@@ -197,12 +207,23 @@ def _measures(chosen: Loss, metrics: Any) -> tuple[tuple[str, Measure], ...]:
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics={metrics!r}: must be a dict, name -> function (outputs, targets)")
     ours = chosen.fit is not None
-    own = {name: Measure(name, with_hparams("loss", f, _MEASURE), ours) for name, f in chosen.metrics.items()}
-    theirs = {}
-    for name, function in (metrics or {}).items():
-        label = f"metrics[{name!r}]"
-        theirs[name] = Measure(label, with_hparams(label, function, _MEASURE), False)
+    own = {name: _measure(name, "loss", f, ours) for name, f in chosen.metrics.items()}
+    labels = {name: f"metrics[{name!r}]" for name in metrics or {}}
+    theirs = {name: _measure(labels[name], labels[name], f, False) for name, f in (metrics or {}).items()}
     return tuple({**own, **theirs}.items())
+
+
+def _measure(name: str, argument: str, function: Any, ours: bool) -> Measure:
+    """Make a measure of a function that was given as an argument, with or without the weights of rows."""
+    plain = with_hparams(argument, function, _MEASURE)
+    if not any(p.name == _WEIGHTS and p.default is not p.empty for p in parameters_of(function) or []):
+        return Measure(name, plain, ours)
+
+    def weighted(outputs: PyTree, targets: PyTree, hparams: Hparams, weights: Array) -> Any:
+        given = functools.partial(function, **{_WEIGHTS: weights})
+        return with_hparams(argument, given, _MEASURE)(outputs, targets, hparams)
+
+    return Measure(name, plain, ours, weighted)
 
 
 def _objective(chosen: Loss, metrics: Any) -> str | None:

@@ -31,11 +31,14 @@ class Measure:
       name: what errors call it.
       function: (outputs, targets, hparams) -> values.
       ours: whether it is one of ours, which sees the targets as they were made to fit.
+      weighted: (outputs, targets, hparams, weights) -> a scalar, for a metric that asks for the weights of rows where
+        they have some; None for one that returns a value a row.
     """
 
     name: str
     function: Callable
     ours: bool
+    weighted: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,14 +94,34 @@ class Trainer:
         }
 
     def evaluate(self, state: dict[str, PyTree], valid_data: PyTree, hparams: Hparams) -> dict[str, Array]:
-        """Measure the module on the validation data: f32[] each; see `Task`."""
-        x, y = valid_data
+        """Measure the module on the validation data, or on rows of weights in a `Batch`: f32[] each; see `Task`."""
+        if valid_data is None:
+            raise ValueError(
+                "valid_data: must be a pair (inputs, targets), not NoneType; or say folds=jaxhpt.KFold(5) to search, "
+                "to be scored on parts of train_data"
+            )
+        folded = valid_data if isinstance(valid_data, Batch) else None
+        x, y = valid_data if folded is None else folded.data
+        facts = self.valid if folded is None else self.train
         outputs = self._predict_all(state, x, hparams)
         found = {}
         for name, measure in self.metrics:
-            values = self._measured(measure, outputs, y, self.valid, hparams)
+            if folded is not None and measure.weighted is not None:
+                measure = _with_weights(measure, folded.weights)
+            values = self._measured(measure, outputs, y, facts, hparams)
+            if folded is not None and measure.weighted is None:
+                values = batch_mean(_row_means(self._a_row(measure, values, _num_rows(x))), folded)
             found[name] = jnp.mean(floats(values)).astype(jnp.float32)
         return found
+
+    def _a_row(self, measure: Measure, values: Array, rows: int) -> Array:
+        """Require values for each row, which can be weighted."""
+        if values.shape[:1] != (rows,):
+            raise ValueError(
+                f"{measure.name}: returned an array of shape {values.shape} for {rows} rows; with folds it must return "
+                f"one value a row, [{rows}] or [{rows}, ...], or take the weights of rows by an argument weights=None"
+            )
+        return values
 
     def export(self, state: dict[str, PyTree], hparams: Hparams) -> Any:
         """Return what a user goes on with; see `Task`."""
@@ -158,6 +181,12 @@ class Trainer:
             return jax.tree.map(lambda a: a[0], outputs)
 
         return jax.lax.map(one, x, batch_size=VALID_CHUNK)
+
+
+def _with_weights(measure: Measure, weights: Array) -> Measure:
+    """Give a metric the weights of rows."""
+    function: Any = measure.weighted
+    return dataclasses.replace(measure, function=lambda outputs, y, h: function(outputs, y, h, weights))
 
 
 def _num_rows(x: PyTree) -> int:

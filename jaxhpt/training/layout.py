@@ -105,8 +105,8 @@ class Layout:
 
     def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
         """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
-        most = room.training(lanes) // pools
-        wanted = (1 if _one_by_one(functions) else most) if self.microbatch == AUTO else int(self.microbatch)
+        most = min(room.training(lanes) // pools, _auto_microbatch(functions, lanes // pools))
+        wanted = most if self.microbatch == AUTO else int(self.microbatch)
         group = divisor(lanes // pools, wanted)
         scored = divisor(lanes // pools, room.evaluating(lanes) // pools)
         return {"microbatch": group, "scored": None if scored >= group else scored}
@@ -162,6 +162,17 @@ class Room:
         return 1 << (max(1, min(most, MOST)).bit_length() - 1)
 
 
+def _auto_microbatch(functions: UserFunctions, lanes: int) -> int:
+    """Choose the lanes of a group: on a CPU as many as have 64 models, where a trial trains several, or nearly so."""
+    if one_by_one(functions.step.jaxpr):
+        return 1
+    if functions.models == 1 or jax.default_backend() != "cpu":
+        return lanes
+    wanted = max(1, CPU_LANES // functions.models)
+    group = max(n for n in range(1, min(wanted, lanes) + 1) if lanes % n == 0)
+    return group if 2 * group >= wanted else lanes
+
+
 FUSED_EVENTS = 1000  # from where on calling the programs of each event takes longer than compiling one for all
 
 
@@ -194,6 +205,6 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _one_by_one(functions: UserFunctions) -> bool:
-    """Tell whether models train faster one after the other: convolutions with weights of their own, on a CPU."""
-    return jax.default_backend() == "cpu" and "conv_general_dilated" in primitives(functions.step.jaxpr)
+def one_by_one(jaxpr: Any) -> bool:
+    """Tell whether what a jaxpr does runs faster one after the other than by one `vmap`: convolutions, on a CPU."""
+    return jax.default_backend() == "cpu" and "conv_general_dilated" in primitives(jaxpr)

@@ -20,6 +20,12 @@ def floats(values: Array) -> Array:
     return values if wide else values.astype(jnp.float32)
 
 
+def weighted(values: Array, weights: Array) -> Array:
+    """Return values [B, ...] times the weights of their rows, f32[B]; 0 where a weight is, whatever the value."""
+    used = weights.astype(values.dtype).reshape(weights.shape + (1,) * (values.ndim - 1))
+    return jnp.where(used > 0, values * used, jnp.zeros((), values.dtype))
+
+
 def _pair(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """Bring both to one dtype by name, as nothing may depend on JAX's rules of promotion."""
     outputs, targets = floats(outputs), floats(targets)
@@ -80,11 +86,15 @@ def binary_accuracy(outputs: Array, targets: Array) -> Array:
     return ((like(outputs, targets) > 0) == (floats(targets) > 0.5)).astype(jnp.float32)
 
 
-def r2(outputs: Array, targets: Array) -> Array:
-    """Return the coefficient of determination over all rows: f32[]."""
-    residual = jnp.sum(squared_error(outputs, targets))
-    targets = floats(targets)
-    spread = jnp.sum((targets - jnp.mean(targets, axis=0, keepdims=True)) ** 2)
+def r2(outputs: Array, targets: Array, weights: Array | None = None) -> Array:
+    """Return the coefficient of determination over all rows, or over rows of weights f32[B], of sum 1: f32[]."""
+    errors, targets = squared_error(outputs, targets), floats(targets)
+    if weights is None:
+        residual, mean = jnp.sum(errors), jnp.mean(targets, axis=0, keepdims=True)
+        spread = jnp.sum((targets - mean) ** 2)
+    else:
+        residual, mean = jnp.sum(weighted(errors, weights)), jnp.sum(weighted(targets, weights), axis=0, keepdims=True)
+        spread = jnp.sum(weighted((targets - mean) ** 2, weights))
     return (1.0 - residual.astype(jnp.float32) / spread.astype(jnp.float32)).astype(jnp.float32)
 
 

@@ -121,11 +121,12 @@ class Pool:
 
     def fill(self, state: PoolState, orders: Orders, data: Data, root: Key) -> PoolState:
         """Start trials, where any begins: a `where` over all lanes, so that sharded lanes need no exchange."""
+        wave = key_of(root, Stream.WAVE, orders.tick)
 
         def one(lane: tuple) -> PyTree:
             values, row = lane
             key = jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0)
-            return self.functions.init(data.captured.init, values, key)
+            return self.functions.init(data.captured.init, values, key, wave)
 
         def begun() -> TrainState:
             new = self._by_groups(jax.vmap(one), (orders.values, orders.lanes.trial), self.microbatch)

@@ -1,7 +1,7 @@
 """What the user's functions return: metrics that are real scalars, and a state that stays as `init` made it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,29 @@ import numpy as np
 
 from jaxhpt.core.checks import leaf_name
 from jaxhpt.core.metrics import SCALAR
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, PyTree
+from jaxhpt.training.calling import no_array
 
 NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, jax.Array)
+
+
+class Reduced(NamedTuple):
+    """What an evaluation returns that stands for several.
+
+    Attributes:
+      metrics: name to f32[], each reduced to one number.
+      derived: name to f32[], what is told beside these, such as their spreads.
+      unnamed: whether the only metric came without a name.
+      models: how many it stands for.
+      spreads: those of the derived that tell how noisy a metric is.
+    """
+
+    metrics: dict[str, Array]
+    derived: dict[str, Array]
+    unnamed: bool
+    models: int
+    spreads: tuple[Spread, ...] = ()
 
 
 def named_metrics(metrics: Any, function: str) -> dict[str, Array]:
@@ -62,6 +82,30 @@ def strong(tree: PyTree) -> PyTree:
 
 def _is_weak(leaf: Any) -> bool:
     return isinstance(leaf, (bool, int, float, complex)) or bool(getattr(leaf, "weak_type", False))
+
+
+def made_state(state: PyTree) -> PyTree:
+    """Check that what `init` returned is arrays, and return it with strong types.
+
+    Raises:
+      TypeError: a leaf that is no array; its place is given.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not isinstance(leaf, NUMBERS):
+            raise no_array("init", f"{type(leaf)} at {jax.tree_util.keystr(path)}")
+    return strong(state)
+
+
+def stepped_state(state: PyTree, out: Any) -> PyTree:
+    """Check what a step returned, a state or (state, anything), and return the state with strong types.
+
+    Raises:
+      TypeError: another structure, shape or dtype than the state had.
+    """
+    if not same_structure(out, state) and isinstance(out, tuple) and len(out) == 2:
+        out = out[0]
+    check_state(state, out)
+    return strong(out)
 
 
 def check_state(state: PyTree, out: PyTree) -> None:

@@ -16,7 +16,8 @@ class Task(Settings):
     scalars: use `jnp.where` where you would write `if`.
 
     Args:
-      init: (key, hparams) -> state: any pytree of arrays, such as weights and optimiser state.
+      init: (key, hparams) -> state: any pytree of arrays, such as weights and optimiser state; or (key, hparams, wave),
+        where `wave` is a key that all trials share that begin at the same event.
       step: (state, batch, hparams, key) -> state, or (state, anything): one training step. The second part is for
         loops of your own, and dropped here.
       evaluate: (state, valid_data, hparams) -> a scalar, or a dict of them; or (state, valid_data, hparams, key), where

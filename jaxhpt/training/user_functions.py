@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
+from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
+from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.training.batches import Batches
-from jaxhpt.training.calling import calling, hparams_of, no_array
-from jaxhpt.training.returned import NUMBERS, check_state, named_metrics, same_structure, strong
+from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.returned import Reduced, made_state, named_metrics, stepped_state
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
 
@@ -39,12 +41,15 @@ class UserFunctions:
     """What a trial does, as traced functions of decoded dimensions. Static; equal where the programs are equal.
 
     Attributes:
-      init: (values, key) -> the leaves of a state, of strong types; their structure is the user's affair.
+      init: (values, key, wave) -> the leaves of a state, of strong types; their structure is the user's affair.
       step: (values, leaves, batch, key) -> leaves.
       evaluate: (values, leaves, valid_data, key) -> metrics, name to f32[], and bool[] whether the weights are healthy.
       generate: (key, tick) -> batch; None where batches are cut from data.
       steps: values -> i32[], the training steps of a trial.
       unnamed: whether `evaluate` returns a bare number.
+      derived: metrics that tell of others, such as their spread over replicas.
+      spreads: those that tell how noisy others are.
+      models: that a trial trains.
     """
 
     init: Traced
@@ -53,6 +58,9 @@ class UserFunctions:
     generate: Traced | None
     steps: Traced
     unnamed: bool = False
+    derived: tuple[str, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    models: int = 1
 
     @property
     def state(self) -> PyTree:
@@ -102,7 +110,7 @@ def user_functions(
     values, key = space.value_shapes, key_shape()
     begin = _Init(task, space)
     with calling("init", space):
-        init, from_init = trace(begin, values, key)
+        init, from_init = trace(begin, values, key, key)
     step_function, measure = _step(task, space, batches, begin.structure), _Evaluate(task, space, begin.structure)
     generate, from_generate = _generate(task, space)
     batch = generate.shapes if generate is not None else _cut(batches, train_data)
@@ -113,7 +121,8 @@ def user_functions(
     with calling("steps", space):
         steps, from_steps = trace(length, values)
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
-    functions = UserFunctions(init, step, evaluate, generate, steps, measure.unnamed)
+    told = (measure.unnamed, measure.derived, measure.spreads, measure.models)
+    functions = UserFunctions(init, step, evaluate, generate, steps, *told)
     _check_read(functions, space)
     return functions, captured, begin.structure
 
@@ -126,20 +135,27 @@ def unchanged(functions: UserFunctions, task: Task, space: Space, structure: Any
     return now == functions.evaluate
 
 
+def measured(
+    task: Task, space: Space, values: tuple, state: PyTree, data: PyTree, root: Array, row: int
+) -> dict[str, Array]:
+    """Evaluate one trial on data of any number of rows, outside of a search: its metrics, name to f32[]."""
+    measure = _Evaluate(task, space, jax.tree.structure(state))
+    arrays = jax.tree.map(jnp.asarray, (values, data))
+    with calling("evaluate", space):
+        return measure(arrays[0], tuple(jax.tree.leaves(state)), arrays[1], key_of(root, Stream.EVALUATE, row))[0]
+
+
 class _Init:
     """The start of one trial, which notes the structure of its state."""
 
     def __init__(self, task: Task, space: Space) -> None:
-        require_arguments("init", task.init, 2, ("key", "hparams"))
         self.task, self.space = task, space
+        self.taken = require_arguments("init", task.init, 2, ("key", "hparams", "wave"))
         self.structure: Any = None
 
-    def __call__(self, values: tuple, key: Array) -> tuple[Array, ...]:
-        state = self.task.init(key, hparams_of(self.space, values))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-            if not isinstance(leaf, NUMBERS):
-                raise no_array("init", f"{type(leaf)} at {jax.tree_util.keystr(path)}")
-        leaves, self.structure = jax.tree.flatten(strong(state))
+    def __call__(self, values: tuple, key: Array, wave: Array) -> tuple[Array, ...]:
+        arguments = (key, hparams_of(self.space, values), wave)[: self.taken]
+        leaves, self.structure = jax.tree.flatten(made_state(self.task.init(*arguments)))
         return tuple(leaves)
 
 
@@ -149,27 +165,32 @@ def _step(task: Task, space: Space, batches: Batches, structure: Any) -> Callabl
     def step(values: tuple, leaves: tuple, batch: PyTree, key: Array) -> tuple[Array, ...]:
         state = jax.tree.unflatten(structure, leaves)
         out = task.step(state, batches.share(batch, values), hparams_of(space, values), key)
-        if not same_structure(out, state) and isinstance(out, tuple) and len(out) == 2:
-            out = out[0]
-        check_state(state, out)
-        return tuple(jax.tree.leaves(strong(out)))
+        return tuple(jax.tree.leaves(stepped_state(state, out)))
 
     return step
 
 
 class _Evaluate:
-    """The evaluation of one trial, which notes whether the metric came without a name."""
+    """The evaluation of one trial, which notes whether the metric came without a name, and what stands for several."""
 
     def __init__(self, task: Task, space: Space, structure: Any) -> None:
         words = ("state", "valid_data", "hparams", "key")
         self.task, self.space, self.structure, self.unnamed = task, space, structure, False
+        self.derived: tuple[str, ...] = ()
+        self.spreads: tuple[Spread, ...] = ()
+        self.models = 1
         self.taken = require_arguments("evaluate", task.evaluate, 3, words)
 
     def __call__(self, values: tuple, leaves: tuple, data: PyTree, key: Array) -> tuple[dict[str, Array], Array]:
         state = jax.tree.unflatten(self.structure, leaves)
         arguments = (state, data, hparams_of(self.space, values), key)[: self.taken]
         metrics = self.task.evaluate(*arguments)
-        self.unnamed = not isinstance(metrics, Mapping)
+        if isinstance(metrics, Reduced):
+            self.unnamed, self.derived = metrics.unnamed, tuple(sorted(metrics.derived))
+            self.spreads, self.models = metrics.spreads, metrics.models
+            metrics = {**metrics.metrics, **metrics.derived}
+        else:
+            self.unnamed = not isinstance(metrics, Mapping)
         return named_metrics(metrics, "evaluate"), _healthy(self.task, state)
 
 

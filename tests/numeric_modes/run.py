@@ -63,6 +63,17 @@ def flax():
     return result, [str(leaf.dtype) for leaf in leaves if hasattr(leaf, "dtype")]
 
 
+def replicas():
+    """Train trials of several seeds and folds, confirm the best of them, and measure it on other data."""
+    rows = np.random.default_rng(0)
+    data = rows.normal(size=(24, 4)).astype(np.float32), rows.integers(0, 3, 24).astype(np.int32)
+    task = jaxhpt.FlaxTask(Net(), lambda h: optax.sgd(h["lr"]), train_data=data, batch_size=8, steps=6)
+    space, folds = {"lr": jaxhpt.Float(1e-2, 0.3, log=True)}, jaxhpt.StratifiedKFold(2)
+    wanted = {"seeds": 2, "folds": folds, "reshuffle": True, "reduce": "bound", "confirm": 2, "scheduler": "asha"}
+    result = jaxhpt.search(task, space, algorithm="random", trials=6, lanes=3, **wanted, **QUIET)
+    return result, [result.overtuning().gap, result.overtuning(data).gap, result.replay(result.best)[1]]
+
+
 def runs():
     """Yield a name, a result, and what else was found out."""
     first = jaxhpt.minimize(quadratic, SPACE, trials=20, lanes=4, algorithm="auto", **QUIET)
@@ -76,6 +87,7 @@ def runs():
     yield "genetic", genetic, shares
     yield "nsga2", *fronts()
     yield "flax", *flax()
+    yield "replicas", *replicas()
 
 
 def runs_without_jit():

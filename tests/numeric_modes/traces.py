@@ -21,6 +21,7 @@ from jaxhpt.engine import asking, event, loop
 from jaxhpt.engine.build import build
 from jaxhpt.results import importance
 from jaxhpt.training.layout import Layout
+from jaxhpt.training.replica import Replicas, replicated
 
 MIXED = {
     "x": jaxhpt.Float(1e-3, 1.0, log=True),
@@ -63,6 +64,17 @@ def task(**options):
         lambda state, data, h: {"loss": jnp.sum(state["w"] ** 2) + score(h), "size": jnp.max(jnp.abs(state["w"]))},
         train_data=np.zeros((50, 4), np.float32), valid_data=np.zeros((8, 4), np.float32), batch_size=16,
         **{"objective": "loss", "steps": 24, **options},
+    )  # fmt: skip
+
+
+def folded(**replicas):
+    return replicated(
+        jaxhpt.Task(
+            lambda key, h: {"w": jax.random.normal(key, (4,), jnp.float32)},
+            lambda state, batch, h, key: {"w": state["w"] - jaxhpt.batch_mean(batch.data, batch)},
+            lambda state, rows, h: jaxhpt.batch_mean(jnp.sum(rows.data * state["w"][None], axis=1), rows) + score(h),
+            train_data=np.zeros((50, 4), np.float32), batch_size=16, steps=24,
+        ), Replicas(**replicas),
     )  # fmt: skip
 
 
@@ -113,8 +125,21 @@ def cases():
     yield "tpe under hyperband", (jaxhpt.TPE(), jaxhpt.Hyperband(), MIXED), {"asked": False}
 
 
+def replicas():
+    """Yield events of trials of several models: a name, a function, and its arguments."""
+    for seeds, kind, reshuffle, reduce in (
+        (2, jaxhpt.KFold(3), True, "worst"),
+        (1, jaxhpt.TimeSeriesSplit(2), False, "bound"),
+    ):
+        own = folded(seeds=seeds, folds=kind, reshuffle=reshuffle, reduce=reduce)
+        program, data = built(own, MIXED, jaxhpt.Random(), jaxhpt.RunToEnd())
+        carry = jax.eval_shape(functools.partial(loop.begin.call, program), jax.random.key(0), None)
+        yield f"event of {kind}", functools.partial(loop.run_event, program), (carry, data)
+
+
 def functions():
     """Yield what is no part of a search: a name, a function, and its arguments."""
+    yield from replicas()
     program, _ = built(task(), MIXED, jaxhpt.Random(), jaxhpt.RunToEnd())
     history = jax.eval_shape(functools.partial(loop.begin.call, program), jax.random.key(0), None).study.history
     given = (history, jnp.arange(16, dtype=jnp.int32), jnp.ones(32, bool))

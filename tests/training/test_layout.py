@@ -15,11 +15,12 @@ from jaxhpt.training import layout
 from jaxhpt.training.layout import ACCELERATOR_LANES, FUSED_EVENTS, MEMORY_SHARE, MOST, Layout, Settled, auto_lanes
 
 
-def functions(step=lambda w: w * 2, shape=(4,), evaluate=jnp.sum):
+def functions(step=lambda w: w * 2, shape=(4,), evaluate=jnp.sum, models=1):
     """Return what the rules read of the user's functions."""
     state, key = jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
     return types.SimpleNamespace(
         state=state,
+        models=models,
         init=trace(lambda values, key: jnp.ones(shape), (), key)[0],
         step=trace(lambda values, w, batch, key: step(w), (), state, (), key)[0],
         evaluate=trace(lambda values, w, valid, key: evaluate(w), (), state, (), key)[0],
@@ -86,6 +87,18 @@ def test_models_with_convolutions_train_one_after_the_other_on_a_cpu(monkeypatch
     assert Layout(lanes=12, cores=2, microbatch=6).settled(CONVOLVED, 99, 10) == Settled(12, 2, 6, False)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert Layout(lanes=12, cores=2).settled(CONVOLVED, 99, 10) == Settled(12, 1, 12, False)
+
+
+@pytest.mark.parametrize(
+    ("models", "lanes", "group"),
+    [(1, 128, 128), (3, 64, 16), (9, 64, 4), (9, 7, 7), (100, 64, 1), (3, 61, 61), (2, 8, 8)],
+)
+def test_trials_of_several_models_train_in_groups_that_fit_into_the_caches(monkeypatch, models, lanes, group):
+    several = functions(models=models)
+    assert Layout(lanes=lanes, cores=1).settled(several, 256, 10).microbatch == group
+    assert Layout(lanes=lanes, cores=1, microbatch=lanes).settled(several, 256, 10).microbatch == lanes
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert Layout(lanes=lanes).settled(several, 256, 10).microbatch == lanes
 
 
 @pytest.mark.parametrize(

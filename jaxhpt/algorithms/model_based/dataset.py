@@ -14,12 +14,13 @@ from jaxhpt.algorithms.base import by_fitness, by_fronts
 from jaxhpt.core import pareto
 from jaxhpt.core.arrays import compact
 from jaxhpt.core.history import History, Status
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE, Array
 from jaxhpt.surrogates.config import CONFIG
 from jaxhpt.surrogates.features import embed, features, with_column, with_owner
-from jaxhpt.surrogates.outcome_transforms import constraint_slack, log_cost, standardize
+from jaxhpt.surrogates.outcome_transforms import constraint_slack, log_cost, noise_variance, standardize
 
 WHOLE = (Status.DONE, Status.PRIOR, Status.RUNNING)  # trained for the whole budget, or to be
 ENDED = (Status.DONE, Status.FAILED, Status.PRIOR)  # of themselves, so that their scores compare
@@ -49,6 +50,7 @@ class TrainingData(NamedTuple):
       y: f32[J, N] standardised objectives, then slacks of the constraints, then costs; 0 where not `observed`.
       observed: bool[N] trials that have ended.
       mask: bool[N] these, and those that run.
+      noise: f32[J, N] variances of `y` that are known from replicas, 0 for those of which none is; None where all are.
     """
 
     row: Array
@@ -57,6 +59,7 @@ class TrainingData(NamedTuple):
     y: Array
     observed: Array
     mask: Array
+    noise: Array | None = None
 
 
 def num_outputs(problem: Problem, costs: bool = False) -> int:
@@ -134,7 +137,20 @@ def training_data(history: History, problem: Problem, rows: Array, costs: bool =
     if costs:
         y.append(log_cost(history.steps[rows], observed))
     x = inputs(unit, trained(history, problem, rows), problem)
-    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < NONE)
+    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < NONE, _noise(scores, observed, columns, len(y)))
+
+
+def _noise(scores: Array, observed: Array, columns: MetricSpec, outputs: int) -> Array | None:
+    """Return the noise of standardised objectives, as spreads over replicas tell it: f32[J, N]; None for none."""
+    spreads = [columns.spread_of(objective.name) for objective in columns.objectives]
+    if not any(spreads):
+        return None
+    none = jnp.zeros(scores.shape[0], jnp.float32)
+    told = [
+        none if spread is None else noise_variance(scores[:, i], jnp.abs(scores[:, spread[0]]), spread[1], observed)
+        for i, spread in enumerate(spreads)
+    ]
+    return jnp.stack([*told, *[none] * (outputs - len(told))])
 
 
 def partial(problem: Problem) -> bool:

@@ -56,10 +56,10 @@ def refitted(before: Fit, data: TrainingData, problem: Problem, steps: Array) ->
     rows = jnp.where(ended > index.shape[0], (index * ended) // index.shape[0], index)
     x, observed, middle = data.x[rows], data.observed[rows], centre(data)
 
-    def one(before: Fit, y: Array) -> Fit:
-        return fit(before, steps, x, y, observed, about, middle)
+    def one(before: Fit, y: Array, noise: Array | None) -> Fit:
+        return fit(before, steps, x, y, observed, about, middle, noise)
 
-    return each(one, before, data.y[:, rows])
+    return each(one, before, data.y[:, rows], None if data.noise is None else data.noise[:, rows])
 
 
 def centre(data: TrainingData) -> Array:
@@ -71,12 +71,12 @@ def surrogate(theta: Array, data: TrainingData, history: History, problem: Probl
     """Let processes of given hyperparameters f32[J, D + 2] see the data."""
     about, middle = owners(problem), centre(data)
 
-    def one(theta: Array, y: Array) -> gp.Model:
-        return gp.condition(theta, data.x, y, data.observed, data.mask, about, middle)
+    def one(theta: Array, y: Array, noise: Array | None) -> gp.Model:
+        return gp.condition(theta, data.x, y, data.observed, data.mask, about, middle, noise)
 
-    processes = each(one, theta, data.y)
-    first = jax.tree.map(lambda a: a[0], processes)
-    return Surrogate(data, processes, aim(history, problem, data, gp.smoothed(first, data.y[0])))
+    processes = each(one, theta, data.y, data.noise)
+    first, noise = jax.tree.map(lambda a: a[0], (processes, data.noise))
+    return Surrogate(data, processes, aim(history, problem, data, gp.smoothed(first, data.y[0], noise)))
 
 
 def posterior(model: Surrogate, unit: Array, problem: Problem) -> gp.Posterior:
