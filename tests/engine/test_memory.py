@@ -45,7 +45,7 @@ def same(run, other):
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 @pytest.mark.parametrize("name", ["given", "fused", "compiled", "later"])
 def test_where_lanes_are_given_fewer_at_once_are_evaluated_and_nothing_is_lost(runs, name):
     run = runs[name]
@@ -58,7 +58,7 @@ def test_where_lanes_are_given_fewer_at_once_are_evaluated_and_nothing_is_lost(r
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 def test_pools_that_train_side_by_side_have_to_fit_together(runs):
     assert runs["pools"]["lanes"] == [16, 8, 4]
     assert "training takes 512 MiB, of which" in runs["pools"]["memory"][0]
@@ -66,7 +66,7 @@ def test_pools_that_train_side_by_side_have_to_fit_together(runs):
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 def test_where_lanes_are_left_to_us_there_are_fewer(runs):
     run = runs["auto"]
     assert run["statuses"] == ["done"] * 32
@@ -78,7 +78,7 @@ def test_where_lanes_are_left_to_us_there_are_fewer(runs):
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 def test_what_is_estimated_to_fit_does_at_once(runs):
     assert runs["estimated"]["lanes"] == [16, 16, 8]
     assert runs["estimated"]["memory"] == runs["estimated"]["warnings"] == []
@@ -86,14 +86,14 @@ def test_what_is_estimated_to_fit_does_at_once(runs):
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 def test_what_ended_is_kept_where_memory_goes_unseen(runs):
     assert runs["lost"]["statuses"] == ["done"] * 16 + ["running"] * 16
     np.testing.assert_array_equal(runs["lost"]["values"][:16], runs["enough"]["values"][:16])
 
 
 @limited
-@pytest.mark.slow  # how much is free is the machine\'s affair, too
+@pytest.mark.slow  # how much is free is the machine's affair, too
 def test_where_nothing_fits_it_says_what_to_do(runs):
     assert "give fewer lanes=, a smaller batch_size= or model" in runs["nothing_fits"]["error"]
 
