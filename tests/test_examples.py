@@ -136,6 +136,17 @@ def test_architecture(capsys):
     assert f"{accuracy:.3f} on the test rows" in capsys.readouterr().out
 
 
+def test_many_series(capsys):
+    example = load("many_series")
+    results, own, shared = example.main(6, 8, 20)
+    assert len(results) == len(own) == len(shared) == 6
+    units = [result.history.unit for result in results]
+    assert all(np.array_equal(unit, units[0]) for unit in units)  # the same settings for all
+    for result, error in zip(results, own, strict=True):
+        assert error == result.best.metrics["test"]
+    assert "6 searches of 8 trials" in capsys.readouterr().out
+
+
 def test_pbt(capsys, monkeypatch):
     example = load("pbt")
     text = example.windows(example.sources()[0][:1], 40)  # a fraction: compilation, not training, is what takes time
