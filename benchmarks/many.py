@@ -83,14 +83,7 @@ def main():
             seconds = take_turns(options.repeats, calls)
             many, turn = (float(np.median(seconds[name])) for name in ("many", "turn"))
             rows.append([algorithm, searches, many, turn, float(np.median(seconds["turn"] / seconds["many"])), same])
-    columns = (
-        "algorithm",
-        "searches",
-        "in one program, s",
-        "one by one, s",
-        "times the pace",
-        "with the same proposals",
-    )
+    columns = ("algorithm", "searches", "in one program, s", "one by one, s", "times the pace", "of equal proposals")
     title = f"Searches of {options.trials} trials: seconds from the call to the results, nothing compiled"
     save("many", [Table(title, columns, rows, ("{}", "{}", "{:.2f}", "{:.2f}", "{:.1f}", "{}"), 2)], options, EXERCISES)
 
