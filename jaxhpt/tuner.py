@@ -24,13 +24,13 @@ from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE, Hparams
 from jaxhpt.engine import asking
-from jaxhpt.engine.asking import width
+from jaxhpt.engine.asking import padded
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.report.progress import Display, display
 from jaxhpt.results.prior import Prior, first_of, known_exactly
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats, Stopwatch
-from jaxhpt.results.told import Asked, Value, told_metrics, told_pairs
+from jaxhpt.results.telling import Asked, Value, metrics_of, pairs_of
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 
 DEFAULT_TRIALS = 1000
@@ -92,7 +92,7 @@ class Tuner:
         if isinstance(algorithm, Scheduler) or (isinstance(algorithm, str) and algorithm in SCHEDULERS):
             raise ValueError(f"algorithm={algorithm!r}: is a scheduler, and a Tuner has none: it trains nothing itself")
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)
-        wanted = told_metrics(objective, direction, objectives, constraints, metrics)
+        wanted = metrics_of(objective, direction, objectives, constraints, metrics)
         space = Space.of(space)
         before = known_exactly(prior, space, wanted)
         num = before.unit.shape[0]
@@ -138,7 +138,7 @@ class Tuner:
           ValueError: a trial that was not asked for or was told already, unequal numbers, a metric left out.
           TypeError: a value that is no number, or something that is no trial.
         """
-        rows, given = told_pairs(trials, values)
+        rows, given = pairs_of(trials, values)
         scores = [self._scored(value) for value in given]
         with self._lock:
             self._check_running(rows)
@@ -173,8 +173,8 @@ class Tuner:
         early = isinstance(algorithm, Designed) and algorithm.in_design(self._bare, last, none_ended)
         arguments = (early, self._root, self._state, jnp.int32(count))
         self._start()
-        with self._watch.compiling(("ask", width(num), early)):
-            self._state, rows, unit = asking.ask(self._algorithm, self._bare, width(num), *arguments)
+        with self._watch.compiling(("ask", padded(num), early)):
+            self._state, rows, unit = asking.ask(self._algorithm, self._bare, padded(num), *arguments)
             rows, unit = jax.device_get((rows, unit))
         opened = rows < NONE
         self._status[rows[opened]] = Status.RUNNING
@@ -205,10 +205,10 @@ class Tuner:
         failed = np.isinf(scores[:, 0])
         status = np.where(failed, Status.FAILED, Status.DONE).astype(np.int8)
         self._scores[rows], self._status[rows] = scores, status
-        extra = width(len(rows)) - len(rows)
-        padded = np.pad(rows, (0, extra), constant_values=NONE).astype(np.int32)
-        arguments = map(jnp.asarray, (self._device_scores(), padded, np.pad(status, (0, extra))))
-        with self._watch.compiling(("tell", len(padded))):
+        extra = padded(len(rows)) - len(rows)
+        filled = np.pad(rows, (0, extra), constant_values=NONE).astype(np.int32)
+        arguments = map(jnp.asarray, (self._device_scores(), filled, np.pad(status, (0, extra))))
+        with self._watch.compiling(("tell", len(filled))):
             self._state = asking.tell(self._algorithm, self._bare, self._root, self._state, *arguments)
 
     def _device_scores(self) -> np.ndarray:

@@ -193,7 +193,7 @@ def remember(history: History, known: Known) -> tuple[History, Array]:
     return close(history, rows, jnp.int8(Status.PRIOR)), rows
 
 
-def seen(history: History, unit: Array) -> Array:
+def is_tried(history: History, unit: Array) -> Array:
     """Tell which settings were tried before, or run: snapped f32[Q, D] -> bool[Q].
 
     A few looks into a hash table, however many rows there are. No repeat is overlooked. Of new settings, one in

@@ -69,6 +69,6 @@ ask = Function(_ask, 4, donated=(1,), options=SOON)
 tell = Function(_tell, 2, donated=(1,), options=SOON)
 
 
-def width(num: int) -> int:
+def padded(num: int) -> int:
     """Round up to a power of two, so that few programs serve any number."""
     return 1 << (num - 1).bit_length()

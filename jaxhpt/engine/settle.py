@@ -99,10 +99,11 @@ def _within(study: Study, state: StudyState, lanes: Lanes, copies: Copies) -> Co
 def _possible(study: Study, state: StudyState, copies: Copies, sources: Array, targets: Array) -> Copies:
     """Drop the copies from or to lanes that do not allow it, bool[L] each, and those there are no rows for."""
     num = study.problem.lanes
-    known = (copies.source < num) & (copies.target < num)
-    good = known & sources[jnp.minimum(copies.source, num - 1)] & targets[jnp.minimum(copies.target, num - 1)]
-    good &= exclusive_count(good) < study.problem.copies - state.copied
-    return copies._replace(source=jnp.where(good, copies.source, NONE), target=jnp.where(good, copies.target, NONE))
+    there = (copies.source < num) & (copies.target < num)
+    allowed = there & sources[jnp.minimum(copies.source, num - 1)] & targets[jnp.minimum(copies.target, num - 1)]
+    allowed &= exclusive_count(allowed) < study.problem.copies - state.copied
+    source, target = jnp.where(allowed, copies.source, NONE), jnp.where(allowed, copies.target, NONE)
+    return copies._replace(source=source, target=target)
 
 
 def _copy(study: Study, state: StudyState, copies: Copies, before: Lanes) -> StudyState:

@@ -81,9 +81,9 @@ class ASHA(KeepsCurves):
         self, key: Key, state: Rungs, lane_notes: Array, lanes: Lanes, history: History, problem: Problem
     ) -> tuple[Verdict, Rungs, Array]:
         """Stop what is not among the best at its rung."""
-        which, none = self._rung(lane_notes, lanes, problem), state.seen.shape[0]
+        which, none = self._rung(lane_notes, lanes, problem), state.num_arrived.shape[0]
         state, better = rungs.enter(state, which, scores_of(lanes, history, problem), lanes.trial)
-        promoted = jnp.maximum(state.seen[jnp.minimum(which, none - 1)] // self.eta, 1)
+        promoted = jnp.maximum(state.num_arrived[jnp.minimum(which, none - 1)] // self.eta, 1)
         return Verdict((which < none) & (better >= promoted), lanes.budget, None), state, lane_notes
 
     def num_brackets(self, problem: Problem) -> int:

@@ -76,16 +76,17 @@ class MedianStop(Reporting):
     ) -> tuple[Verdict, Rungs, Any]:
         """Stop what is behind."""
         curve = curves_of(lanes, history, problem)
-        told = jnp.isfinite(curve)
-        mean = jnp.sum(jnp.where(told, curve, 0.0), axis=1) / jnp.maximum(jnp.sum(told, axis=1, dtype=jnp.float32), 1.0)
+        reported = jnp.isfinite(curve)
+        count = jnp.maximum(jnp.sum(reported, axis=1, dtype=jnp.float32), 1.0)
+        mean = jnp.sum(jnp.where(reported, curve, 0.0), axis=1) / count
         came = self.needs_score(lane_notes, lanes, problem)
         which = jnp.where(came, problem.schedule.place(lanes.steps), problem.schedule.reports)
         sound = jnp.isfinite(scores_of(lanes, history, problem))
         state, _ = rungs.enter(state, which, jnp.where(sound, mean, jnp.inf), lanes.trial)
-        seen = state.seen[jnp.minimum(which, problem.schedule.reports - 1)]
+        arrived = state.num_arrived[jnp.minimum(which, problem.schedule.reports - 1)]
         better = rungs.better_than(state, which, jnp.min(curve, axis=1))
-        old = (lanes.steps >= self._least(problem)) & (seen >= self.min_trials)
-        return Verdict(came & old & (2 * better > seen), lanes.budget, None), state, lane_notes
+        old = (lanes.steps >= self._least(problem)) & (arrived >= self.min_trials)
+        return Verdict(came & old & (2 * better > arrived), lanes.budget, None), state, lane_notes
 
     def _least(self, problem: Problem) -> int:
         return self.min_steps or 2 * problem.schedule.steps // PARTS

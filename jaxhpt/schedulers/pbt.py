@@ -102,11 +102,11 @@ class PBT(Periodic):
         ready, score = self._ready(lanes, problem), scores_of(lanes, history, problem)
         source, target = self._pairs(exploit_key, ready, score, lanes, history, problem)
         num = lanes.trial.shape[0]
-        good = (source < NONE) & (target < NONE) & jnp.isfinite(score[source]) & (score[source] < score[target])
-        good &= lanes.steps[source] >= lanes.steps[target]
+        better = (source < NONE) & (target < NONE) & jnp.isfinite(score[source]) & (score[source] < score[target])
+        better &= lanes.steps[source] >= lanes.steps[target]
         old = history.unit[lanes.trial[source]]
-        unit, state = self.explored(explore_key, state, old, jnp.any(good), lanes, problem)
-        copies = Copies(jnp.where(good, source, NONE), jnp.where(good, target, NONE), unit)
+        unit, state = self.explored(explore_key, state, old, jnp.any(better), lanes, problem)
+        copies = Copies(jnp.where(better, source, NONE), jnp.where(better, target, NONE), unit)
         return Verdict(jnp.zeros(num, bool), lanes.budget, copies), state, lane_notes
 
     def explored(

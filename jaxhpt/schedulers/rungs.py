@@ -22,11 +22,11 @@ class Rungs(NamedTuple):
 
     Attributes:
       best: f32[G, N] the best scores, rising; +inf where there are none.
-      seen: i32[G] trials that came.
+      num_arrived: i32[G] trials that came.
     """
 
     best: Array
-    seen: Array
+    num_arrived: Array
 
 
 def empty(groups: int, problem: Problem, share: int) -> Rungs:
@@ -50,23 +50,23 @@ def enter(rungs: Rungs, which: Array, score: Array, order: Array) -> tuple[Rungs
     """
 
     def one(place: Array, rung: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        index, best, seen = rung
+        index, best, arrived = rung
         mine = which == index
 
         def come() -> tuple[Array, tuple[Array, Array]]:
             found, kept = _merge(best, jnp.where(mine, score, jnp.inf), order)
-            return jnp.where(mine, found, place), (kept, seen + jnp.sum(mine, dtype=jnp.int32))
+            return jnp.where(mine, found, place), (kept, arrived + jnp.sum(mine, dtype=jnp.int32))
 
-        return when(jnp.any(mine), come, lambda: (place, (best, seen)))
+        return when(jnp.any(mine), come, lambda: (place, (best, arrived)))
 
-    groups = jnp.arange(rungs.seen.shape[0], dtype=jnp.int32)
+    groups = jnp.arange(rungs.num_arrived.shape[0], dtype=jnp.int32)
     place, known = jax.lax.scan(one, jnp.zeros_like(which), (groups, *rungs))
     return Rungs(*known), place
 
 
 def better_than(rungs: Rungs, which: Array, score: Array) -> Array:
     """Count the scores that are kept at a rung, i32[L] of G or more for none, and below others f32[L]: i32[L]."""
-    best = rungs.best[jnp.minimum(which, rungs.seen.shape[0] - 1)]
+    best = rungs.best[jnp.minimum(which, rungs.num_arrived.shape[0] - 1)]
     return jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="left"))(best, score).astype(jnp.int32)
 
 

@@ -21,11 +21,11 @@ class Fit(NamedTuple):
 
     Attributes:
       theta: f32[..., D + 2].
-      stride: f32[..., D + 2] how far each goes in its next step.
+      step_size: f32[..., D + 2] how far each goes in its next step.
     """
 
     theta: Array
-    stride: Array
+    step_size: Array
 
 
 def start(dimensions: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def fit(
     size = gp.num_dimensions(before.theta)
     low, high = gp.bounds(size)
     origin = jnp.clip(before.theta, low, high)
-    first, most, least_stride = CONFIG.fit_steps
+    first, most, least_step_size = CONFIG.fit_steps
     rule = optax.rprop(first, max_step_size=most)
 
     def step(_: Array, carry: tuple) -> tuple:
@@ -80,8 +80,8 @@ def fit(
         back = 0.5 * (now + jnp.where(jnp.isfinite(least), best, start(size)))
         return jnp.where(sound, jnp.clip(now + moves, low, high), back), after, best, least
 
-    memory = optax.tree.set(rule.init(origin), step_sizes=jnp.maximum(before.stride, least_stride))
+    memory = optax.tree.set(rule.init(origin), step_sizes=jnp.maximum(before.step_size, least_step_size))
     begun = (origin, memory, origin, jnp.full((), jnp.inf, jnp.float32))
     _, memory, theta, least = jax.lax.fori_loop(0, steps, step, begun)
-    stride = optax.tree.get(memory, "step_sizes")
-    return Fit(theta, jnp.where(jnp.isfinite(least), stride, before.stride))
+    step_size = optax.tree.get(memory, "step_sizes")
+    return Fit(theta, jnp.where(jnp.isfinite(least), step_size, before.step_size))

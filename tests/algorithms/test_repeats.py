@@ -307,7 +307,7 @@ def test_tpe_draws_from_the_untried_only():
     past = tried(made, table[:99])
     density = estimate(jnp.asarray(table[:4]), jnp.ones(4, bool), made.space)
     found = drawn_untried(KEY, density, past, jnp.asarray(table), 4000, made.space)
-    assert not np.any(history.seen(past, found))
+    assert not np.any(history.is_tried(past, found))
     _, counts = np.unique(np.asarray(found), axis=0, return_counts=True)
     chance = np.exp(np.asarray(log_density(density, jnp.asarray(table[99:]), made.space), np.float64))
     assert counts.max() / 4000 == pytest.approx(chance.max() / chance.sum(), rel=0.2)

@@ -319,7 +319,7 @@ def test_four_tries_are_made_for_the_last_setting_of_a_small_space():
     problem = problem_of({"k": list("abc")}, 3)
     first, second, last = (problem.space.encode({"k": k}) for k in "abc")
     past = tried(problem, [first, second])
-    assert history.seen(past, jnp.stack([first, second, last])).tolist() == [True, True, False]
+    assert history.is_tried(past, jnp.stack([first, second, last])).tolist() == [True, True, False]
     keys = jax.random.split(jax.random.key(0), 4000)
     renew_all = jax.vmap(lambda key: renewed(key, first[None], past, problem, jnp.int32(1), Mutation()))
     found = np.asarray(renew_all(keys))[:, 0, 0]

@@ -104,13 +104,13 @@ def test_the_next_rows_go_on_from_those_that_were_opened(problem, opened):
 
 def test_what_was_opened_is_seen_and_nothing_else(opened):
     unit = jnp.array([[0.1, 0.2], [0.9, 0.9], [0.3, 0.4], [0.4, 0.3], [0.0, 0.0]])
-    assert history.seen(opened, unit).tolist() == [True, False, True, False, False]
-    assert jax.jit(history.seen)(opened, unit).tolist() == [True, False, True, False, False]
+    assert history.is_tried(opened, unit).tolist() == [True, False, True, False, False]
+    assert jax.jit(history.is_tried)(opened, unit).tolist() == [True, False, True, False, False]
 
 
 def test_a_fresh_history_has_seen_nothing(problem):
     unit = jnp.concatenate([jnp.zeros((1, 2)), jax.random.uniform(jax.random.key(0), (500, 2))])
-    assert not np.any(jax.jit(history.seen)(history.empty_history(problem), unit))
+    assert not np.any(jax.jit(history.is_tried)(history.empty_history(problem), unit))
 
 
 @pytest.mark.parametrize("lanes", [16, 1024])
@@ -125,17 +125,17 @@ def test_a_full_history_overlooks_no_repeat_and_takes_next_to_nothing_new_for_on
     empty = history.empty_history(dataclasses.replace(problem, trials=capacity))
     full, _ = jax.jit(lambda columns, batches: jax.lax.scan(start, columns, batches))(empty, batches)
     assert int(full.num_rows) == capacity
-    look = jax.jit(history.seen)
+    look = jax.jit(history.is_tried)
     assert np.all(look(full, unit))
     assert np.sum(look(full, jax.random.uniform(jax.random.key(2), (20_000, 2)))) <= 1
 
 
-def test_equal_rows_that_start_together_are_seen(problem):
+def test_equal_rows_that_start_together_are_both_tried(problem):
     unit = jnp.tile(jnp.array([[0.25, 0.5]]), (C, 1))
     rows = jnp.arange(C, dtype=jnp.int32)
     twins = history.open_rows(history.empty_history(problem), rows, unit, jnp.int32(0))
-    assert np.all(history.seen(twins, unit))
-    assert not np.any(history.seen(twins, unit[:, ::-1]))
+    assert np.all(history.is_tried(twins, unit))
+    assert not np.any(history.is_tried(twins, unit[:, ::-1]))
 
 
 def test_only_rows_that_count_repeat_others_or_are_repeats(opened):

@@ -88,7 +88,7 @@ def test_there_are_at_most_as_many_brackets_as_lanes_and_one_more_than_rungs(dri
     scheduler = Hyperband(min_steps=1, brackets=brackets)
     made = drill(scheduler, lanes, 10).problem()
     assert scheduler.num_brackets(made) == expected
-    assert scheduler.init(jax.random.key(0), made).seen.shape == (3 * expected,)
+    assert scheduler.init(jax.random.key(0), made).num_arrived.shape == (3 * expected,)
 
 
 def test_the_last_bracket_stops_nothing_and_the_others_nothing_below_their_rung(known):

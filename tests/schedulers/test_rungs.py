@@ -58,7 +58,7 @@ def test_places_are_those_in_a_sorted_list(kept, values):
         for rung in range(GROUPS):
             best = sorted(row[0] for row in came[rung])[:kept]
             np.testing.assert_array_equal(state.best[rung], best + [np.inf] * (kept - len(best)))
-            assert int(state.seen[rung]) == len(came[rung])
+            assert int(state.num_arrived[rung]) == len(came[rung])
 
 
 def test_of_equal_scores_the_earlier_event_comes_first_and_then_the_smaller_id():

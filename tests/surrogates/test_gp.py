@@ -243,22 +243,22 @@ def test_fits_never_break(seeds):
     assert (np.asarray(after) <= np.asarray(before) + 1e-3 * np.abs(before)).all()
 
 
-def run_fit(theta, stride, steps):
+def run_fit(theta, step_size, steps):
     x, y = data()
-    return fit(Fit(theta, stride), jnp.int32(steps), x, y, EVERY, OWNER, x[0])
+    return fit(Fit(theta, step_size), jnp.int32(steps), x, y, EVERY, OWNER, x[0])
 
 
 def test_a_fit_goes_on_with_the_strides_that_the_last_one_came_to():
     first = begin(jnp.asarray(start(SIZE)))
-    early, late = (run_fit(first.theta, first.stride, steps) for steps in (3, 60))
-    assert (np.asarray(early.stride) > STEP).any()  # on its way
+    early, late = (run_fit(first.theta, first.step_size, steps) for steps in (3, 60))
+    assert (np.asarray(early.step_size) > STEP).any()  # on its way
     low, high = gp.bounds(SIZE)
     inside = (np.asarray(late.theta) > low) & (np.asarray(late.theta) < high)  # at a bound nothing is closed in on
     assert inside.sum() >= SIZE + 2
-    assert (np.asarray(late.stride)[inside] < LEAST_STEP).all()  # closed in
-    on = run_fit(late.theta, late.stride, 2)
-    assert (np.asarray(on.stride)[inside] <= 1.2**2 * LEAST_STEP * (1 + 1e-5)).all()
-    np.testing.assert_array_equal(run_fit(late.theta, late.stride, 0).stride, late.stride)
+    assert (np.asarray(late.step_size)[inside] < LEAST_STEP).all()  # closed in
+    on = run_fit(late.theta, late.step_size, 2)
+    assert (np.asarray(on.step_size)[inside] <= 1.2**2 * LEAST_STEP * (1 + 1e-5)).all()
+    np.testing.assert_array_equal(run_fit(late.theta, late.step_size, 0).step_size, late.step_size)
 
 
 def test_features_keep_choices_unordered_and_numbers_in_order():

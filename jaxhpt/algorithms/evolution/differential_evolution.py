@@ -41,12 +41,12 @@ class Gains(NamedTuple):
     """Sums over the children since the memory last moved.
 
     Attributes:
-      told: i32[] children that did not fail.
+      num_scored: i32[] children that did not fail.
       weight: f32[2] of gain times weight, and of gain times rate.
       square: f32[2] of gain times their squares.
     """
 
-    told: Array
+    num_scored: Array
     weight: Array
     square: Array
 
@@ -195,17 +195,17 @@ class DifferentialEvolution(AlgorithmDefaults):
         )
 
     def _learn(
-        self, state: DifferentialEvolutionState, rates: Array, told: Array, gain: Array
+        self, state: DifferentialEvolutionState, rates: Array, scored: Array, gain: Array
     ) -> DifferentialEvolutionState:
         """Move the memory by the weighted Lehmer mean of the successes, once a generation: Eqs. (7) to (9) of SHADE."""
-        gained = jnp.where(told & (gain > 0) & jnp.isfinite(gain), jnp.minimum(gain, LARGEST_GAIN), 0.0)
+        gained = jnp.where(scored & (gain > 0) & jnp.isfinite(gain), jnp.minimum(gain, LARGEST_GAIN), 0.0)
         rates = jnp.where(gained[:, None] > 0, rates, 0.0)
         gains = Gains(
-            state.gains.told + jnp.sum(told, dtype=jnp.int32),
+            state.gains.num_scored + jnp.sum(scored, dtype=jnp.int32),
             state.gains.weight + gained @ rates,
             state.gains.square + gained @ rates**2,
         )
-        whole = gains.told >= self.population
+        whole = gains.num_scored >= self.population
         move = whole & (gains.weight[0] > 0)
         mean = gains.square / jnp.where(gains.weight > 0, gains.weight, 1.0)
         memory = jnp.where(move, state.memory.at[:, state.place].set(mean), state.memory)

@@ -20,7 +20,7 @@ from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based.base import ModelBased
 from jaxhpt.algorithms.model_based.dataset import chosen, far_enough, in_initial_design
 from jaxhpt.core.checks import require, settle_counts
-from jaxhpt.core.history import History, repeated, seen
+from jaxhpt.core.history import History, is_tried, repeated
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
@@ -132,7 +132,7 @@ def _untried(key: Key, density: Density, history: History, table: Array, num: in
 
     Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
     """
-    chance = jnp.where(seen(history, table), -jnp.inf, log_density(density, table, space))
+    chance = jnp.where(is_tried(history, table), -jnp.inf, log_density(density, table, space))
     largest = jnp.max(chance)
     sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
     place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")

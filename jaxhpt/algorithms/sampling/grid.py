@@ -9,7 +9,7 @@ from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
 from jaxhpt.core.arrays import compact
 from jaxhpt.core.checks import settle_counts
 from jaxhpt.core.control import when
-from jaxhpt.core.history import History, seen
+from jaxhpt.core.history import History, is_tried
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.qmc import coarse_to_fine
 from jaxhpt.core.space import Space
@@ -74,4 +74,4 @@ class Grid(AlgorithmDefaults):
 
 def _untried_first(state: GridState, history: History) -> GridState:
     """Put the points that were tried behind the others."""
-    return state._replace(points=state.points[compact(~seen(history, state.points))])
+    return state._replace(points=state.points[compact(~is_tried(history, state.points))])

@@ -25,7 +25,7 @@ class Asked:
     hparams: Hparams
 
 
-def told_metrics(
+def metrics_of(
     objective: str | None,
     direction: str | None,
     objectives: Mapping[str, str] | None,
@@ -40,7 +40,7 @@ def told_metrics(
     return choose(names, chosen[0] if chosen else None, direction, objectives, constraints, objective is None)
 
 
-def told_pairs(trials: Any, values: Any) -> tuple[list[int], list[Value]]:
+def pairs_of(trials: Any, values: Any) -> tuple[list[int], list[Value]]:
     """Return ids, and a value for each."""
     if isinstance(trials, (Asked, int, np.integer)):
         return [_id(trials)], [values]
