@@ -5,7 +5,7 @@
     fill      a pool starts trials in its free lanes (`training/pool.py`)
     advance   a pool trains and scores its lanes
     settle    the study reports, lets the scheduler decide, closes, and tells the algorithm (`settle.py`)
-    keep      the weights of a new winner are put aside
+    keep      the weights of a new winner are put aside (`training/pool.py`)
     move      weights go from lane to lane, where a scheduler copies
 
 Each is a pure function. `split.py` runs them as programs of their own, `loop.py` many events as one.
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Designed, Proposals, informed, no_proposals
-from jaxhpt.algorithms.untried import propose as ask
+from jaxhpt.algorithms.untried import propose as propose_untried
 from jaxhpt.core.arrays import compact, exclusive_count, full_precision
 from jaxhpt.core.control import when
 from jaxhpt.core.history import History, Known, open_rows
@@ -89,7 +89,7 @@ def _ask(study: Study, designed: bool, state: StudyState) -> StudyState:
 
     def some() -> tuple[Proposals, Any]:
         given = (algorithm, key, state.algorithm, state.history, problem)
-        found, learned = ask(*given, problem.lanes, count, state.queue, how)
+        found, learned = propose_untried(*given, problem.lanes, count, state.queue, how)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state.queue, found)
         order = compact(both.valid)[: problem.lanes]
         return jax.tree.map(lambda a: a[order], both), learned
