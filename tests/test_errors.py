@@ -145,9 +145,9 @@ def test_a_numpy_function_or_a_shape_of_a_traced_hyperparameter(linear):
         search(by_numpy)
 
 
-def test_a_width_in_a_shape_is_told_to_mask(linear):
+def test_a_width_in_a_shape_is_told_to_be_structural_or_masked(linear):
     wide = dataclasses.replace(linear, init=lambda key, h: {"w": jnp.zeros(4) + jnp.zeros(h["width"]).sum()})
-    with pytest.raises(TypeError, match=r"hyperparameter 'width'.*a shape.*take the widest and mask it"):
+    with pytest.raises(TypeError, match=r"hyperparameter 'width'.*a shape.*structural=True.*masking"):
         search(wide, {**SPACE, "width": [1, 2]})
 
 
