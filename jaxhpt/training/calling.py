@@ -67,7 +67,8 @@ def _explained(name: str, space: Space, error: Exception) -> Exception | None:
             "jax.lax.cond or jax.lax.switch instead of `if`; or say structural=True, as in "
             "jaxhpt.Int(1, 4, structural=True): then it comes as plain Python, for a shape, a loop or an `if`, and "
             "each of its values is compiled by itself; jaxhpt.models.masking makes sizes of one program; jaxhpt.traced "
-            "has dropout and learning-rate schedules that take traced rates and lengths; a function that cannot be traced at all is for jaxhpt.Tuner."
+            "has dropout and learning-rate schedules that take traced rates and lengths; a function that cannot be "
+            "traced at all is for jaxhpt.Tuner."
         )
     if isinstance(error, TypeError) and "not a valid JAX type" in text:
         found = re.search(r"returned a value of type (.*?)(?: at output component (.*?))?, which", text)

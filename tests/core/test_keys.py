@@ -117,7 +117,7 @@ def test_keys_of_all_streams_and_numbers_differ():
     keys = [key_of(root, stream, n) for root, stream, n in itertools.product(roots, Stream, numbers)]
     found = {tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}
     assert len(found) == 2 * len(Stream) * 10
-    assert len(set(Stream)) == len(Stream.__members__) == 11
+    assert len(set(Stream)) == len(Stream.__members__) == 12
 
 
 def test_the_first_key_of_a_stream_is_number_0():
