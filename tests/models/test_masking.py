@@ -217,7 +217,9 @@ def cut(model, params, extra, h):
     return nnx.state(small, nnx.Param), nnx.state(small, nnx.Not(nnx.Param))
 
 
-@pytest.mark.parametrize(("kind", "optimizer"), [*((k, "clipped") for k in KINDS), *(("dense", o) for o in OPTIMIZERS)])
+@pytest.mark.parametrize(
+    ("kind", "optimizer"), [*((k, "clipped") for k in KINDS), *(("dense", o) for o in OPTIMIZERS if o != "clipped")]
+)
 def test_a_masked_model_trains_as_the_small_one(kind, optimizer):
     make, sizes, h, x = KINDS[kind]
     model = masking.masked(make, sizes)
