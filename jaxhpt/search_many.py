@@ -1,6 +1,7 @@
 """Many searches at once: one for each data set or seed, in one program."""
 
 import dataclasses
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.task import Task
 
+ALONE = frozenset({"prior", "first", "folds", "reshuffle", "confirm", "reduce", "execution", "microbatch"})
 LEAST_LANES = 8  # of a search, where "auto" shares them out: an algorithm needs a few results to learn from at once
 
 
@@ -92,8 +94,13 @@ def search_many(
       [0.5, 2.0, -1.0]
     """
     space, stacked = Space.of(space), {"train_data": train_data, "valid_data": valid_data}
-    require(not space.structural, "space", space.names, "without structural=True: all searches run one program")
+    named_so = [space.names[column] for column in space.structural]
+    require(not named_so, "space", named_so, "without structural=True, as all run one program; or take jaxhpt.search")
+    if alone := ALONE & task.keys():
+        raise TypeError(f"search_many: {', '.join(sorted(alone))}: not for many searches at once; take jaxhpt.search")
     each = {name: _arrays(data) for name, data in stacked.items() if data is not None}
+    if seeds is not None and not isinstance(seeds, Sequence | np.ndarray):
+        raise TypeError(f"seeds={seeds!r}: must be a list with the seed of each search, such as range(3)")
     num = _number(each, seeds)
     roots = [require_seed(s) for s in (seeds if seeds is not None else range(seed, seed + num))]
     job = task_of(train_step, {**task, **{name: _one(data, 0) for name, data in each.items()}}, search_many)
@@ -134,7 +141,8 @@ def _number(each: dict[str, PyTree], seeds: Any) -> int:
              for path, leaf in jax.tree_util.tree_leaves_with_path(data)}  # fmt: skip
     shared = set(sizes.values())
     if len(shared) > 1 or () in shared:
-        raise ValueError(f"train_data, valid_data: leading axes {sizes}; must agree: one entry for each search")
+        remedy = "one entry for each search; stack data sets by jax.tree.map(lambda *a: np.stack(a), *sets)"
+        raise ValueError(f"train_data, valid_data: leading axes {reprlib.repr(sizes)}; must agree: {remedy}")
     if not sizes and seeds is None:
         raise ValueError("search_many: give train_data and valid_data with a leading axis of searches, or seeds=[...]")
     num = next(iter(shared))[0] if sizes else len(seeds)
@@ -161,7 +169,8 @@ def _results(built: Built, outcome: Outcome, each: dict[str, PyTree]) -> list[Re
         task, parts = dataclasses.replace(built.structures.task, **own), _fields(own)
         structures = dataclasses.replace(built.structures, **parts, task=task)
         found.append(Result.of(outcome.program, built.data._replace(**parts), mine, structures))
-    if outcome.error is not None and not isinstance(outcome.error, Exception):
+    if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
+        outcome.error.result = found  # type: ignore[attr-defined]
         raise outcome.error
     if outcome.error is not None:
         raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", found) from outcome.error

@@ -151,7 +151,7 @@ def test_auto_shares_out_the_lanes():
         ({"seeds": [1, 2]}, "seeds=.*6 seeds, one for each search"),
         ({"train_data": None, "valid_data": None}, r"give train_data and valid_data .* or seeds"),
         ({"trials": 0}, "trials=0"),
-        ({"execution": "split"}, "execution"),
+        ({"execution": "split"}, "execution: not for many"),
     ],
 )
 def test_errors_come_early(options, text):
@@ -162,3 +162,26 @@ def test_errors_come_early(options, text):
 def test_structures_are_refused():
     with pytest.raises(ValueError, match="structural"):
         jaxhpt.search_many(step, {**SPACE, "k": jaxhpt.Bool(structural=True)}, seeds=[0, 1], **COMMON)
+
+
+def test_one_search_is_a_list_of_one():
+    given = {"train_data": part(TRAIN, slice(0, 1)), "valid_data": part(VALID, slice(0, 1))}
+    (found,) = many(algorithm="random", **given)
+    np.testing.assert_array_equal(found.history.metrics, alone(0, algorithm="random").history.metrics)
+
+
+def test_an_interrupt_leaves_all_results():
+    def stops(snapshot):
+        if snapshot.finished:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        many(algorithm="random", callbacks=[stops], events_per_dispatch=1)
+    assert len(caught.value.result) == R
+
+
+def test_what_is_for_one_search_alone_is_said():
+    with pytest.raises(TypeError, match=r"confirm, folds: not for many searches .*jaxhpt.search"):
+        many(confirm=2, folds=jaxhpt.KFold(2))
+    with pytest.raises(TypeError, match=r"seeds=3: must be a list .*range\(3\)"):
+        many(train_data=None, valid_data=None, seeds=3)

@@ -46,6 +46,9 @@ class Choice(Dimension):
         given = check_values(values, mixed=plain_values)
         write_fields(self, values=given, structural=plain_values, marks=tuple(marked(v) for v in given))
 
+    def __reduce__(self) -> tuple:
+        return _remade, (type(self), self.values, self.structural)  # marks hold types that do not pickle
+
     def __repr__(self) -> str:
         return f"Choice(values={self.values!r}{', structural=True' if self.structural else ''})"
 
@@ -109,6 +112,10 @@ class Choice(Dimension):
 
     def labels(self, unit: np.ndarray) -> list:
         return [self.values[i] for i in self.level(unit, np)]
+
+
+def _remade(kind: type[Choice], values: tuple, structural: bool) -> Choice:
+    return Bool(structural=structural) if kind is Bool else Choice(list(values), structural=structural)
 
 
 class Bool(Choice):

@@ -219,7 +219,8 @@ class _Run:
         problem = self.program.problem
         summary = jax.device_get(self.execution.summary._replace(history=None))  # type: ignore[arg-type]  # large
         objective, searches = problem.objectives[0], np.size(summary.finished)
-        found = searches == 1 and bool(np.isfinite(summary.score))  # what is best of several searches means nothing
+        one = np.ndim(summary.finished) == 0  # what is best of several searches means nothing
+        found = one and bool(np.isfinite(summary.score))
         return Snapshot(
             trials=problem.trials * searches,
             started=int(np.sum(summary.opened)),

@@ -91,8 +91,8 @@ def _within(study: Study, state: StudyState, lanes: Lanes, copies: Copies) -> Co
     unit = state.history.unit[jnp.minimum(lanes.trial, study.problem.capacity - 1)][:, columns]
     last = study.problem.lanes - 1
     ours, theirs = unit[jnp.minimum(copies.source, last)], unit[jnp.minimum(copies.target, last)]
-    same = jnp.all(ours == theirs, axis=1)
-    kept = copies.unit.at[:, columns].set(ours)
+    kept = study.problem.space.snap(copies.unit.at[:, columns].set(ours))
+    same = jnp.all((ours == theirs) & (ours == kept[:, columns]), axis=1)  # exploring may hide what shapes a model
     return Copies(jnp.where(same, copies.source, NONE), jnp.where(same, copies.target, NONE), kept)
 
 

@@ -199,6 +199,7 @@ class StructuredPools:
         if keep != NONE:
             self.best = self._taken(*self._find(int(keep)))
         made = [(self._find(int(s)), self._find(int(t))) for s, t in zip(source, target, strict=True) if t != NONE]
+        assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written
         for (_, (group, place)), one in zip(made, taken, strict=True):
             given = (group.state.weights, _number(place), one)

@@ -1,6 +1,8 @@
 """Structures: plain Python values for the user's functions, each setting of them a program of its own."""
 
+import copy
 import itertools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -233,3 +235,32 @@ def test_a_tuner_hands_them_on_like_any_other():
     assert {type(one.hparams["width"]) for one in asked} == {int}
     tuner.tell(asked, [float(one.hparams["lr"]) for one in asked])
     assert tuner.result.best.value == min(one.hparams["lr"] for one in asked)
+
+
+@pytest.mark.parametrize("scheduler", ["pbt", "pb2"])
+def test_a_copy_stays_what_it_is_where_exploring_could_hide_what_shapes_it(scheduler):
+    space = {
+        "opt": ["a", "b"], "p": When("opt", "b", {"g": Choice([10, 20, 30], structural=True)}), "lr": Float(1e-3, 1.0),
+    }  # fmt: skip
+
+    def one(w, batch, h, key):
+        return w - jnp.where(h["opt"] == "a", h["lr"], h["lr"] * 0.5) * (w - h["p"]["g"])
+
+    for seed in (0, 4):
+        result = jaxhpt.search(
+            one, space, init=lambda key, h: jnp.zeros(2), steps=10, objective="loss", trials=8, lanes=8, seed=seed,
+            evaluate=lambda w, valid, h: {"loss": jnp.mean((w - h["p"]["g"]) ** 2), "g": jnp.float32(h["p"]["g"])},
+            scheduler=scheduler, **QUIET,
+        )  # fmt: skip
+        for trial in result.trials:
+            assert trial.metrics["g"] == (trial.hparams["p"]["g"] or 20)
+
+
+def test_results_of_functions_and_classes_pickle():
+    space = {"act": Choice([tanh, relu, jnp.tanh, dict], structural=True), "x": Float(0, 1)}
+    result = jaxhpt.minimize(lambda h, key: h["x"], space, trials=12, lanes=4, algorithm="random", **QUIET)
+    again = pickle.loads(pickle.dumps(result))
+    assert [trial.value for trial in again.trials] == [trial.value for trial in result.trials]
+    plain = Choice([dict, max, len], structural=True)
+    assert copy.deepcopy(plain) == plain == pickle.loads(pickle.dumps(plain))
+    assert pickle.loads(pickle.dumps(Bool(structural=True))) == Bool(structural=True) != Bool()
