@@ -163,7 +163,7 @@ def test_the_memory_moves_once_for_every_population_told():
     np.testing.assert_allclose(state.memory[:, 0], [weight, rate], rtol=1e-5)
     np.testing.assert_array_equal(state.memory[:, 1:], 0.5)
     assert int(state.place) == 1
-    assert int(state.gains.told) == 0
+    assert int(state.gains.num_scored) == 0
 
 
 def test_a_gain_without_bounds_counts_as_a_large_one():
