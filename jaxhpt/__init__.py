@@ -19,6 +19,7 @@ from jaxhpt.algorithms import (
     Refine,
     Screen,
 )
+from jaxhpt.arguments import SearchError
 from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
@@ -28,7 +29,7 @@ from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats
 from jaxhpt.results.trial import Confirmed, Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
-from jaxhpt.search import SearchError, maximize, minimize, search
+from jaxhpt.search import maximize, minimize, search
 from jaxhpt.search_many import search_many
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean

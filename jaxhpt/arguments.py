@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from jaxhpt.report.progress import display
 from jaxhpt.training.task import Task
 
 DEFAULT_TRIALS = 256
+R = TypeVar("R")
 
 
 class SearchError(RuntimeError):
@@ -100,3 +101,13 @@ def _check_callbacks(callbacks: Any) -> None:
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks: {callback!r} cannot be called; must be {remedy}")
+
+
+def or_raise(result: R, error: BaseException | None) -> R:
+    """Return a result, or raise what broke the search off, with the result that there is, or all results."""
+    if error is None:
+        return result
+    if not isinstance(error, Exception):  # a second Ctrl-C, or an exit
+        error.result = result  # type: ignore[attr-defined]
+        raise error
+    raise SearchError(f"{type(error).__name__}: {error}", result) from error

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import SearchError, limits_of, shown_by, task_of, trials_of
+from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.core.checks import named, require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
@@ -138,20 +138,10 @@ def search(
         confirmation.check(program.problem)
     root = root_of(seed, program.problem.prior)
     outcome = drive(program, root, data, limits, shown, lambda p: _begun(p, root, before_it, data, structures))
-    result = _or_raise(Result.of(outcome.program, data, outcome, structures), outcome.error)
+    result = or_raise(Result.of(outcome.program, data, outcome, structures), outcome.error)
     if again == 0 or outcome.ended == "interrupted":
         return result
-    return _or_raise(*confirmation(result, root, limits.events))
-
-
-def _or_raise(result: Result, error: BaseException | None) -> Result:
-    """Return a result, or raise what broke the search off, with the result that there is."""
-    if error is None:
-        return result
-    if not isinstance(error, Exception):  # a second Ctrl-C, or an exit
-        error.result = result  # type: ignore[attr-defined]
-        raise error
-    raise SearchError(f"{type(error).__name__}: {error}", result) from error
+    return or_raise(*confirmation(result, root, limits.events))
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

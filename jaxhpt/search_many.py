@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import SearchError, limits_of, shown_by, task_of, trials_of
+from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.core.checks import named, require, require_count, require_seed
 from jaxhpt.core.keys import root_of
 from jaxhpt.core.space import Space
@@ -104,6 +104,7 @@ def search_many(
     num = _number(each, seeds)
     roots = [require_seed(s) for s in (seeds if seeds is not None else range(seed, seed + num))]
     job = task_of(train_step, {**task, **{name: _one(data, 0) for name, data in each.items()}}, search_many)
+    _check_shared(each, job)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
@@ -116,7 +117,6 @@ def search_many(
     width = layout.num_cores if jax.default_backend() == "cpu" else 1
     each = jax.tree.map(jnp.asarray, each)
     whole = built.data._replace(**_fields(each))
-    _check_shared(each, job)
     keys, program = jnp.stack([root_of(s) for s in roots]), built.program
     outcome = drive(program, keys, whole, limits, shown, lambda p: Many(p, keys, whole, bool(each), width))
     return _results(built, outcome, each)
@@ -169,9 +169,4 @@ def _results(built: Built, outcome: Outcome, each: dict[str, PyTree]) -> list[Re
         task, parts = dataclasses.replace(built.structures.task, **own), _fields(own)
         structures = dataclasses.replace(built.structures, **parts, task=task)
         found.append(Result.of(outcome.program, built.data._replace(**parts), mine, structures))
-    if outcome.error is not None and not isinstance(outcome.error, Exception):  # a second Ctrl-C, or an exit
-        outcome.error.result = found  # type: ignore[attr-defined]
-        raise outcome.error
-    if outcome.error is not None:
-        raise SearchError(f"{type(outcome.error).__name__}: {outcome.error}", found) from outcome.error
-    return found
+    return or_raise(found, outcome.error)

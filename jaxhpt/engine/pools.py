@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from jaxhpt.core.arrays import zeros
-from jaxhpt.core.typing import Array, Key, TrainState
+from jaxhpt.core.typing import Key, TrainState
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.memory import Fitting, halved
-from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.programs import Programs, number
 from jaxhpt.engine.state import Moves, Places, Program
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report, keep, move, vacant
@@ -92,11 +92,11 @@ class AlikePools:
         if not self._fitting:
             with self._programs.waiting():
                 self._prepare()
-        self._programs.later("keep", KEEP, shapes_of(self._pools), shapes_of(self.best), shapes_of(_number(0)))
+        self._programs.later("keep", KEEP, shapes_of(self._pools), shapes_of(self.best), shapes_of(number(0)))
 
     def _prepare(self) -> None:
         """Compile what trains, and call it for nothing, as long as there is nothing to lose."""
-        pool, num, nothing = self._program.pool, self._program.pools, (_number(0), _number(0))
+        pool, num, nothing = self._program.pool, self._program.pools, (number(0), number(0))
         fill = self._fitting["fill"] = self._fits(FILL, pool, self._arguments(0))
         advance = self._fitting["advance"] = self._fits(ADVANCE, pool, (*self._arguments(0), *nothing))
         self._pools = tuple(fill.rehearse(1, *self._arguments(i, fresh=False)) for i in range(num))
@@ -110,7 +110,7 @@ class AlikePools:
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all pools side by side."""
-        program, span, pools = self._fitting["advance"], (_number(first), _number(last)), range(self._program.pools)
+        program, span, pools = self._fitting["advance"], (number(first), number(last)), range(self._program.pools)
         program.require_room((*self._arguments(0), *span), len(pools))
 
         def one(i: int) -> tuple[PoolState, Report]:
@@ -149,7 +149,3 @@ def report_shape(lanes: int, metrics: int) -> Report:
     shapes: Any = (((lanes, metrics), np.float32), ((lanes,), np.bool_))
     parts: Any = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
     return Report(*parts)
-
-
-def _number(value: int) -> Array:
-    return jax.device_put(np.int32(value))

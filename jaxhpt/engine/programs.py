@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+import jax
+import numpy as np
+
+from jaxhpt.core.typing import Array
 from jaxhpt.engine.compiling import Background, Function
 
 
@@ -62,3 +66,8 @@ class Programs:
     def close(self) -> None:
         """Leave nothing running, but for what cannot be stopped."""
         self._background.close()
+
+
+def number(value: int) -> Array:
+    """Put a whole number on the device: i32[]."""
+    return jax.device_put(np.int32(value))

@@ -7,15 +7,14 @@ import contextlib
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
-from jaxhpt.core.typing import Array, Key
+from jaxhpt.core.typing import Key
 from jaxhpt.engine import event
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import AlikePools, Pools
-from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.programs import Programs, number
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.engine.structured import StructuredPools
@@ -50,7 +49,7 @@ class Split:
         self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
         with contextlib.ExitStack() as undone:
             undone.callback(self._programs.close)
-            given = (root, known, _number(program.problem.trials))
+            given = (root, known, number(program.problem.trials))
             self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
             self._pools = self._made(root, structures)
             undone.callback(self._pools.close)
@@ -130,9 +129,9 @@ class Split:
 
     def _prepare(self) -> None:
         """Begin to compile what comes after the first training."""
-        study, number, lanes = shapes_of(self.study), shapes_of(_number(0)), shapes_of(self._lanes)
+        study, zero, lanes = shapes_of(self.study), shapes_of(number(0)), shapes_of(self._lanes)
         after = (lanes, shapes_of(self._scored), self._pools.report_shapes())
-        self._programs.later("summary", SUMMARY, self.program.study, study, lanes, number)
+        self._programs.later("summary", SUMMARY, self.program.study, study, lanes, zero)
         self._programs.later("settle", SETTLE, self.program.study, study, *after)
         more = self.program.problem.trials > self.program.problem.lanes
         if more and not self._designed(self.program.problem.trials):
@@ -147,10 +146,6 @@ class Split:
 
     def _look(self) -> None:
         done = 0 if self._done == self.program.pool.grains else self._done * self.program.pool.grain
-        given = (self.program.study, self.study, self._lanes, _number(done))
+        given = (self.program.study, self.study, self._lanes, number(done))
         self.summary: Summary = jax.block_until_ready(self._programs.call("summary", SUMMARY, *given))
         self.best: Any = self._pools.best  # it goes with the summary
-
-
-def _number(value: int) -> Array:
-    return jax.device_put(np.int32(value))

@@ -19,11 +19,12 @@ from jaxhpt.core.typing import NONE, Array, Key, TrainState
 from jaxhpt.engine.build import together
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import ADVANCE, FILL, report_shape
-from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.programs import Programs, number
 from jaxhpt.engine.state import Moves, Places, Program
 from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report
 from jaxhpt.training.structures import Structure, Structures
 
+MOST_ALIVE = 60  # structures whose programs stay in the process: they take up memory maps
 CPU_WIDTH = 16  # lanes of a group: more gain little on a core, see `benchmarks/throughput.py`, and share out worse
 
 
@@ -142,14 +143,14 @@ class StructuredPools:
 
     def _compile(self) -> None:
         """Begin to compile what the groups need, and let go of what was not used for longest."""
-        number = _number(0)
+        zero = number(0)
         for group in self._groups:
             self._used.move_to_end(group.name)
             shapes = shapes_of(self._arguments(group))
             self._programs.later(("fill", *group.name), FILL, group.pool, *shapes)
-            self._programs.later(("advance", *group.name), ADVANCE, group.pool, *shapes, *shapes_of((number, number)))
+            self._programs.later(("advance", *group.name), ADVANCE, group.pool, *shapes, *shapes_of((zero, zero)))
         needed = {group.name for group in self._groups}
-        for name in [n for n in self._used if n not in needed][: max(0, len(self._used) - self._structures.most)]:
+        for name in [n for n in self._used if n not in needed][: max(0, len(self._used) - MOST_ALIVE)]:
             del self._used[name]
             for kind in ("fill", "advance", "vacant", "take", "put"):
                 self._programs.drop((kind, *name))
@@ -162,7 +163,7 @@ class StructuredPools:
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all groups, those first whose programs are there; side by side on a CPU."""
-        span = _number(first), _number(last)
+        span = number(first), number(last)
 
         def one(group: Group) -> None:
             if first == 0:
@@ -202,12 +203,12 @@ class StructuredPools:
         assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written
         for (_, (group, place)), one in zip(made, taken, strict=True):
-            given = (group.state.weights, _number(place), one)
+            given = (group.state.weights, number(place), one)
             weights = self._programs.call(("put", *group.name), PUT, *given)
             group.state = group.state._replace(weights=weights)
 
     def _taken(self, group: Group, place: int) -> TrainState:
-        return self._programs.call(("take", *group.name), TAKE, group.state.weights, _number(place))
+        return self._programs.call(("take", *group.name), TAKE, group.state.weights, number(place))
 
     def _find(self, lane: int) -> tuple[Group, int]:
         """Return the group of a lane, and its place there."""
@@ -225,7 +226,3 @@ class StructuredPools:
 def _power(num: int) -> int:
     """Return the largest power of two that is at most `num`."""
     return 1 << (num.bit_length() - 1)
-
-
-def _number(value: int) -> Array:
-    return jax.device_put(np.int32(value))

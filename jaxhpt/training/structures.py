@@ -19,8 +19,6 @@ from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import Captured, UserFunctions, user_functions
 
-MOST_ALIVE = 60  # structures whose programs stay in the process: they take up memory maps
-
 Key = tuple[float, ...]  # the units of the structural dimensions, which are one for each setting
 
 
@@ -65,7 +63,6 @@ class Structures:
       train: arrays on the device.
       valid: arrays on the device.
       layout: wishes for how trials are laid out.
-      most: programs that stay alive beside those that train.
     """
 
     task: Task
@@ -75,7 +72,6 @@ class Structures:
     train: PyTree
     valid: PyTree
     layout: Layout
-    most: int = MOST_ALIVE
     _made: dict[Key, Structure] = dataclasses.field(default_factory=dict)
     _lock: Any = dataclasses.field(default_factory=threading.RLock)
 

@@ -12,6 +12,7 @@ import pytest
 import jaxhpt
 from jaxhpt import Bool, Choice, Float, Int, When
 from jaxhpt.engine import compiling
+from jaxhpt.engine.programs import Programs
 from jaxhpt.training.structures import Structures
 
 QUIET = {"progress": False}
@@ -182,9 +183,12 @@ def test_a_structure_is_compiled_once_and_not_before_it_is_proposed(monkeypatch)
 
 
 def test_programs_that_are_not_used_are_let_go(monkeypatch):
-    monkeypatch.setattr("jaxhpt.training.structures.MOST_ALIVE", 1)
+    dropped = []
+    monkeypatch.setattr("jaxhpt.engine.structured.MOST_ALIVE", 1)
+    monkeypatch.setattr(Programs, "drop", lambda self, name: dropped.append(name))
     result = train(lanes=1, trials=6)
     assert result.stats.trials == 6
+    assert {name[0] for name in dropped} >= {"fill", "advance"}
 
 
 def test_mixed_values_are_handed_on_as_they_are():
