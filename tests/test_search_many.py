@@ -98,7 +98,7 @@ def test_seeds_alone_are_searches_of_the_same_data():
     shared = {"train_data": part(TRAIN, 0), "valid_data": part(VALID, 0)}
     task = jaxhpt.Task(init, step, evaluate, batch_size=4, steps=9, **shared)
     given = {"trials": 8, "lanes": 4, "algorithm": "random", **QUIET}
-    found = jaxhpt.search_many(task, SPACE, seeds=[7, 3], **given)
+    found = jaxhpt.search_many(task, SPACE, seed=[7, 3], **given)
     for seed, result in zip((7, 3), found, strict=True):
         single = jaxhpt.search(task, SPACE, seed=seed, **given)
         np.testing.assert_array_equal(result.history.metrics, single.history.metrics)
@@ -148,7 +148,7 @@ def test_auto_shares_out_the_lanes():
     ("options", "text"),
     [
         ({"valid_data": part(VALID, slice(0, 4))}, r"leading axes .*must agree: one entry for each search"),
-        ({"seeds": [1, 2]}, "seeds=.*6 seeds, one for each search"),
+        ({"seed": [1, 2]}, "seed of 2; must agree"),
         ({"train_data": None, "valid_data": None}, r"give train_data and valid_data .* or seeds"),
         ({"trials": 0}, "trials=0"),
         ({"execution": "split"}, "execution: not for many"),
@@ -161,7 +161,7 @@ def test_errors_come_early(options, text):
 
 def test_structures_are_refused():
     with pytest.raises(ValueError, match="structural"):
-        jaxhpt.search_many(step, {**SPACE, "k": jaxhpt.Bool(structural=True)}, seeds=[0, 1], **COMMON)
+        jaxhpt.search_many(step, {**SPACE, "k": jaxhpt.Bool(structural=True)}, seed=[0, 1], **COMMON)
 
 
 def test_one_search_is_a_list_of_one():

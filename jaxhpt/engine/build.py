@@ -13,14 +13,30 @@ from jaxhpt.core.history import Known
 from jaxhpt.core.metrics import MetricSpec, choose
 from jaxhpt.core.problem import Problem, bucket
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import PyTree
 from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
-from jaxhpt.training.batches import batches_of, check_data
+from jaxhpt.training.batches import Batch, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.ragged import Ragged
 from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
+
+
+class Given(NamedTuple):
+    """The data of one of many searches, where these are not those of the task.
+
+    Attributes:
+      train: arrays [rows, ...], or `Ragged`; None for none.
+      valid: arrays [rows, ...], or a `Batch` of which not all rows count; None for none.
+      lengths: rows of the training data of all searches, each number once; empty where there is one.
+    """
+
+    train: PyTree
+    valid: PyTree
+    lengths: tuple[int, ...] = ()
 
 
 class Built(NamedTuple):
@@ -48,6 +64,7 @@ def build(
     layout: Layout | None = None,
     interval: int | str = "auto",
     known: Callable[[MetricSpec], Known] | None = None,
+    given: Given | None = None,
 ) -> Built:
     """Check a task against a space, on shapes alone; put the data on device; decide the schedule and the layout.
 
@@ -60,15 +77,18 @@ def build(
       layout: wishes for how the trials are laid out on the device; None leaves all to the rules.
       interval: steps between events, or "auto".
       known: metrics -> what was known before; None for nothing.
+      given: the data; None for those of the task.
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
     """
-    batches = batches_of(space, task.train_data, task.batches, task.batch_size)
-    check_data("valid_data", task.valid_data)
-    rows = (batches.rows, batches.size, batches.column)
-    budget = budget_of(space, task.steps, task.steps_per_epoch, *rows, on_the_fly=task.batches is not None)
-    train, valid = jax.tree.map(_on_device, (task.train_data, task.valid_data))
+    train, valid, lengths = given or Given(task.train_data, task.valid_data)
+    rows = train.data if isinstance(train, Ragged) else train
+    batches = batches_of(space, rows, task.batches, task.batch_size, min(lengths, default=None))
+    check_data("valid_data", valid.data if isinstance(valid, Batch) else valid)
+    cut = (batches.rows, batches.size, batches.column, task.batches is not None)
+    budget = budget_of(space, task.steps, task.steps_per_epoch, *cut, lengths)
+    train, valid = jax.tree.map(_on_device, (train, valid))
     layout = layout or Layout()
     structures = Structures(task, space, batches, budget, train, valid, layout)
     functions = structures.of(first_unit(space)).functions
@@ -104,7 +124,7 @@ def together(data: Data) -> Data:
     return data if home is None else jax.device_put(data, home)
 
 
-def home_of(data: Data) -> jax.Device | None:
+def home_of(data: PyTree) -> jax.Device | None:
     """Return the device where the user has put arrays; None where he leaves that to JAX."""
     leaves = jax.tree.leaves(data)
     places = sorted({d for leaf in leaves if leaf.committed for d in leaf.devices()}, key=lambda d: d.id)

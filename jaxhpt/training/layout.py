@@ -18,6 +18,7 @@ AUTO = "auto"
 CPU_LANES = 64  # wider pools fall out of a CPU's caches
 ACCELERATOR_LANES = 4096
 STRUCTURED_LANES = 8  # each may be a program to compile: an algorithm should learn before it asks for more
+LEAST_LANES = 8  # of one of many searches: an algorithm needs a few results to learn from at once
 ROUNDS = 16  # that an algorithm has at least to learn from: see `benchmarks/wide.py`
 MEMORY_SHARE = 0.75  # of what is free on the device; the rest is for what an estimate does not see
 MOST = 1 << 30  # lanes, where memory sets no limit
@@ -52,12 +53,14 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
+      searches: that share a device, and its memory.
     """
 
     lanes: int | str = AUTO
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
+    searches: int = 1
 
     def __post_init__(self) -> None:
         for name in ("lanes", "cores", "microbatch"):
@@ -80,7 +83,7 @@ class Layout:
         Raises:
           ValueError: "fused" execution of several structures.
         """
-        cores, room = self.num_cores, Room.of(functions)
+        cores, room = self.num_cores, Room.of(functions, self.searches)
         trains = steps > 1 and jax.default_backend() == "cpu"
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns)
         if structural:
@@ -88,7 +91,9 @@ class Layout:
             remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
             require(self.execution != "fused", "execution", self.execution, remedy)
             return Settled(lanes, 1, lanes, False)
-        if self.lanes == AUTO and trains and lanes > cores:
+        if self.lanes == AUTO and self.searches > 1:
+            lanes = min(room.lanes, trials, max(LEAST_LANES, auto_lanes(MOST, trials, learns) // self.searches))
+        elif self.lanes == AUTO and trains and lanes > cores:
             lanes = cores * -(-lanes // cores)
         pools = max(n for n in range(1, cores + 1) if lanes % n == 0) if trains else 1
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
@@ -101,7 +106,7 @@ class Layout:
 
     def groups_of(self, functions: UserFunctions, lanes: int) -> dict[str, Any]:
         """Return how lanes of one structure are grouped: `microbatch` and `scored`, as in `Settled`."""
-        return self._groups(Room.of(functions), functions, lanes, 1)
+        return self._groups(Room.of(functions, self.searches), functions, lanes, 1)
 
     def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
         """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
@@ -123,16 +128,17 @@ class Room:
 
     Attributes:
       need: what a trial takes.
-      free: bytes; None where nobody tells.
+      free: bytes, of one search; None where nobody tells.
     """
 
     need: Footprint
     free: int | None
 
     @classmethod
-    def of(cls, functions: UserFunctions) -> "Room":
-        """Return the room for trials of the user's functions, as it is now."""
-        return cls(footprint(functions), free_bytes(jax.devices()[0]))
+    def of(cls, functions: UserFunctions, searches: int = 1) -> "Room":
+        """Return the room for trials of the user's functions, as it is now, in each of so many searches."""
+        free = free_bytes(jax.devices()[0])
+        return cls(footprint(functions), None if free is None else free // searches)
 
     @property
     def lanes(self) -> int:

@@ -5,7 +5,6 @@ A space without structural dimensions has one structure.
 
 import dataclasses
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ import numpy as np
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.training.batches import Batches
+from jaxhpt.training.budget import Budget
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
@@ -59,7 +59,7 @@ class Structures:
       task: whose functions.
       space: of the search.
       batches: how minibatches are cut.
-      length: values -> i32[], the training steps of a trial.
+      length: the training steps of a trial.
       train: arrays on the device.
       valid: arrays on the device.
       layout: wishes for how trials are laid out.
@@ -68,7 +68,7 @@ class Structures:
     task: Task
     space: Space
     batches: Batches
-    length: Callable
+    length: Budget
     train: PyTree
     valid: PyTree
     layout: Layout
