@@ -115,7 +115,7 @@ def search_many(
     space, replicas = Space.of(space), Replicas(seeds, folds, reduce=reduce)
     _refuse(space, task)
     sets = Sets(data_sets("train_data", train_data), data_sets("valid_data", valid_data))
-    num = _number(sets, seed, priors)
+    num = _number(sets, seed, prior, priors)
     job, own = sets.assembled(task_of(train_step, {**task, **sets.of_all()}, search_many), replicas)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
@@ -186,10 +186,12 @@ def _seeds(seed: int | Sequence[int], num: int) -> list[int]:
     return [require_seed(one) for one in range(least, least + num)]
 
 
-def _number(sets: Sets, seed: Any, priors: Any) -> int:
+def _number(sets: Sets, seed: Any, prior: Any, priors: Any) -> int:
     """Return how many searches there are, R; raise where the data, the seeds and the priors do not agree."""
     if priors is not None and (isinstance(priors, str) or not isinstance(priors, Sequence)):
         raise TypeError(f"priors={priors!r}: must be a list with what is known before each search; for all, say prior")
+    if priors is not None and prior is not None:
+        raise ValueError("prior and priors: give one of them: what all searches know, or what each does")
     sizes = {each.name: each.num for each in sets if each is not None}
     sizes |= {"seed": len(seed)} if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str) else {}
     sizes |= {"priors": len(priors)} if priors is not None else {}

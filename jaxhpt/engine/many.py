@@ -7,7 +7,8 @@ programs with some of them at a time have been seen to wait for each other for e
 is.
 
 Searches are shared out over the devices of the process, each of which runs the program on its part and waits for no
-other; on a CPU over its cores, by threads that call the program on a part each.
+other; on a CPU over its cores, by threads that call the program on a part each. Where they do not divide, the first
+searches run once more, for nothing.
 """
 
 import concurrent.futures
@@ -149,8 +150,8 @@ def side_by_side(program: Program) -> bool:
 
 
 def shared_out(num: int, most: int) -> int:
-    """Return by how many devices, or cores, at most so many, R searches are shared: the most that divide them."""
-    return max(n for n in range(1, max(1, most) + 1) if num % n == 0)
+    """Return how many devices, or cores, at most so many, share R searches: as few as have no more to do each."""
+    return -(-num // -(-num // max(1, most)))
 
 
 BEGIN = Function(_begin, 1)
@@ -175,8 +176,9 @@ class Many:
     """
 
     def __init__(self, searches: Searches, roots: Key, known: Known, own: Own, shared: Data, parts: int = 1) -> None:
-        begun, self.told, self._searches = time.perf_counter(), list[str](), searches
-        placed, self._shared = searches.placed((roots, known, own), shared)
+        begun, self.told, self._searches, self._num = time.perf_counter(), list[str](), searches, roots.shape[0]
+        alike = _filled((roots, known, own), self._num, searches.devices * parts)
+        placed, self._shared = searches.placed(alike, shared)
         each = [_part(placed, i, parts) for i in range(parts)]
         self._own = [own for _, _, own in each]
         self._threads = concurrent.futures.ThreadPoolExecutor(parts, thread_name_prefix="jaxhpt-searches")
@@ -201,19 +203,32 @@ class Many:
             return done
 
         found = list(self._threads.map(one, range(len(self._carries))))
-        self.summary: Summary = found[0] if len(found) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *found)
+        self.summary: Summary = _joined(found, self._num)
 
     @property
     def best(self) -> Any:
         """Weights of the winners so far, leaves [R, ...]; None where they were lost in a crash."""
         if any(carry is None for carry in self._carries):
             return None
-        best = jax.tree.map(lambda *a: jnp.concatenate(a), *(carry.best for carry in self._carries))
+        best = _joined([carry.best for carry in self._carries], self._num)
         return best if self._searches.devices == 1 else jax.device_put(best, self._searches.mesh.devices[0])
 
     def close(self) -> None:
         """Leave nothing running."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _filled(each: PyTree, num: int, parts: int) -> PyTree:
+    """Repeat the first of R searches until so many parts are alike."""
+    if num % parts == 0:
+        return each
+    return jax.tree.map(lambda a: a[np.arange(-(-num // parts) * parts) % num], each)
+
+
+def _joined(parts: list[Any], num: int) -> Any:
+    """Put parts of the searches together, leaves [R, ...], without those that were repeated."""
+    whole = parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+    return jax.tree.map(lambda a: a if a.shape[0] == num else a[:num], whole)
 
 
 def _part(each: PyTree, i: int, parts: int) -> PyTree:

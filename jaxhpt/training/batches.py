@@ -106,6 +106,10 @@ class Batches:
         """Whether a batch may be more than a data set has, so that not all of its rows are in use."""
         return self.fewest is not None and self.size > self.fewest
 
+    def per_epoch(self, data: PyTree = None) -> Array | int:
+        """Return the batches of one pass over the data: at least one; i32[] of `Ragged` data."""
+        return -(-self._rows(data) // self._size(data))
+
     def start(self, interval: int) -> Shuffle:
         """Return a shuffle that holds no epoch yet, for events of `interval` ticks."""
         least = self.rows if self.fewest is None else self.fewest
@@ -124,7 +128,7 @@ class Batches:
         """
         if self.rows == 0:
             return shuffle
-        epoch = tick // self._per_epoch(data)
+        epoch = tick // self.per_epoch(data)
         return when(shuffle.epoch != epoch, lambda: self._shuffle(shuffle, root, epoch, data), lambda: shuffle)
 
     def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array, data: PyTree) -> Shuffle:
@@ -144,7 +148,7 @@ class Batches:
         """
         if self.rows == 0:
             return None
-        per_epoch, row = self._per_epoch(data), jnp.arange(self.size, dtype=jnp.int32)
+        per_epoch, row = self.per_epoch(data), jnp.arange(self.size, dtype=jnp.int32)
         place = ((tick % per_epoch) * self._size(data) + row) % self._rows(data)
         index = shuffle.orders[tick // per_epoch - shuffle.epoch, place]
         if not isinstance(data, Ragged):
@@ -167,10 +171,6 @@ class Batches:
     def _size(self, data: PyTree) -> Array | int:
         """Return the rows of a batch that are in use."""
         return jnp.minimum(data.rows, self.size) if isinstance(data, Ragged) and self.partial else self.size
-
-    def _per_epoch(self, data: PyTree) -> Array | int:
-        """Return the batches of one pass over the data: i32[], at least one."""
-        return -(-self._rows(data) // self._size(data))
 
 
 def _equal(row: Array, num: Array | int) -> Array:
