@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.training.batches import Batches
@@ -44,7 +45,7 @@ class Structure(NamedTuple):
         """How a person would write it."""
         values = self.space.constants
         named = {name: values[name] for name in (self.space.names[c] for c in self.space.structural)}
-        return ", ".join(f"{name}={getattr(value, '__name__', repr(value))}" for name, value in named.items())
+        return ", ".join(f"{name}={shown(value)}" for name, value in named.items())
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""
