@@ -41,19 +41,34 @@ def digits():
 def mlp_functions(sizes, optimizer):
     """Return init, step and evaluate of an MLP, as a user without jaxhpt would write them for one model."""
 
-    def init(key, hparams):
+    def begin(key):
         keys = jax.random.split(key, len(sizes) - 1)
         shapes = itertools.pairwise(sizes)
-        weights = [
+        return [
             {"w": jax.random.normal(k, (a, b)) * (2.0 / a) ** 0.5, "b": jnp.zeros(b)}
             for k, (a, b) in zip(keys, shapes, strict=True)
         ]
-        return {"weights": weights, "opt": optimizer(hparams).init(weights)}
 
     def logits(weights, x):
         for layer in weights[:-1]:
             x = jax.nn.relu(x @ layer["w"] + layer["b"])
         return x @ weights[-1]["w"] + weights[-1]["b"]
+
+    return classifier(begin, logits, optimizer)
+
+
+def classifier(begin, logits, optimizer):
+    """Return init, step and evaluate of a net with a logit for each class.
+
+    Args:
+      begin: key -> weights.
+      logits: (weights, x) -> [rows, classes].
+      optimizer: hparams -> optax optimiser.
+    """
+
+    def init(key, hparams):
+        weights = begin(key)
+        return {"weights": weights, "opt": optimizer(hparams).init(weights)}
 
     def loss(weights, batch):
         x, y = batch

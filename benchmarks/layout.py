@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 import jaxhpt
-from benchmarks.common import digits, mlp_functions, parsed, take_turns, timed
+from benchmarks.common import classifier, digits, mlp_functions, parsed, take_turns, timed
 from benchmarks.records import Table, save
 from jaxhpt.engine import compiling
 
@@ -40,14 +40,13 @@ def sgd(hparams):
 def convolutional():
     """Return init, step and evaluate of two convolutions and a dense layer, on images of 8 by 8."""
 
-    def init(key, hparams):
+    def begin(key):
         first, second, last = jax.random.split(key, 3)
-        weights = {
+        return {
             "first": jax.random.normal(first, (3, 3, 1, CHANNELS)) / 3,
             "second": jax.random.normal(second, (3, 3, CHANNELS, 2 * CHANNELS)) / 9,
             "last": jax.random.normal(last, (2 * CHANNELS, 10)) / 4,
         }
-        return {"weights": weights, "opt": sgd(hparams).init(weights)}
 
     def logits(weights, x):
         x = x.reshape(-1, 8, 8, 1)
@@ -58,20 +57,7 @@ def convolutional():
             x = jax.nn.relu(x)
         return x.mean((1, 2)) @ weights["last"]
 
-    def loss(weights, batch):
-        x, y = batch
-        return optax.softmax_cross_entropy_with_integer_labels(logits(weights, x), y).mean()
-
-    def step(state, batch, hparams, key):
-        grads = jax.grad(loss)(state["weights"], batch)
-        updates, opt = sgd(hparams).update(grads, state["opt"], state["weights"])
-        return {"weights": optax.apply_updates(state["weights"], updates), "opt": opt}
-
-    def evaluate(state, valid, hparams):
-        x, y = valid
-        return {"accuracy": (logits(state["weights"], x).argmax(-1) == y).mean()}
-
-    return init, step, evaluate
+    return classifier(begin, logits, sgd)
 
 
 MODELS = {"convolutional": convolutional, "MLP, 64-64-10": functools.partial(mlp_functions, (64, 64, 10), sgd)}

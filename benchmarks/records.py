@@ -169,7 +169,7 @@ def machine():
     """Describe the device, the cores and the CPU."""
     import jax
 
-    return {"device": f"{jax.devices()[0].device_kind} x{jax.device_count()}", "cores": os.cpu_count(), "cpu": _cpu()}
+    return {"device": f"{jax.devices()[0].device_kind} x{jax.device_count()}", "cores": _cores(), "cpu": _cpu()}
 
 
 def accelerator():
@@ -181,6 +181,11 @@ def accelerator():
         return ""
     found = re.search(r"[a-z]+\d+\w*", device.device_kind.lower())
     return "-" + (found.group() if found else device.platform)
+
+
+def _cores():
+    """Return the cores that the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _cpu():

@@ -168,7 +168,8 @@ def main():
     options = parsed(parser, QUICK)
     os.environ["JAXHPT_CACHE"] = "off"
     if options.one:
-        return one(options.one)
+        one(options.one)
+        return
     pace_of = "trials/s"
     tables = [
         Table("Lanes", ("lanes", pace_of, "event without training, ms", "a lane, us"), by_lanes(options),

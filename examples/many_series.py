@@ -78,7 +78,7 @@ def main(series=500, trials=32, steps=100):
     common = {"init": init, "evaluate": evaluate, "objective": "loss", "batch_size": 24, "steps": steps}
     common |= {"trials": trials, "lanes": 16, "algorithm": "quasi_random", "progress": False}
     begun = time.perf_counter()
-    results = jaxhpt.search_many(step, SPACE, train_data=train, valid_data=held, seeds=[0] * series, **common)
+    results = jaxhpt.search_many(step, SPACE, train_data=train, valid_data=held, seed=[0] * series, **common)
     seconds = time.perf_counter() - begun
     loss, error_then = (np.array([[t.metrics[n] for t in r.trials] for r in results]) for n in ("loss", "test"))
     own, shared = error_then[np.arange(series), loss.argmin(1)], error_then[:, loss.mean(0).argmin()]

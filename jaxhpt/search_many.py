@@ -12,19 +12,26 @@ import numpy as np
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.core.checks import named, require, require_count, require_seed
+from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import PyTree, StepFn
-from jaxhpt.engine.build import Built, build
+from jaxhpt.core.typing import Hparams, PyTree, StepFn
+from jaxhpt.engine.build import Built, Given, build
 from jaxhpt.engine.driver import Callback, Outcome, drive
-from jaxhpt.engine.many import Many
+from jaxhpt.engine.many import Many, Own, Searches, data_of, shared_of, shared_out
+from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.training.devices import home_of
+from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
+from jaxhpt.training.replica import Replicas
+from jaxhpt.training.sets import Sets, data_sets
+from jaxhpt.training.splits import Folds
 from jaxhpt.training.task import Task
 
-ALONE = frozenset({"prior", "first", "folds", "reshuffle", "confirm", "reduce", "execution", "microbatch"})
-LEAST_LANES = 8  # of a search, where "auto" shares them out: an algorithm needs a few results to learn from at once
+ALONE = frozenset({"reshuffle", "confirm", "execution", "microbatch"})
 
 
 def search_many(
@@ -33,7 +40,6 @@ def search_many(
     *,
     train_data: PyTree = None,
     valid_data: PyTree = None,
-    seeds: Sequence[int] | None = None,
     trials: int | None = None,
     algorithm: str | Algorithm = DEFAULT_ALGORITHM,
     scheduler: str | Scheduler = "run_to_end",
@@ -42,7 +48,13 @@ def search_many(
     cores: int | str = AUTO,
     events_per_dispatch: int | str = AUTO,
     timeout: float | None = None,
-    seed: int = 0,
+    prior: Prior | None = None,
+    priors: Sequence[Prior | None] | None = None,
+    first: Sequence[Hparams] = (),
+    seeds: int = 1,
+    folds: Folds | None = None,
+    reduce: str = "mean",
+    seed: int | Sequence[int] = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     **task: Any,
@@ -54,21 +66,30 @@ def search_many(
     lanes: the same proposals, to the bit where no model proposes.
 
     Args:
-      train_step: as in `search`, with arrays of one data set.
+      train_step: as in `search`, with arrays of one data set. Of data sets of several lengths `evaluate` is given a
+        `Batch`, as with folds, unless they are as many in `valid_data`; and so is `train_step` where a batch is more
+        than the shortest has: average by `batch_mean`. A `FlaxTask` does.
       space: as in `search`, without structural dimensions.
-      train_data: arrays of R data sets, stacked: leaves [R, rows, ...]; None where the task makes its own.
-      valid_data: the same, [R, ...].
-      seeds: of the searches, R of them; by default `seed`, `seed + 1` and so on, one a data set. Without data here, the
-        searches share those of the task, and differ by their seeds alone.
+      train_data: arrays of R data sets, stacked: leaves [R, rows, ...] of any pytree but a list; or a list of R
+        pytrees with leaves [rows, ...], which may have several lengths. None where the task makes its own.
+      valid_data: the same, R data sets.
       trials: of each search; as in `search`.
       algorithm: as in `search`.
       scheduler: as in `search`.
-      lanes: of each search; "auto" shares out those of one search, at least 8 each.
+      lanes: of each search; "auto" shares out those of one search, at least 8 each, as far as memory has room for.
       interval: as in `search`.
-      cores: of a CPU that run searches, each a part of them where it divides their number.
+      cores: of a CPU that run searches, each a part of them where it divides their number. Where the process has
+        several devices, these share the searches in the same way, unless the data were put on one.
       events_per_dispatch: as in `search`.
       timeout: seconds for all, compilation not included.
-      seed: of the first search.
+      prior: what is known before, as in `search`, the same for all searches.
+      priors: R such, one for each search, of as many trials each; instead of `prior`.
+      first: settings that each search tries first, as in `search`.
+      seeds: models of each trial, as in `search`.
+      folds: how each data set is split, as in `search`, instead of `valid_data`.
+      reduce: as in `search`.
+      seed: of the first search, the next has the next; or a list of R, one for each search. Without data here, a list
+        says how many searches there are: they share the data of the task, and differ by their seeds alone.
       progress: whether to show a live line, of all searches together.
       callbacks: called with a `Snapshot` of all searches together, without a best value.
       **task: other fields of `Task`.
@@ -93,80 +114,115 @@ def search_many(
       >>> [round(float(result.best_state), 2) for result in results]
       [0.5, 2.0, -1.0]
     """
-    space, stacked = Space.of(space), {"train_data": train_data, "valid_data": valid_data}
-    named_so = [space.names[column] for column in space.structural]
-    require(not named_so, "space", named_so, "without structural=True, as all run one program; or take jaxhpt.search")
-    if alone := ALONE & task.keys():
-        raise TypeError(f"search_many: {', '.join(sorted(alone))}: not for many searches at once; take jaxhpt.search")
-    each = {name: _arrays(data) for name, data in stacked.items() if data is not None}
-    if seeds is not None and not isinstance(seeds, Sequence | np.ndarray):
-        raise TypeError(f"seeds={seeds!r}: must be a list with the seed of each search, such as range(3)")
-    num = _number(each, seeds)
-    roots = [require_seed(s) for s in (seeds if seeds is not None else range(seed, seed + num))]
-    job = task_of(train_step, {**task, **{name: _one(data, 0) for name, data in each.items()}}, search_many)
-    _check_shared(each, job)
+    space, replicas = Space.of(space), Replicas(seeds, folds, reduce=reduce)
+    _refuse(space, task)
+    sets = Sets(data_sets("train_data", train_data), data_sets("valid_data", valid_data))
+    num = _number(sets, seed, prior, priors)
+    job, own = sets.assembled(task_of(train_step, {**task, **sets.of_all()}, search_many), replicas)
     searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
+    each_seed, first = _seeds(seed, num), settings_of(first)
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
-    many = trials_of(trials, searcher, space, 0)
-    layout = Layout(lanes, cores, AUTO, "fused")
-    built = build(job, space, many, searcher, trainer, layout, interval)
-    if lanes == AUTO and built.program.problem.lanes > LEAST_LANES:
-        fewer = dataclasses.replace(layout, lanes=max(LEAST_LANES, built.program.problem.lanes // num))
-        built = build(job, space, many, searcher, trainer, fewer, interval)
-    width = layout.num_cores if jax.default_backend() == "cpu" else 1
-    each = jax.tree.map(jnp.asarray, each)
-    whole = built.data._replace(**_fields(each))
-    keys, program = jnp.stack([root_of(s) for s in roots]), built.program
-    outcome = drive(program, keys, whole, limits, shown, lambda p: Many(p, keys, whole, bool(each), width))
-    return _results(built, outcome, each)
+    many, devices = trials_of(trials, searcher, space, len(first)), _devices((own, job.train_data, job.valid_data), num)
+    before = _Before(prior, priors, first, space, many)
+    layout = Layout(lanes, cores, AUTO, "fused", num if jax.default_backend() == "cpu" else num // devices)
+    given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
+    built = build(job, space, many, searcher, trainer, layout, interval, before, given)
+    if sets.train is not None and sets.lengths and built.structures.length.by_rows:
+        own["steps"] = (jnp.asarray(sets.train.rows),)
+    home = home_of(built.data)
+    own, devices = (own, devices) if home is None else (jax.device_put(own, home), 1)
+    parts = shared_out(num, layout.num_cores) if devices == 1 and jax.default_backend() == "cpu" else 1
+    roots = jnp.stack([root_of(one, built.program.problem.prior) for one in each_seed])
+    shared = shared_of(built.data, own)
+    rest = (roots, before.stacked(num), own, shared, parts)
+    begun = lambda program: Many(Searches(program, devices), *rest)  # noqa: E731
+    return _results(built, drive(built.program, roots, data_of(shared, own), limits, shown, begun), own)
 
 
-def _arrays(data: PyTree) -> PyTree:
-    return jax.tree.map(lambda a: a if isinstance(a, jax.Array) else np.asarray(a), data)
+def _refuse(space: Space, task: dict[str, Any]) -> None:
+    """Refuse what one program of many searches cannot do."""
+    named_so = [space.names[column] for column in space.structural]
+    require(not named_so, "space", named_so, "without structural=True, as all run one program; or take jaxhpt.search")
+    if single := ALONE & task.keys():
+        raise TypeError(f"search_many: {', '.join(sorted(single))}: not for many searches at once; take jaxhpt.search")
+    if not alone():
+        raise ValueError(
+            "search_many: runs in one process; start each with a part of the searches, without jax.distributed"
+        )
+
+
+class _Before:
+    """Reads what is known before each search, for the metrics of all.
+
+    Attributes:
+      each: of each search, or of all where they share it; empty before it was called.
+    """
+
+    def __init__(self, prior: Any, priors: Any, first: Sequence[Any], space: Space, trials: int) -> None:
+        self._priors: Sequence[Any] = [prior] if priors is None else priors
+        self._first, self._space, self._trials = first, space, trials
+        self.each: list[Known] = []
+
+    def __call__(self, metrics: MetricSpec) -> Known:
+        """Return what is known before the first search."""
+        first = first_of(self._first, self._space, self._trials)
+        self.each = [known(one, self._space, metrics)._replace(first=first) for one in self._priors]
+        counts = [one.unit.shape[0] for one in self.each]
+        if len(set(counts)) > 1:
+            remedy = "as many trials for each search, such as priors=[result.top(8) for result in results]"
+            raise ValueError(f"priors: trials that count {reprlib.repr(counts)}; must be {remedy}")
+        return self.each[0]
+
+    def stacked(self, num: int) -> Known:
+        """Return what is known before each of R searches: leaves [R, ...]."""
+        each = self.each if len(self.each) == num else self.each * num
+        found: Known = jax.tree.map(lambda *a: jnp.stack(a), *each)
+        return found
 
 
 def _one(data: PyTree, index: int) -> PyTree:
     return jax.tree.map(lambda a: a[index], data)
 
 
-def _fields(given: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Name parts of the data as `Data` does."""
-    return {name.removesuffix("_data"): part for name, part in given.items()}
+def _seeds(seed: int | Sequence[int], num: int) -> list[int]:
+    if isinstance(seed, Sequence | np.ndarray):
+        return [require_seed(one) for one in seed]
+    least = require_seed(seed)
+    return [require_seed(one) for one in range(least, least + num)]
 
 
-def _number(each: dict[str, PyTree], seeds: Any) -> int:
-    """Return how many searches there are, R; raise where the data and the seeds do not agree."""
-    sizes = {f"{name}{jax.tree_util.keystr(path)}": np.shape(leaf)[:1] for name, data in each.items()
-             for path, leaf in jax.tree_util.tree_leaves_with_path(data)}  # fmt: skip
-    shared = set(sizes.values())
-    if len(shared) > 1 or () in shared:
-        remedy = "one entry for each search; stack data sets by jax.tree.map(lambda *a: np.stack(a), *sets)"
-        raise ValueError(f"train_data, valid_data: leading axes {reprlib.repr(sizes)}; must agree: {remedy}")
-    if not sizes and seeds is None:
-        raise ValueError("search_many: give train_data and valid_data with a leading axis of searches, or seeds=[...]")
-    num = next(iter(shared))[0] if sizes else len(seeds)
-    num = require_count("number of searches", num)
-    if seeds is not None:
-        require(len(seeds) == num, "seeds", list(seeds), f"{num} seeds, one for each search")
-    return num
+def _number(sets: Sets, seed: Any, prior: Any, priors: Any) -> int:
+    """Return how many searches there are, R; raise where the data, the seeds and the priors do not agree."""
+    if priors is not None and (isinstance(priors, str) or not isinstance(priors, Sequence)):
+        raise TypeError(f"priors={priors!r}: must be a list with what is known before each search; for all, say prior")
+    if priors is not None and prior is not None:
+        raise ValueError("prior and priors: give one of them: what all searches know, or what each does")
+    sizes = {each.name: each.num for each in sets if each is not None}
+    sizes |= {"seed": len(seed)} if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str) else {}
+    sizes |= {"priors": len(priors)} if priors is not None else {}
+    if not sizes:
+        raise ValueError("search_many: give train_data and valid_data of each search, or seed=[0, 1, 2]")
+    if len(set(sizes.values())) > 1:
+        spoken = ", ".join(f"{name} of {num}" for name, num in sizes.items())
+        raise ValueError(f"number of searches: {spoken}; must agree: one entry for each search")
+    return require_count("number of searches", next(iter(sizes.values())))
 
 
-def _check_shared(each: dict[str, PyTree], job: Task) -> None:
-    """Refuse data of which one part is stacked and the other is not."""
-    for name, other in (("train_data", "valid_data"), ("valid_data", "train_data")):
-        if name in each and other not in each and getattr(job, other) is not None:
-            raise ValueError(f"{other}: must be given to search_many, too, with a leading axis of searches as {name}")
+def _devices(data: Any, num: int) -> int:
+    """Return how many devices share R searches: one where the user has chosen it."""
+    arrays = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, jax.Array)]
+    chosen = jax.config.values["jax_default_device"] is not None or home_of(arrays) is not None
+    return 1 if chosen else shared_out(num, len(jax.local_devices()))
 
 
-def _results(built: Built, outcome: Outcome, each: dict[str, PyTree]) -> list[Result]:
+def _results(built: Built, outcome: Outcome, own: Own) -> list[Result]:
     """Part the outcome into one of each search."""
     found = []
     for i in range(outcome.summary.finished.shape[0]):
         summary, best = _one(outcome.summary, i), _one(outcome.best, i)
         mine = dataclasses.replace(outcome, summary=summary, best=best, key=outcome.key[i])
-        own = {name: _one(data, i) for name, data in each.items()}
-        task, parts = dataclasses.replace(built.structures.task, **own), _fields(own)
-        structures = dataclasses.replace(built.structures, **parts, task=task)
-        found.append(Result.of(outcome.program, built.data._replace(**parts), mine, structures))
+        data = data_of(built.data, _one(own, i))
+        structures = dataclasses.replace(built.structures, train=data.train, valid=data.valid)
+        found.append(Result.of(outcome.program, data, mine, structures))
     return or_raise(found, outcome.error)

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen, nnx
+from kinds import ALGORITHMS, MIXED, SEVERAL, task
 
 import jaxhpt
-from jaxhpt import Bayesian, Chain, DifferentialEvolution, Genetic, GreyGuided, Portfolio, Random, Refine, Screen
+from jaxhpt import Bayesian
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
 from jaxhpt.core.space import Space
@@ -38,26 +39,7 @@ KNOWN = {  # calls that a platform has
     "tpu": re.compile(r"Eigh|Qr|ProductOfElementaryHouseholderReflectors|Sharding"),
     "cuda": re.compile(r"cusolver_\w+|cublas_\w+|cu_threefry2x32\w*|Sharding"),
 }
-MIXED = {
-    "x": jaxhpt.Float(1e-3, 1.0, log=True),
-    "step": jaxhpt.Float(0.0, 1.0, step=0.25),
-    "n": jaxhpt.Int(4, 24, log=True),
-    "flag": jaxhpt.Bool(),
-    "c": ["a", "b", "c"],
-    "w": jaxhpt.When("c", "a", {"v": jaxhpt.Choice([1, 2, 3]), "u": jaxhpt.Float(0, 1)}),
-}
 TRAINED = {"lr": jaxhpt.Float(1e-3, 0.1, log=True), "batch_size": [4, 8], "epochs": jaxhpt.Int(1, 3)}
-SEVERAL = {"objective": None, "objectives": {"loss": "min", "size": "max"}}
-ALGORITHMS = {
-    **{name: kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"},  # which is one of the others
-    "genetic, textbook": Genetic(selection="truncation", crossover="uniform", avoid_duplicates=False),
-    "genetic, adaptive": Genetic(crossover="one_point", mutation="gaussian", adaptive=True, elites=2),
-    "thompson": Bayesian(acquisition="thompson"),
-    "log_ei_per_step": Bayesian(acquisition="log_ei_per_step"),
-    "chain": Chain(Random(), Portfolio(GreyGuided(Genetic(adaptive=True)), DifferentialEvolution()), trials=4),
-    "screen": Screen(Random()),
-    "refine": Refine(GreyGuided(Random()), share=0.5),
-}
 FRONTS = {"nsga2": jaxhpt.NSGA2(), "tpe": jaxhpt.TPE(), "log_ehvi": Bayesian(acquisition="log_ehvi")}
 SCHEDULERS = {
     **{name: kind() for name, kind in jaxhpt.SCHEDULERS.items()},
@@ -68,21 +50,6 @@ TOGETHER = {  # whole searches; one program, in which every part meets all other
     "cma_es, hyperband": (ALGORITHMS["cma_es"], SCHEDULERS["hyperband"]),
     "random, pb2": (ALGORITHMS["random"], SCHEDULERS["pb2"]),
 }
-
-
-def score(hparams):
-    return sum(jnp.asarray(value).astype(jnp.float32) for value in jax.tree.leaves(hparams))
-
-
-def task(**options):
-    """Return a small task of two metrics."""
-    return jaxhpt.Task(
-        lambda key, h: {"w": jax.random.normal(key, (4,), jnp.float32)},
-        lambda state, batch, h, key: {"w": state["w"] - jnp.mean(batch, axis=0)},
-        lambda state, data, h: {"loss": jnp.sum(state["w"] ** 2) + score(h), "size": jnp.max(jnp.abs(state["w"]))},
-        train_data=np.zeros((50, 4), np.float32), valid_data=np.zeros((8, 4), np.float32), batch_size=16,
-        **{"objective": "loss", "steps": "n", **options},
-    )  # fmt: skip
 
 
 class Recurrent(linen.Module):
@@ -122,7 +89,7 @@ def networks():
 def built(algorithm, scheduler, job=None, space=MIXED, **layout):
     """Return a search of 32 trials on 4 lanes, and its data."""
     wanted = Layout(4, **{"microbatch": 2, **layout})
-    program, data, *_ = build(job or task(), Space.of(space), 32, algorithm, scheduler, wanted)
+    program, data, *_ = build(job or task(steps="n"), Space.of(space), 32, algorithm, scheduler, wanted)
     return program, data
 
 
@@ -203,7 +170,7 @@ def searches():
     for name, algorithm in ALGORITHMS.items():
         yield name, built(algorithm, SCHEDULERS["run_to_end"])
     for name, algorithm in FRONTS.items():
-        yield f"{name}, two objectives", built(algorithm, SCHEDULERS["run_to_end"], task(**SEVERAL))
+        yield f"{name}, two objectives", built(algorithm, SCHEDULERS["run_to_end"], task(steps="n", **SEVERAL))
     for name, scheduler in SCHEDULERS.items():
         yield name, built(ALGORITHMS["random"], scheduler)
     for name, network in networks().items():

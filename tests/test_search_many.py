@@ -83,8 +83,9 @@ def test_each_result_is_whole():
 def test_cores_change_nothing_and_one_that_ends_waits_for_the_others():
     space = {**SPACE, "epochs": jaxhpt.Int(1, 4)}
     given = {k: v for k, v in COMMON.items() if k != "steps"}
+    train, valid = (part(data, slice(0, 5)) for data in (TRAIN, VALID))  # which two cores do not divide
     runs = [
-        jaxhpt.search_many(step, space, train_data=TRAIN, valid_data=VALID, cores=cores, algorithm="random", **given)
+        jaxhpt.search_many(step, space, train_data=train, valid_data=valid, cores=cores, algorithm="random", **given)
         for cores in (1, 2)
     ]
     events = {result.stats.events for result in runs[0]}
@@ -98,7 +99,7 @@ def test_seeds_alone_are_searches_of_the_same_data():
     shared = {"train_data": part(TRAIN, 0), "valid_data": part(VALID, 0)}
     task = jaxhpt.Task(init, step, evaluate, batch_size=4, steps=9, **shared)
     given = {"trials": 8, "lanes": 4, "algorithm": "random", **QUIET}
-    found = jaxhpt.search_many(task, SPACE, seeds=[7, 3], **given)
+    found = jaxhpt.search_many(task, SPACE, seed=[7, 3], **given)
     for seed, result in zip((7, 3), found, strict=True):
         single = jaxhpt.search(task, SPACE, seed=seed, **given)
         np.testing.assert_array_equal(result.history.metrics, single.history.metrics)
@@ -147,9 +148,10 @@ def test_auto_shares_out_the_lanes():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"valid_data": part(VALID, slice(0, 4))}, r"leading axes .*must agree: one entry for each search"),
-        ({"seeds": [1, 2]}, "seeds=.*6 seeds, one for each search"),
-        ({"train_data": None, "valid_data": None}, r"give train_data and valid_data .* or seeds"),
+        ({"valid_data": part(VALID, slice(0, 4))}, "train_data of 6, valid_data of 4; must agree: one entry"),
+        ({"train_data": {"x": X, "y": Y[:4]}}, r"train_data: leading axes .*must agree: one entry for each search"),
+        ({"seed": [1, 2]}, "seed of 2; must agree"),
+        ({"train_data": None, "valid_data": None}, r"give train_data and valid_data .* or seed="),
         ({"trials": 0}, "trials=0"),
         ({"execution": "split"}, "execution: not for many"),
     ],
@@ -161,7 +163,7 @@ def test_errors_come_early(options, text):
 
 def test_structures_are_refused():
     with pytest.raises(ValueError, match="structural"):
-        jaxhpt.search_many(step, {**SPACE, "k": jaxhpt.Bool(structural=True)}, seeds=[0, 1], **COMMON)
+        jaxhpt.search_many(step, {**SPACE, "k": jaxhpt.Bool(structural=True)}, seed=[0, 1], **COMMON)
 
 
 def test_one_search_is_a_list_of_one():
@@ -181,7 +183,5 @@ def test_an_interrupt_leaves_all_results():
 
 
 def test_what_is_for_one_search_alone_is_said():
-    with pytest.raises(TypeError, match=r"confirm, folds: not for many searches .*jaxhpt.search"):
-        many(confirm=2, folds=jaxhpt.KFold(2))
-    with pytest.raises(TypeError, match=r"seeds=3: must be a list .*range\(3\)"):
-        many(train_data=None, valid_data=None, seeds=3)
+    with pytest.raises(TypeError, match=r"confirm, reshuffle: not for many searches .*jaxhpt.search"):
+        many(confirm=2, reshuffle=True)

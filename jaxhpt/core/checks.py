@@ -3,7 +3,6 @@
 import difflib
 import inspect
 import operator
-import reprlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxhpt.core.showing import short
 
 MAX_SEED = 2**32  # beyond it, keys are the same as those of smaller seeds
 NONE: Mapping[str, dict] = MappingProxyType({})
@@ -36,7 +37,7 @@ SYNONYMS = {  # what the arguments are called elsewhere
 def require(condition: bool, name: str, value: Any, remedy: str) -> None:
     """Raise a ValueError that names the argument, its value and what it must be."""
     if not condition:
-        raise ValueError(f"{name}={reprlib.repr(value)}: must be {remedy}")
+        raise ValueError(f"{name}={short(value)}: must be {remedy}")
 
 
 def require_count(name: str, value: Any) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxhpt.core.checks import plain, switch
 from jaxhpt.core.dimension import Dimension, write_fields
+from jaxhpt.core.showing import apart, shown
 from jaxhpt.core.values import check_values, is_number, marked
 
 
@@ -50,7 +51,7 @@ class Choice(Dimension):
         return _remade, (type(self), self.values, self.structural)  # marks hold types that do not pickle
 
     def __repr__(self) -> str:
-        return f"Choice(values={self.values!r}{', structural=True' if self.structural else ''})"
+        return f"Choice(values={shown(self.values)}{', structural=True' if self.structural else ''})"
 
     @property
     def levels(self) -> int | None:
@@ -103,7 +104,7 @@ class Choice(Dimension):
     def encode(self, value: Any) -> float:
         place = self.find(value)
         if place is None:
-            raise ValueError(f"value={value!r}: must be one of {list(self.values)}")
+            raise ValueError(f"value={shown(value)}: must be one of {shown(list(self.values))}")
         return (place + 0.5) / len(self.values)
 
     def grid(self, points: int) -> np.ndarray:
@@ -112,6 +113,11 @@ class Choice(Dimension):
 
     def labels(self, unit: np.ndarray) -> list:
         return [self.values[i] for i in self.level(unit, np)]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """How a table writes the values: functions and classes by their names, numbered where these are the same."""
+        return apart(self.values)
 
 
 def _remade(kind: type[Choice], values: tuple, structural: bool) -> Choice:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimension import Dimension, even_snap
 from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space_spec import Condition, Constant, Slot, Walk, constant
 from jaxhpt.core.typing import Array, Hparams
 from jaxhpt.core.values import Part, is_part
@@ -203,7 +204,7 @@ class Space(Part):
         try:
             leaves = self.treedef.flatten_up_to(hparams)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"hparams={hparams!r}: must have the structure of the space: {error}") from error
+            raise ValueError(f"hparams={shown(hparams)}: must have the structure of the space: {error}") from error
         unit = np.full(self.num_dimensions, np.nan, np.float32)
         for slot, value in zip(self.slots, leaves, strict=True):
             if isinstance(slot, Slot) and not (value is None and self._never_none(slot.column)):

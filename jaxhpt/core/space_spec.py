@@ -8,6 +8,7 @@ import jax
 from jaxhpt.core.checks import leaf_name, require, suggest
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice, When
+from jaxhpt.core.showing import Shown
 from jaxhpt.core.values import Part, is_part, marked
 
 
@@ -26,12 +27,12 @@ class Slot:
     column: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Constant:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Constant(Shown):
     """A value that does not vary, in its place."""
 
     name: str
-    mark: Any  # 1, 1.0 and True are equal, but not the same program
+    mark: Any = dataclasses.field(repr=False)  # 1, 1.0 and True are equal, but not the same program
     value: Any = dataclasses.field(compare=False)
 
 

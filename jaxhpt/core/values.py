@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxhpt.core.checks import Settings, plain, require
 from jaxhpt.core.decoding import TINY
+from jaxhpt.core.showing import shown
 
 MIXED = (
     "all numbers, or none: others reach the function as their index; write a number for them too, such as 0.0 for "
@@ -77,7 +78,7 @@ def _check_value(value: Any, values: tuple) -> None:
         hash(value)
     except TypeError as error:
         remedy = "each must be hashable; write a list as a tuple, a dict as its name"
-        raise TypeError(f"Choice values={list(values)!r}: {remedy}") from error
+        raise TypeError(f"Choice values={shown(list(values))}: {remedy}") from error
 
 
 def _part_in(value: Any) -> Any:
@@ -94,9 +95,9 @@ def _all_numbers(values: tuple, mixed: bool) -> bool:
     if not found or (mixed and not all(is_number(v) for v in values)):
         return False
     if len(found) < len(values):
-        raise TypeError(f"Choice values={list(values)!r}: must be {MIXED}")
+        raise TypeError(f"Choice values={shown(list(values))}: must be {MIXED}")
     if not all(is_number(v) for v in found):
-        raise TypeError(f"Choice values={list(values)!r}: must be int or float where they are numbers")
+        raise TypeError(f"Choice values={shown(list(values))}: must be int or float where they are numbers")
     return True
 
 

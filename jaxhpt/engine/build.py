@@ -12,17 +12,35 @@ from jaxhpt.core.encoded import encoded
 from jaxhpt.core.history import Known
 from jaxhpt.core.metrics import MetricSpec, choose
 from jaxhpt.core.problem import Problem, bucket
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import PyTree
 from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
-from jaxhpt.training.batches import batches_of, check_data
+from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.devices import usable
-from jaxhpt.training.layout import AUTO, Layout
+from jaxhpt.training.devices import together, usable
+from jaxhpt.training.layout import AUTO, Layout, Settled
 from jaxhpt.training.pool import Data, Pool
+from jaxhpt.training.ragged import Ragged
 from jaxhpt.training.sharded import ShardedPool, partitioned
 from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import UserFunctions
+
+
+class Given(NamedTuple):
+    """The data of one of many searches, where these are not those of the task.
+
+    Attributes:
+      train: arrays [rows, ...], or `Ragged`; None for none.
+      valid: arrays [rows, ...], or a `Batch` of which not all rows count; None for none.
+      lengths: rows of the training data of all searches, each number once; empty where there is one.
+    """
+
+    train: PyTree
+    valid: PyTree
+    lengths: tuple[int, ...] = ()
 
 
 class Built(NamedTuple):
@@ -50,6 +68,7 @@ def build(
     layout: Layout | None = None,
     interval: int | str = "auto",
     known: Callable[[MetricSpec], Known] | None = None,
+    given: Given | None = None,
 ) -> Built:
     """Check a task against a space, on shapes alone; put the data on device; decide the schedule and the layout.
 
@@ -62,15 +81,18 @@ def build(
       layout: wishes for how the trials are laid out on the device; None leaves all to the rules.
       interval: steps between events, or "auto".
       known: metrics -> what was known before; None for nothing.
+      given: the data; None for those of the task.
 
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
     """
-    batches = batches_of(space, task.train_data, task.batches, task.batch_size)
-    check_data("valid_data", task.valid_data)
-    rows = (batches.rows, batches.size, batches.column)
-    budget = budget_of(space, task.steps, task.steps_per_epoch, *rows, on_the_fly=task.batches is not None)
-    train, valid = jax.tree.map(_on_device, (task.train_data, task.valid_data))
+    train, valid, lengths = given or Given(task.train_data, task.valid_data)
+    rows = train.data if isinstance(train, Ragged) else train
+    batches = batches_of(space, rows, task.batches, task.batch_size, min(lengths, default=None))
+    check_data("valid_data", valid.data if isinstance(valid, Batch) else valid)
+    cut = (batches.rows, batches.size, batches.column, task.batches is not None)
+    budget = budget_of(space, task.steps, task.steps_per_epoch, *cut, lengths)
+    train, valid = jax.tree.map(_on_device, (train, valid))
     layout = layout or Layout()
     structures = Structures(task, space, batches, budget, train, valid, layout)
     functions = structures.of(first_unit(space)).functions
@@ -79,21 +101,27 @@ def build(
     before = _nothing(space, metrics) if known is None else known(metrics)
     schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
     learns, several = getattr(algorithm, "learns", True), bool(space.structural)
-    devices, data = usable(layout.mesh, Data(train, valid, structures.first.captured))
+    data = Data(train, valid, structures.first.captured)
+    devices, data = usable(layout.mesh, data) if layout.searches is None else (None, together(data))
     laid = layout.settled(functions, trials, schedule.steps, learns, several, devices)
     most = bucket(trials)
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
     chosen = algorithm.chosen(problem) if isinstance(algorithm, Chooses) else algorithm
-    parts = laid.devices.parts if laid.devices else 1
-    lanes = laid.lanes // (laid.pools * parts)
-    shape = (functions, batches, metrics, lanes, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
-    state = jax.tree.unflatten(structures.first.treedef, jax.tree.leaves(functions.state))
-    specs = partitioned(laid.devices, task.partition, state)
-    pool = ShardedPool(*shape, parts, specs) if laid.devices else Pool(*shape)
+    specs = partitioned(laid.devices, task.partition, structures.first.state)
+    pool = _pool(functions, batches, metrics, schedule, laid, specs)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
     return Built(program, data, structures, before)
+
+
+def _pool(
+    functions: UserFunctions, batches: Batches, metrics: MetricSpec, schedule: Schedule, laid: Settled, specs: tuple
+) -> Pool:
+    parts = laid.devices.parts if laid.devices else 1
+    lanes = laid.lanes // (laid.pools * parts)
+    shape = (functions, batches, metrics, lanes, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
+    return ShardedPool(*shape, parts, specs) if laid.devices else Pool(*shape)
 
 
 def _nothing(space: Space, metrics: MetricSpec) -> Known:

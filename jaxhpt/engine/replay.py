@@ -49,7 +49,7 @@ def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
         def step(i: Array, carry: tuple[PyTree, Shuffle]) -> tuple[PyTree, Shuffle]:
             state, shuffle = carry
             tick = part.start + i - part.first
-            shuffle = pool.batches.seek(shuffle, root, tick)
+            shuffle = pool.batches.seek(shuffle, root, tick, data.train)
             batch, own = pool.batch(shuffle, root, tick, data), jax.random.fold_in(key, i + 1)
             return functions.step(data.captured.step, part.values, state, batch, own), shuffle
 

@@ -181,5 +181,6 @@ def summary(study: Study, state: StudyState, lanes: Lanes, done: Array) -> Summa
         finished=state.finished,
         history=jax.tree.map(jnp.copy, history),
         trained=jnp.sum(steps, dtype=jnp.int32),
+        steps=state.clock * problem.schedule.interval + done,
         under_way=jnp.sum(steps.astype(jnp.float32) / jnp.maximum(lanes.budget, 1).astype(jnp.float32)),
     )

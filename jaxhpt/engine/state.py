@@ -170,6 +170,7 @@ class Summary(NamedTuple):
       history: a copy, which stays when the study is lost in a crash.
       trained: i32[] steps that trials trained that have not ended.
       under_way: f32[] the same as shares of their budgets, in trials.
+      steps: i32[] that each lane had time for, in the events so far and in the part of one that is done.
     """
 
     opened: Array
@@ -183,6 +184,7 @@ class Summary(NamedTuple):
     history: History
     trained: Array
     under_way: Array
+    steps: Array
 
 
 def trials_left(study: Study, state: StudyState) -> Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.showing import shown
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
 from jaxhpt.training.devices import together, tracing
@@ -184,6 +185,11 @@ class Named:
     name: str
     place: int = 0
 
+    @property
+    def __name__(self) -> str:
+        """The name, as the value itself had it."""
+        return self.name
+
     def __repr__(self) -> str:
         return self.name
 
@@ -196,7 +202,7 @@ def portable(problem: Problem) -> Problem:
 
 
 def _named(value: Any, place: int) -> Any:
-    return value if _pickles(value) else Named(getattr(value, "__qualname__", repr(value)), place)
+    return value if _pickles(value) else Named(shown(value), place)
 
 
 def _pickles(value: Any) -> bool:

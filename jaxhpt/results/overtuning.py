@@ -61,21 +61,21 @@ def tested(run: Run, unit: np.ndarray, row: int, test_data: Any) -> dict[str, fl
     """
     check_data("test_data", test_data)
     own, space = run.structures.task, run.of(unit).space
-    task, state = _on(own, test_data), run.state
+    task, state = _on(own, test_data, isinstance(run.data.valid, Batch)), run.state
     if isinstance(own, ReplicaTask):
         state = {"models": state["models"]}
     found = measured(task, space, space.values(unit, np), state, task.valid_data, run.outcome.key, row)
     return {name: plain(value) for name, value in found.items()}
 
 
-def _on(task: Task, test_data: Any) -> Task:
+def _on(task: Task, test_data: Any, weighted: bool) -> Task:
     """Return a task that is scored on other data, each of its models on all of it."""
-    if not isinstance(task, ReplicaTask) or task.one is None:
-        return dataclasses.replace(task, valid_data=test_data)
-    one, folds = task.one, task.replicas.folds
-    if folds is not None and not hasattr(one, "trainer"):  # its `evaluate` is written for rows with weights
+    one, replicas = task, None
+    if isinstance(task, ReplicaTask) and task.one is not None:
+        one, replicas = task.one, task.replicas
+        weighted |= replicas.folds is not None
+    if weighted and not hasattr(one, "trainer"):  # its `evaluate` is written for rows with weights
         rows = len(jax.tree.leaves(test_data)[0])
         test_data = Batch(test_data, jnp.full(rows, 1 / rows, jnp.float32))
-    return replicated(
-        dataclasses.replace(one, valid_data=test_data), Replicas(task.replicas.num, reduce=task.replicas.reduce), True
-    )
+    scored = dataclasses.replace(one, valid_data=test_data)
+    return scored if replicas is None else replicated(scored, Replicas(replicas.num, reduce=replicas.reduce))

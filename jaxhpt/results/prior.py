@@ -13,6 +13,7 @@ from jaxhpt.core.dimensions import Choice, Dimension
 from jaxhpt.core.history import Known
 from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.ranges import LARGEST
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
 from jaxhpt.core.values import marked
@@ -188,6 +189,8 @@ def _plain(value: Any, dimension: Dimension | None = None) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return None
+    if isinstance(dimension, Choice) and isinstance(value, str) and value not in dimension.values:
+        return dict(zip(dimension.texts, dimension.values, strict=True)).get(value, value)  # a name that a table has
     whole = dimension is not None and not isinstance(dimension, Choice) and np.issubdtype(dimension.dtype, np.integer)
     return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
@@ -199,7 +202,9 @@ def _place(space: Space, setting: Any) -> np.ndarray:
     for slot, own, other in zip(space.slots, given, kept, strict=True):
         column = getattr(slot, "column", None)
         if column is None:
-            require(bool(own == other) or marked(own) == marked(other), "constant", own, f"{other!r}, as in the space")
+            require(
+                bool(own == other) or marked(own) == marked(other), "constant", own, f"{shown(other)}, as in the space"
+            )
         elif other is not None:
             dimension, name = space.dimensions[column], space.names[column]
             require(_same(own, other, dimension), name, own, f"one of the values of {dimension}")

@@ -95,7 +95,7 @@ class Stopwatch:
 
 def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     """Sum up a search."""
-    problem, events = program.problem, int(outcome.summary.events)
+    problem = program.problem
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
     born = births(history)
     trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
@@ -109,9 +109,9 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
         compile_seconds=outcome.compile_seconds,
         first_seconds=outcome.first_seconds,
         lanes=problem.lanes,
-        lanes_busy=trained / max(1, events * problem.schedule.interval * problem.lanes),
+        lanes_busy=trained / max(1, int(outcome.summary.steps) * problem.lanes),
         interval=problem.schedule.interval,
-        events=events,
+        events=int(outcome.summary.events),
         ended=outcome.ended,
         device=jax.local_devices()[0].device_kind,
         jax=jax.__version__,

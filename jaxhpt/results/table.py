@@ -1,8 +1,11 @@
 """The table of trials: the one that a result prints, and the one for pandas."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxhpt.core.dimension import Dimension
+from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.results.trial import Confirmed, Trial
 
@@ -22,7 +25,7 @@ def headings(metrics: Sequence[str], hparams: Sequence[str]) -> tuple[list[str],
 
 def table(trials: Sequence[Trial], unit: Any, space: Space) -> list[str]:
     """Return lines: a head, and a line for each of the trials, at least one, whose settings are rows of f32[C, D]."""
-    settings = space.label_rows(unit[[t.id for t in trials]])
+    settings = written_rows(unit[[t.id for t in trials]], space)
     metrics, hparams = headings(list(trials[0].metrics), space.names)
     rows = [
         [str(t.id), *(f"{m:.5g}" for m in t.metrics.values()), str(t.steps), *map(_short, values)]
@@ -54,9 +57,22 @@ def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any
     metrics, hparams = headings(names, space.names)
     rows = [
         [t.id, t.status, t.steps, *t.metrics.values(), *values]
-        for t, values in zip(trials, space.label_rows(unit), strict=True)
+        for t, values in zip(trials, written_rows(unit, space), strict=True)
     ]
     return pandas.DataFrame(rows, columns=[*FIXED, *metrics, *hparams])
+
+
+def written_rows(unit: Any, space: Space) -> list[list[Any]]:
+    """Return rows f32[n, D] as n lists of D plain values, of which functions and classes are written by their names."""
+    writers = [_writer(dimension) for dimension in space.dimensions]
+    return [[write(value) for write, value in zip(writers, row, strict=True)] for row in space.label_rows(unit)]
+
+
+def _writer(dimension: Dimension) -> Callable[[Any], Any]:
+    """Return how values of a dimension are written; None, of what does not exist, stays."""
+    if not isinstance(dimension, Choice) or shown(dimension.values) == repr(dimension.values):
+        return lambda value: value
+    return lambda value: None if value is None else dimension.texts[dimension.find(value)]  # type: ignore[index]
 
 
 def _free(name: str, prefix: str, taken: set[str]) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.metrics import SCALAR, MetricSpec, choose
+from jaxhpt.core.showing import Shown
 from jaxhpt.core.typing import Hparams
 
 Value = float | Mapping[str, float] | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Asked(Shown):
     """A setting to evaluate.
 
     Attributes:

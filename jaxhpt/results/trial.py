@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.showing import Shown
 from jaxhpt.core.typing import NONE, Hparams
 
 
@@ -25,8 +26,8 @@ class Curve(NamedTuple):
 NO_CURVE = Curve()
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Trial(Shown):
     """One setting and its training.
 
     Attributes:
@@ -55,8 +56,8 @@ class Trial:
     curve: Curve = NO_CURVE
 
 
-@dataclasses.dataclass(frozen=True)
-class Confirmed:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Confirmed(Shown):
     """A setting of a search that was trained again, with fresh seeds and folds.
 
     Attributes:
@@ -70,8 +71,8 @@ class Confirmed:
     value: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Stretch:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Stretch(Shown):
     """A part of a model's life that it trained under one setting.
 
     Attributes:

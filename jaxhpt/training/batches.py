@@ -17,6 +17,7 @@ from jaxhpt.core.control import when
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array, Key, PyTree
+from jaxhpt.training.ragged import Ragged, permutation
 from jaxhpt.training.target_facts import check_kind
 
 BATCH_SIZE = "batch_size"  # the dimension that a trial's own batch size is read from
@@ -28,7 +29,8 @@ DEFAULT_SIZE = 128
 class Batch:
     """Rows of which not all are in use: the first `batch_size`, where that is a hyperparameter, and those of a fold.
 
-    With folds, `evaluate` is given all rows of `train_data` in one, where those of its fold are in use.
+    With folds, `evaluate` is given all rows of `train_data` in one, where those of its fold are in use. Where many
+    searches have data sets of several lengths, it is given `valid_data` in one, and those of its own are in use.
 
     Attributes:
       data: the rows, leaves [B, ...].
@@ -47,18 +49,20 @@ class Batch:
     def _refuse(self, attempt: str) -> NoReturn:
         remedy = "take its rows from batch.data, and average over them with jaxhpt.batch_mean(values, batch)"
         raise TypeError(
-            f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter, or the search has folds; {remedy}"
+            f"{attempt}: batch is a jaxhpt.Batch, as batch_size is a hyperparameter, the search has folds, or its data "
+            f"sets have several lengths; {remedy}"
         )
 
 
 def batch_mean(values: Array, batch: PyTree) -> Array:
     """Average over the rows of a batch that belong to the trial.
 
-    Write losses with it and they are right with and without `batch_size` in the space, and with folds.
+    Write losses with it and they are right with and without `batch_size` in the space, with folds, and with data sets
+    of several lengths.
 
     Args:
       values: [B, ...] one entry a row.
-      batch: what `train_step`, or with folds `evaluate`, was given.
+      batch: what `train_step` was given, or `evaluate` with folds or with data sets of several lengths.
 
     Returns:
       [...] the mean over the rows in use.
@@ -86,57 +90,92 @@ class Batches:
     """How minibatches come about. Static and hashable.
 
     Attributes:
-      rows: rows of the training data; 0 where there is none.
-      size: rows of a batch, B; with `column`, the largest a trial may use.
+      rows: rows of the training data, of the longest data set; 0 where there is none.
+      size: rows of a batch, B, or all of a shorter data set; with `column`, the largest a trial may use.
       column: the dimension that holds each trial's own batch size; None where all have `size`.
+      fewest: rows of the shortest data set, where each is `Ragged`; None where there is one length.
     """
 
     rows: int = 0
     size: int = 0
     column: int | None = None
+    fewest: int | None = None
 
     @property
-    def per_epoch(self) -> int:
-        """Batches of one pass over the data; at least one."""
-        return max(1, -(-self.rows // max(1, self.size)))
+    def partial(self) -> bool:
+        """Whether a batch may be more than a data set has, so that not all of its rows are in use."""
+        return self.fewest is not None and self.size > self.fewest
+
+    def per_epoch(self, data: PyTree = None) -> Array | int:
+        """Return the batches of one pass over the data: at least one; i32[] of `Ragged` data."""
+        return -(-self._rows(data) // self._size(data))
 
     def start(self, interval: int) -> Shuffle:
         """Return a shuffle that holds no epoch yet, for events of `interval` ticks."""
-        epochs = (self.per_epoch + interval - 2) // self.per_epoch + 1 if self.rows else 0
+        least = self.rows if self.fewest is None else self.fewest
+        per_epoch = -(-least // max(1, min(self.size, least)))
+        epochs = (per_epoch + interval - 2) // per_epoch + 1 if self.rows else 0
         return Shuffle(jnp.full((), -1, jnp.int32), jnp.zeros((epochs, self.rows), jnp.int32))
 
-    def seek(self, shuffle: Shuffle, root: Key, tick: Array) -> Shuffle:
-        """Shuffle the epochs that the event starting at `tick` will read, unless they are at hand."""
+    def seek(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree = None) -> Shuffle:
+        """Shuffle the epochs that the event starting at `tick` will read, unless they are at hand.
+
+        Args:
+          shuffle: at hand.
+          root: the search's key.
+          tick: i32[] of the stream.
+          data: that batches are cut from; it matters where it is `Ragged`.
+        """
         if self.rows == 0:
             return shuffle
-        epoch = tick // self.per_epoch
-        return when(shuffle.epoch != epoch, lambda: self._shuffle(shuffle, root, epoch), lambda: shuffle)
+        epoch = tick // self.per_epoch(data)
+        return when(shuffle.epoch != epoch, lambda: self._shuffle(shuffle, root, epoch, data), lambda: shuffle)
 
-    def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array) -> Shuffle:
+    def _shuffle(self, shuffle: Shuffle, root: Key, epoch: Array, data: PyTree) -> Shuffle:
         def order(e: Array) -> Array:
-            return jax.random.permutation(key_of(root, Stream.EPOCH, e), jnp.arange(self.rows, dtype=jnp.int32))
+            key = key_of(root, Stream.EPOCH, e)
+            if isinstance(data, Ragged):
+                return permutation(key, data.rows, self.rows)
+            return jax.random.permutation(key, jnp.arange(self.rows, dtype=jnp.int32))
 
         epochs = epoch + jnp.arange(shuffle.orders.shape[0], dtype=jnp.int32)
         return Shuffle(epoch, jax.vmap(order)(epochs))
 
     def at(self, shuffle: Shuffle, root: Key, tick: Array, data: PyTree) -> PyTree:
-        """Return the batch of a tick: leaves [B, ...], or None where there is no data.
+        """Return the batch of a tick: leaves [B, ...], or None where there is no data; a `Batch` where not all count.
 
-        An epoch is `per_epoch` whole batches; the last one is filled up from the epoch's beginning.
+        An epoch is as many whole batches as hold all rows; the last one is filled up from the epoch's beginning.
         """
         if self.rows == 0:
             return None
-        place = (tick % self.per_epoch) * self.size + jnp.arange(self.size, dtype=jnp.int32)
-        index = shuffle.orders[tick // self.per_epoch - shuffle.epoch, place % self.rows]
-        return jax.tree.map(lambda a: a[index], data)
+        per_epoch, row = self.per_epoch(data), jnp.arange(self.size, dtype=jnp.int32)
+        place = ((tick % per_epoch) * self._size(data) + row) % self._rows(data)
+        index = shuffle.orders[tick // per_epoch - shuffle.epoch, place]
+        if not isinstance(data, Ragged):
+            return jax.tree.map(lambda a: a[index], data)
+        batch = jax.tree.map(lambda a: a[index], data.data)
+        return Batch(batch, _equal(row, self._size(data))) if self.partial else batch
 
     def share(self, batch: PyTree, values: tuple[Array, ...]) -> PyTree:
         """Give a trial its part of the batch, where it has a batch size of its own."""
         if self.column is None:
             return batch
-        own = values[self.column]
-        used = jnp.arange(self.size, dtype=jnp.int32) < own
-        return Batch(batch, jnp.where(used, 1.0 / own.astype(jnp.float32), 0.0))
+        own, row = values[self.column], jnp.arange(self.size, dtype=jnp.int32)
+        if not isinstance(batch, Batch):
+            return Batch(batch, _equal(row, own))
+        return Batch(batch.data, _equal(row, jnp.minimum(own, jnp.sum(batch.weights > 0, dtype=jnp.int32))))
+
+    def _rows(self, data: PyTree) -> Array | int:
+        return data.rows if isinstance(data, Ragged) else self.rows
+
+    def _size(self, data: PyTree) -> Array | int:
+        """Return the rows of a batch that are in use."""
+        return jnp.minimum(data.rows, self.size) if isinstance(data, Ragged) and self.partial else self.size
+
+
+def _equal(row: Array, num: Array | int) -> Array:
+    """Return the weights of i32[B] rows of which the first `num` are in use: f32[B]."""
+    return jnp.where(row < num, 1.0 / jnp.asarray(num).astype(jnp.float32), 0.0)
 
 
 def check_data(name: str, data: PyTree) -> int:
@@ -172,11 +211,20 @@ def _refuse_nan(name: str, path: Any, leaf: Any) -> None:
         raise ValueError(f"{name} leaf {leaf_name(path)}: NaN in row {row}; {remedy}")
 
 
-def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None) -> Batches:
+def batches_of(
+    space: Space, train_data: PyTree, generate: Callable | None, batch_size: int | None, fewest: int | None = None
+) -> Batches:
     """Decide how minibatches come about, and check it.
 
     A dimension called "batch_size" gives each trial its own, up to the largest; it comes before the argument. A
     constant of that name takes its place.
+
+    Args:
+      space: of the search.
+      train_data: arrays [rows, ...], those of the longest of several data sets; None for none.
+      generate: makes batches on the fly; None where they are cut.
+      batch_size: rows of a batch; None for a good default.
+      fewest: rows of the shortest data set, where they have several lengths.
 
     Raises:
       TypeError, ValueError: data as `check_data` refuses it.
@@ -193,7 +241,7 @@ def batches_of(space: Space, train_data: PyTree, generate: Callable | None, batc
     size = min(DEFAULT_SIZE, rows) if told is None else told
     size = require_count("batch_size", size if column is None else _largest(space, column, rows))
     require(size <= rows, "batch_size", size, f"at most the {rows} rows of train_data")
-    return Batches(rows, size, column)
+    return Batches(rows, size, column, fewest)
 
 
 def _refuse_uncut(space: Space, generate: Callable | None, batch_size: int | None) -> None:

@@ -1,6 +1,7 @@
 """How many steps a trial trains, and how often events come."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,15 +20,19 @@ from jaxhpt.training.calling import calling, hparams_of
 from jaxhpt.training.signatures import require_arguments
 
 MAX_ENUMERATED = 4096  # settings of the dimensions that decide the budget, up to which all are looked at
+PASSES = 10  # over the data, where nobody says how long to train
 EPOCHS = "epochs"  # the hyperparameter that counts passes over the data
 LONG_EVENT = 64  # steps after which the host should hear of the search again
 NEAR = 1.5  # by what factor an interval may differ from the one the scheduler would like
 WASTE = 20  # a trial may wait 1/20 of its budget, in the mean, for the event that ends it
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Budget:
     """Training steps of a trial, to be traced.
+
+    Where data sets have several lengths the rows are an array, so that the program takes them as an argument: the one
+    array that the trace captures.
 
     Attributes:
       space: puts dimensions into the user's pytree.
@@ -35,10 +40,11 @@ class Budget:
       column: dimension that counts units of `per_unit` steps; None for none.
       units: the number of units, where it is a constant of the space.
       per_unit: steps for each unit; 0 for one pass over the data.
-      rows: rows of the training data.
+      rows: rows of the training data; i32[] where each data set has its own.
       batch_size: rows of a batch.
       batch_column: dimension that holds the trial's own batch size; None for none.
       function: hparams -> steps.
+      lengths: rows of all data sets, each number once; empty where there is one.
     """
 
     space: Space
@@ -46,10 +52,11 @@ class Budget:
     column: int | None = None
     units: int = 0
     per_unit: int = 1
-    rows: int = 0
+    rows: int | Array = 0
     batch_size: int = 1
     batch_column: int | None = None
     function: Callable | None = None
+    lengths: tuple[int, ...] = ()
 
     def __call__(self, values: tuple[Array, ...]) -> Array:
         """Return the steps of one trial: i32[]."""
@@ -60,12 +67,17 @@ class Budget:
         units = jnp.int32(self.units) if self.column is None else values[self.column].astype(jnp.int32)
         return units * self._unit(values)
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether trials on more rows train for longer."""
+        return self.fixed == 0 and self.function is None and self.per_unit == 0
+
     def _unit(self, values: tuple[Array, ...]) -> Array | int:
         if self.per_unit:
             return self.per_unit
-        if self.batch_column is None:
-            return -(-self.rows // self.batch_size)
-        return -(-self.rows // values[self.batch_column].astype(jnp.int32))
+        column = self.batch_column
+        size = self.batch_size if column is None else values[column].astype(jnp.int32)
+        return -(-self.rows // (jnp.minimum(size, self.rows) if self.lengths else size))
 
 
 def budget_of(
@@ -76,6 +88,7 @@ def budget_of(
     batch_size: int,
     batch_column: int | None,
     on_the_fly: bool = False,
+    lengths: tuple[int, ...] = (),
 ) -> Budget:
     """Read the argument `steps`: a number, the name of a hyperparameter, a function, or None for a good default.
 
@@ -87,20 +100,23 @@ def budget_of(
       batch_size: rows of the largest batch, 0 for none.
       batch_column: of the dimension `batch_size`, or None.
       on_the_fly: whether a function makes the batches, so that no data tell how long to train.
+      lengths: rows of all data sets, each number once, where they are several; `rows` is one of them.
 
     Raises:
       ValueError: nothing that tells a budget, below 1, the name of no dimension, or a length beside the one that the
         constant `epochs` tells.
       TypeError: none of these kinds.
     """
-    common: dict[str, Any] = {"space": space, "rows": rows, "batch_column": batch_column}
-    common["batch_size"] = max(1, batch_size)
+    common: dict[str, Any] = {"space": space, "batch_column": batch_column, "lengths": lengths}
+    common |= {"rows": jnp.asarray(rows, jnp.int32) if lengths else rows, "batch_size": max(1, batch_size)}
     if steps is None and "steps" in space.constants:
         raise ValueError(f"space 'steps'={space.constants['steps']!r}: not used by itself; say steps='steps', too")
     if steps is None:
         named = EPOCHS in space.names or EPOCHS in space.constants
         require(named or not on_the_fly, "steps", None, "a number of steps where `batches` makes the data")
-        steps = EPOCHS if named else max(1, 10 * -(-rows // max(1, batch_size)))
+        if not named and lengths:
+            return Budget(units=PASSES, per_unit=0, **{**common, "batch_column": None})
+        steps = EPOCHS if named else max(1, PASSES * -(-rows // max(1, batch_size)))
     elif steps != EPOCHS and EPOCHS in space.constants:
         told = f"the space tells epochs={space.constants[EPOCHS]!r}; leave one of them out"
         raise ValueError(f"steps={steps!r}: comes before epochs, but {told}")
@@ -188,8 +204,15 @@ def _lengths(budget: Budget) -> tuple[np.ndarray, bool]:
     else:
         unit = np.asarray(sobol(jax.random.key(0), jnp.arange(1024, dtype=jnp.int32), space.num_dimensions))
     # Not snapped: that would rest what a `When` hides at one value, and its parent is not varied here.
-    found = jax.vmap(lambda values: traced(constants, values))(space.values(jnp.asarray(unit)))
-    return np.atleast_1d(np.asarray(found)), complete
+    values = space.values(jnp.asarray(unit))
+    found = [np.ravel(jax.vmap(functools.partial(traced, given))(values)) for given in _given(budget, constants)]
+    return np.concatenate(found), complete
+
+
+def _given(budget: Budget, constants: tuple) -> list[tuple]:
+    """Return what the trace captures for each length of data sets."""
+    each = [(jnp.asarray(rows, jnp.int32),) for rows in budget.lengths]
+    return each if each and budget.by_rows else [constants]
 
 
 def _column(space: Space, name: str) -> int:

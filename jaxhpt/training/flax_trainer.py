@@ -102,7 +102,8 @@ class Trainer:
             )
         folded = valid_data if isinstance(valid_data, Batch) else None
         x, y = valid_data if folded is None else folded.data
-        facts = self.valid if folded is None else self.train
+        of_train = folded is not None and isinstance(self.valid, Unknown)  # with folds there is no valid_data
+        facts = self.train if of_train else self.valid
         outputs = self._predict_all(state, x, hparams)
         found = {}
         for name, measure in self.metrics:
@@ -118,8 +119,9 @@ class Trainer:
         """Require values for each row, which can be weighted."""
         if values.shape[:1] != (rows,):
             raise ValueError(
-                f"{measure.name}: returned an array of shape {values.shape} for {rows} rows; with folds it must return "
-                f"one value a row, [{rows}] or [{rows}, ...], or take the weights of rows by an argument weights=None"
+                f"{measure.name}: returned an array of shape {values.shape} for {rows} rows; with folds, or data "
+                f"sets of several lengths, it must return one value a row, [{rows}] or [{rows}, ...], or take the "
+                "weights of rows by an argument weights=None"
             )
         return values
 

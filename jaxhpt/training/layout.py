@@ -12,7 +12,7 @@ from jaxhpt.core.checks import require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
 from jaxhpt.training.devices import Devices
-from jaxhpt.training.hosts import least
+from jaxhpt.training.hosts import alone, least
 from jaxhpt.training.memory import Footprint, footprint, free_bytes
 from jaxhpt.training.user_functions import UserFunctions
 
@@ -20,6 +20,7 @@ AUTO = "auto"
 CPU_LANES = 64  # wider pools fall out of a CPU's caches
 ACCELERATOR_LANES = 4096
 STRUCTURED_LANES = 8  # each may be a program to compile: an algorithm should learn before it asks for more
+LEAST_LANES = 8  # of one of many searches: an algorithm needs a few results to learn from at once
 ROUNDS = 16  # that an algorithm has at least to learn from: see `benchmarks/wide.py`
 MEMORY_SHARE = 0.75  # of what is free on the device; the rest is for what an estimate does not see
 MOST = 1 << 30  # lanes, where memory sets no limit
@@ -56,6 +57,7 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
+      searches: that share a device, and its memory; None for one that may have several.
       mesh: of devices; None for all there are, or the one where the data lies.
     """
 
@@ -63,6 +65,7 @@ class Layout:
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
+    searches: int | None = None
     mesh: Any = None
 
     def __post_init__(self) -> None:
@@ -96,22 +99,34 @@ class Layout:
           ValueError: "fused" execution of several structures; lanes that the devices of a mesh cannot share.
         """
         parts = devices.parts if devices else 1
-        room = Room.of(functions, parts)
+        room = Room.of(functions, self._shares(parts))
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns, parts)
         if structural:
-            lanes = min(lanes, STRUCTURED_LANES * parts) if self.lanes == AUTO else lanes
-            remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
-            require(self.execution != "fused", "execution", self.execution, remedy)
-            return Settled(lanes, 1, lanes, False)
+            return self._structured(lanes, parts)
         lanes, devices = self._shared(lanes, devices)
         parts = devices.parts if devices else 1
         cores = self.num_cores if steps > 1 and parts == 1 and jax.default_backend() == "cpu" else 1
-        if self.lanes == AUTO and lanes > cores:
+        if self.lanes == AUTO and self.searches is not None and self.searches > 1:
+            lanes = min(room.lanes, trials, max(LEAST_LANES, auto_lanes(MOST, trials, learns) // self.searches))
+        elif self.lanes == AUTO and lanes > cores:
             lanes = cores * -(-lanes // cores)
         pools = divisor(lanes, cores)
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
         groups = self._groups(room, functions, lanes // parts, pools)
         return Settled(lanes, 1 if fused else pools, fused=fused, devices=devices, **groups)
+
+    def _structured(self, lanes: int, devices: int) -> Settled:
+        """Decide for trials of several structures, each of which is a program on one device."""
+        remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
+        require(self.execution != "fused", "execution", self.execution, remedy)
+        if not alone():
+            raise ValueError("space: structural=True runs in one process, without jax.distributed")
+        lanes = min(lanes, STRUCTURED_LANES * devices) if self.lanes == AUTO else lanes
+        return Settled(lanes, 1, lanes, False)
+
+    def _shares(self, devices: int) -> int:
+        """Return what shares the memory of a device: searches, and devices that a CPU simulates."""
+        return (self.searches or 1) * (devices if jax.default_backend() == "cpu" else 1)
 
     def _shared(self, lanes: int, devices: Devices | None) -> tuple[int, Devices | None]:
         """Return lanes that devices can share equally, and the devices: all of a mesh, and of several processes."""
@@ -132,7 +147,7 @@ class Layout:
 
     def groups_of(self, functions: UserFunctions, lanes: int) -> dict[str, Any]:
         """Return how lanes of one structure are grouped: `microbatch` and `scored`, as in `Settled`."""
-        return self._groups(Room.of(functions), functions, lanes, 1)
+        return self._groups(Room.of(functions, self._shares(1)), functions, lanes, 1)
 
     def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
         """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
@@ -154,17 +169,16 @@ class Room:
 
     Attributes:
       need: what a trial takes.
-      free: bytes; None where nobody tells.
+      free: bytes, of one search; None where nobody tells.
     """
 
     need: Footprint
     free: int | None
 
     @classmethod
-    def of(cls, functions: UserFunctions, parts: int = 1) -> "Room":
-        """Return the room for trials of the user's functions on each of so many devices, as it is now."""
+    def of(cls, functions: UserFunctions, shares: int = 1) -> "Room":
+        """Return the room for trials of the user's functions in one of so many shares of a device, as it is now."""
         free = least(free_bytes(jax.local_devices()[0]))
-        shares = parts if jax.default_backend() == "cpu" else 1  # the same memory
         return cls(footprint(functions), None if free is None else free // shares)
 
     @property

@@ -23,8 +23,8 @@ class Data(NamedTuple):
     """Arrays on device, arguments of the program.
 
     Attributes:
-      train: leaves [rows, ...].
-      valid: as the user gave it.
+      train: leaves [rows, ...], or `Ragged`.
+      valid: as the user gave it; a `Batch` where data sets have several lengths.
       captured: by his functions.
     """
 
@@ -146,7 +146,7 @@ class Pool:
           last: i32[] grains of it done after.
         """
         weights = state.weights
-        shuffle = self.batches.seek(state.shuffle, root, orders.tick)
+        shuffle = self.batches.seek(state.shuffle, root, orders.tick, data.train)
         weights = when(
             jnp.any(orders.lanes.live),
             lambda: self._trained(weights, shuffle, orders, data, root, first, last),

@@ -94,13 +94,14 @@ class ReplicaTask(Task):
     replicas: Replicas = Replicas()
 
 
-def replicated(task: Task, replicas: Replicas, again: int = 0) -> Task:
+def replicated(task: Task, replicas: Replicas, again: int = 0, split: tuple[PyTree, PyTree] | None = None) -> Task:
     """Make a task whose trials train several models; the task itself where there is one model and no folds.
 
     Args:
       task: of one model.
       replicas: how many, and how they are scored.
       again: another number gives other folds, where there is chance in them.
+      split: data to train on and to be scored on as `marked` makes them, where the task's own are not what is split.
 
     Raises:
       TypeError, ValueError: folds that do not fit to the task and its data, or functions of other arguments.
@@ -110,7 +111,8 @@ def replicated(task: Task, replicas: Replicas, again: int = 0) -> Task:
     fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(Task)}
     deal = None
     if replicas.folds is not None:
-        train, valid, deal = _marked(task, replicas, again)
+        _check_folds(task)
+        train, valid, deal = _marked(task, replicas, again) if split is None else (*split, None)
         fields |= {"train_data": train, "valid_data": valid}
     stack = _Stack(task, replicas, deal)
     weights = None if task.weights is None else stack.weights
@@ -127,19 +129,27 @@ def unstacked(state: PyTree, num: int) -> list[PyTree]:
 def _marked(task: Task, replicas: Replicas, again: int) -> tuple[PyTree, PyTree, Deal | None]:
     """Return the data to train on and to be scored on, the same arrays with marks on rows; and how to deal anew."""
     folds: Any = replicas.folds
-    for name, why in _UNUSED.items():
-        if getattr(task, name) is not None:
-            raise ValueError(f"folds and {name}: what {name} gives {why}; leave one of them out")
     rows = check_data("train_data", task.train_data)
-    if rows == 0:
-        raise ValueError("folds: there is no train_data to split; give it, or leave folds out")
     data, labels = jax.tree.map(_once, task.train_data), getattr(task, "labels", None)
     if replicas.reshuffle:
         row = jnp.arange(rows, dtype=jnp.int32)
         both = {"data": data, "marks": row}
         return both, both, folds.deal(rows, labels)
-    split = folds.split(rows, labels, again)
-    return {"data": data, "marks": jnp.asarray(split.train)}, {"data": data, "marks": jnp.asarray(split.valid)}, None
+    return *marked(data, *map(jnp.asarray, folds.split(rows, labels, again))), None
+
+
+def marked(data: PyTree, train: Any, valid: Any) -> tuple[PyTree, PyTree]:
+    """Return the data to train on and to be scored on: the same arrays, with bool[n, F] marks on the rows of folds."""
+    return {"data": data, "marks": train}, {"data": data, "marks": valid}
+
+
+def _check_folds(task: Task) -> None:
+    """Refuse what has no meaning with folds, or no rows to split."""
+    for name, why in _UNUSED.items():
+        if getattr(task, name) is not None:
+            raise ValueError(f"folds and {name}: what {name} gives {why}; leave one of them out")
+    if task.train_data is None:
+        raise ValueError("folds: there is no train_data to split; give it, or leave folds out")
 
 
 def _once(array: Any) -> jax.Array:

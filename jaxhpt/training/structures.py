@@ -5,15 +5,17 @@ A space without structural dimensions has one structure.
 
 import dataclasses
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.training.batches import Batches
+from jaxhpt.training.budget import Budget
 from jaxhpt.training.devices import tracing
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
@@ -45,7 +47,12 @@ class Structure(NamedTuple):
         """How a person would write it."""
         values = self.space.constants
         named = {name: values[name] for name in (self.space.names[c] for c in self.space.structural)}
-        return ", ".join(f"{name}={getattr(value, '__name__', repr(value))}" for name, value in named.items())
+        return ", ".join(f"{name}={shown(value)}" for name, value in named.items())
+
+    @property
+    def state(self) -> PyTree:
+        """A train state as the user made it, of shapes."""
+        return jax.tree.unflatten(self.treedef, jax.tree.leaves(self.functions.state))
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""
@@ -60,7 +67,7 @@ class Structures:
       task: whose functions.
       space: of the search.
       batches: how minibatches are cut.
-      length: values -> i32[], the training steps of a trial.
+      length: the training steps of a trial.
       train: arrays on the device.
       valid: arrays on the device.
       layout: wishes for how trials are laid out.
@@ -69,7 +76,7 @@ class Structures:
     task: Task
     space: Space
     batches: Batches
-    length: Callable
+    length: Budget
     train: PyTree
     valid: PyTree
     layout: Layout

@@ -17,8 +17,9 @@ from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
 from jaxhpt.core.spread import Spread
 from jaxhpt.core.typing import Array, PyTree
-from jaxhpt.training.batches import Batches
+from jaxhpt.training.batches import Batch, Batches
 from jaxhpt.training.calling import calling, hparams_of
+from jaxhpt.training.ragged import Ragged
 from jaxhpt.training.returned import Reduced, made_state, named_metrics, stepped_state
 from jaxhpt.training.signatures import require_arguments
 from jaxhpt.training.task import Task
@@ -204,7 +205,9 @@ def _generate(task: Task, space: Space) -> tuple[Traced | None, tuple]:
 
 
 def _cut(batches: Batches, train_data: PyTree) -> PyTree:
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((batches.size, *a.shape[1:]), a.dtype), train_data)
+    data = train_data.data if isinstance(train_data, Ragged) else train_data
+    rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batches.size, *a.shape[1:]), a.dtype), data)
+    return Batch(rows, jax.ShapeDtypeStruct((batches.size,), jnp.float32)) if batches.partial else rows  # type: ignore[arg-type]
 
 
 def _copies(captured: Captured) -> Captured:

@@ -24,7 +24,7 @@ BEGUN = []  # bytes that the process had before the first search that counts
 SPACE = {"lr": jaxhpt.Float(0.1, 1.0)}
 
 
-def search(size=2048, **options):
+def search(size=2048, way_in=jaxhpt.search, **options):
     """Search for 32 trials of 4 steps; the evaluation of each makes two square matrices, of 16 MiB each by default."""
 
     def evaluate(w, data, h):
@@ -32,7 +32,7 @@ def search(size=2048, **options):
         return {"loss": jnp.sum(jnp.tanh(left.T @ left) @ jnp.ones(size))}
 
     given = {"trials": 32, "algorithm": "random", "cores": 1, "progress": False, **options}
-    return jaxhpt.search(
+    return way_in(
         lambda w, batch, h, key: w - h["lr"] * w, SPACE, init=lambda key, h: jnp.ones(4), evaluate=evaluate,
         direction="min", steps=4, **given,
     )  # fmt: skip
@@ -110,6 +110,19 @@ def estimated():
     """See all."""
     limit()
     return search(lanes=LANES)
+
+
+def many():
+    """Run two such searches as one program, with what each of them would have alone."""
+    blind(layout)
+    limit()
+    return search(lanes=LANES, way_in=jaxhpt.search_many, seed=[1, 0])[1]
+
+
+def many_estimated():
+    """Do it with as many lanes as are estimated to fit."""
+    limit()
+    return search(way_in=jaxhpt.search_many, seed=[1, 0])[1]
 
 
 def later():

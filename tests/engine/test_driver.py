@@ -29,6 +29,14 @@ def test_a_search_that_is_one_event_ends_when_its_time_is_up():
     assert result.stats.events == 0
     assert result.stats.trials == 0
     assert [t.status for t in result.trials] == ["running"] * 4
+    assert result.stats.lanes_busy == 1.0
+    assert ", 100% busy" in repr(result)
+
+
+@pytest.mark.parametrize(("timeout", "interval"), [(1e-9, 8), (1e-9, 3), (None, 3)])
+def test_lanes_are_busy_for_a_part_of_the_time_that_there_was(timeout, interval):
+    stats = run(interval=interval, timeout=timeout).stats
+    assert stats.lanes_busy == pytest.approx(1.0 if timeout else 8 / 9)  # the last event of a trial has a step to spare
 
 
 def test_callbacks_and_the_display_hear_of_a_long_event():

@@ -24,7 +24,8 @@ from jaxhpt.training.layout import Layout
 from jaxhpt.training.memory import Bytes, Footprint
 
 ROOT = pathlib.Path(__file__).parents[2]
-RUNS = ("enough", "auto", "given", "fused", "compiled", "pools", "estimated", "later", "lost", "nothing_fits")
+RUNS = ("enough", "auto", "given", "fused", "compiled", "pools", "estimated", "many", "many_estimated", "later", "lost",
+        "nothing_fits")  # fmt: skip
 limited = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
 
 
@@ -63,6 +64,18 @@ def test_pools_that_train_side_by_side_have_to_fit_together(runs):
     assert runs["pools"]["lanes"] == [16, 8, 4]
     assert "training takes 512 MiB, of which" in runs["pools"]["memory"][0]
     same(runs["pools"], runs["enough"])
+
+
+@limited
+@pytest.mark.slow  # how much is free is the machine's affair, too
+def test_many_searches_have_to_fit_together(runs):
+    run = runs["many"]
+    assert run["statuses"] == ["done"] * 32
+    assert run["lanes"][:2] == [16, 16]
+    assert "training takes 1 GiB, of which" in run["memory"][0]
+    same(run, runs["enough"])
+    assert runs["many_estimated"]["statuses"] == ["done"] * 32
+    assert runs["many_estimated"]["memory"] == []
 
 
 @limited

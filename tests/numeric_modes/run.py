@@ -74,6 +74,18 @@ def replicas():
     return result, [result.overtuning().gap, result.overtuning(data).gap, result.replay(result.best)[1]]
 
 
+def many():
+    """Search for two data sets of unequal lengths at once, one of which does not fill a batch."""
+    rows = np.random.default_rng(0)
+    x, y = rows.normal(size=(24, 4)).astype(np.float32), rows.integers(0, 3, 24).astype(np.int32)
+    sets = [(x, y), (x[:6], y[:6])]
+    task = jaxhpt.FlaxTask(Net(), lambda h: optax.sgd(h["lr"]), train_data=sets[0], valid_data=sets[0], batch_size=8)
+    space, known = {"lr": jaxhpt.Float(1e-2, 0.3, log=True), "epochs": [1, 2]}, [({"lr": 0.1, "epochs": 1}, 0.5)]
+    given = {"train_data": sets, "valid_data": sets, "prior": known, "first": [{"lr": 0.2, "epochs": 2}]}
+    one, other = jaxhpt.search_many(task, space, algorithm="genetic", trials=6, lanes=2, **given, **QUIET)
+    return one, [other.history.metrics.tolist(), other.replay(other.best)[1]]
+
+
 def runs():
     """Yield a name, a result, and what else was found out."""
     first = jaxhpt.minimize(quadratic, SPACE, trials=20, lanes=4, algorithm="auto", **QUIET)
@@ -88,6 +100,7 @@ def runs():
     yield "nsga2", *fronts()
     yield "flax", *flax()
     yield "replicas", *replicas()
+    yield "many", *many()
 
 
 def runs_without_jit():

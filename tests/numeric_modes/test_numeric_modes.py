@@ -28,7 +28,7 @@ MODES = {
 def process(mode):
     """Return what a process in a mode found, once."""
     flags, parts = MODES[mode]
-    path = os.pathsep.join(filter(None, [str(HERE.parent.parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(HERE.parent.parent), str(HERE.parent), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-W", "error", str(HERE / "run.py"), *parts]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path, **flags}, capture_output=True, text=True, check=False

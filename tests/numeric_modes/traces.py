@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from kinds import ALGORITHMS, MIXED, SEVERAL, score, task
 
 import jaxhpt
 from jaxhpt import grey
@@ -23,48 +24,13 @@ from jaxhpt.results import importance
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.replica import Replicas, replicated
 
-MIXED = {
-    "x": jaxhpt.Float(1e-3, 1.0, log=True),
-    "step": jaxhpt.Float(0.0, 1.0, step=0.25),
-    "n": jaxhpt.Int(4, 40, log=True),
-    "flag": jaxhpt.Bool(),
-    "c": ["a", "b", "c"],
-    "w": jaxhpt.When("c", "a", {"v": jaxhpt.Choice([1, 2, 3]), "u": jaxhpt.Float(0, 1)}),
-}
 PLAIN = {"x": jaxhpt.Float(0, 1), "y": jaxhpt.Float(0, 1)}
 FINITE = {"a": [1, 2], "b": jaxhpt.Int(0, 2), "c": ["a", "b", "c"]}
-ALGORITHMS = {
-    **{name: kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"},  # which is one of the others
-    "genetic, textbook": jaxhpt.Genetic(selection="truncation", crossover="uniform", avoid_duplicates=False),
-    "genetic, adaptive": jaxhpt.Genetic(crossover="one_point", mutation="gaussian", adaptive=True, elites=2),
-    "thompson": jaxhpt.Bayesian(acquisition="thompson"),
-    "log_ei_per_step": jaxhpt.Bayesian(acquisition="log_ei_per_step"),
-    "screen": jaxhpt.Screen(jaxhpt.Genetic()),
-    "refine": jaxhpt.Refine(jaxhpt.GreyGuided(jaxhpt.Random()), share=0.5),
-    "chain": jaxhpt.Chain(
-        jaxhpt.Random(), jaxhpt.Portfolio(jaxhpt.GreyGuided(jaxhpt.Genetic()), jaxhpt.DifferentialEvolution()), trials=4
-    ),
-}
-SEVERAL = {"objectives": {"loss": "min", "size": "max"}}
 BOUNDED = {"objective": "loss", "constraints": {"size": ("<=", 1.0)}}
 # JAX counts places in 64 bits by itself, when it sorts or takes; what is done with numbers shows in other operations.
 NUMBERING = {"iota", "sort", "add", "select_n", "broadcast_in_dim", "slice"}
 # Of two Python numbers one is chosen: what it meets next decides the dtype.
 CHOOSING = {"select_n", "broadcast_in_dim", "convert_element_type"}
-
-
-def score(hparams):
-    return sum(jnp.asarray(value).astype(jnp.float32) for value in jax.tree.leaves(hparams))
-
-
-def task(**options):
-    return jaxhpt.Task(
-        lambda key, h: {"w": jax.random.normal(key, (4,), jnp.float32)},
-        lambda state, batch, h, key: {"w": state["w"] - jnp.mean(batch, axis=0)},
-        lambda state, data, h: {"loss": jnp.sum(state["w"] ** 2) + score(h), "size": jnp.max(jnp.abs(state["w"]))},
-        train_data=np.zeros((50, 4), np.float32), valid_data=np.zeros((8, 4), np.float32), batch_size=16,
-        **{"objective": "loss", "steps": 24, **options},
-    )  # fmt: skip
 
 
 def folded(**replicas):
@@ -115,9 +81,9 @@ def cases():
             yield f"{name}, plain", (algorithm, whole, PLAIN), {"asked": False, **BOUNDED}
             yield f"{name}, finite", (algorithm, whole, FINITE), {"asked": False}
     for name in ("nsga2", "bayesian", "tpe"):
-        yield f"{name}, two objectives", (ALGORITHMS[name], whole, PLAIN), {"objective": None, **SEVERAL}
+        yield f"{name}, two objectives", (ALGORITHMS[name], whole, PLAIN), SEVERAL
     ehvi = jaxhpt.Bayesian(acquisition="log_ehvi")
-    yield "log_ehvi", (ehvi, whole, MIXED), {"objective": None, "asked": False, **SEVERAL}
+    yield "log_ehvi", (ehvi, whole, MIXED), {"asked": False, **SEVERAL}
     schedulers = {name: kind() for name, kind in jaxhpt.SCHEDULERS.items() if name != "run_to_end"}
     for name, scheduler in {**schedulers, "tournament": jaxhpt.PBT(exploit="tournament")}.items():
         yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"asked": False, "steps": "n"}

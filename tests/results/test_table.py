@@ -1,5 +1,9 @@
 """Tables and learning curves: every column survives, and reports are those that there were."""
 
+import functools
+import pickle
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,3 +87,65 @@ def test_trials_without_reports_have_no_curve():
     tuner = jaxhpt.Tuner({"x": jaxhpt.Float(0, 1)}, algorithm="random", trials=4, progress=False)
     tuner.tell(tuner.ask(3)[:2], [1e300, None])
     assert [trial.curve for trial in tuner.result.trials] == [((1,), (1e300,)), ((), ()), ((), ())]
+
+
+class Net:
+    """A class that is a value."""
+
+
+def made():
+    return [lambda x: x, lambda x: -x]
+
+
+LEAKY = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+VALUES = {
+    "activation": jaxhpt.Choice([jax.nn.relu, jnp.tanh, LEAKY]),
+    "net": [Net, dict],
+    "rule": made(),
+    "pair": [("adam", jnp.tanh), ("sgd", None)],
+    "plain": ["a", "b"],
+    "rate": jaxhpt.Float(0, 1),
+    "fixed": jax.nn.relu,
+}
+WRITTEN = {
+    "activation": {"relu", "tanh", "leaky_relu(negative_slope=0.2)"},
+    "net": {"Net", "dict"},
+    "rule": {"<lambda> 1", "<lambda> 2"},
+    "pair": {"('adam', tanh)", "('sgd', None)"},
+    "plain": {"a", "b"},
+}
+
+
+def told(space=VALUES, **options):
+    tuner = jaxhpt.Tuner(space, objective="loss", algorithm="random", trials=24, progress=False, **options)
+    asked = tuner.ask(24)
+    tuner.tell(asked, [float(trial.id) for trial in asked])
+    return asked, tuner.result
+
+
+def test_functions_and_classes_are_shown_by_their_names():
+    asked, result = told()
+    table = result.to_pandas()
+    for name, texts in WRITTEN.items():
+        assert set(table[name]) == texts
+    again = pickle.loads(pickle.dumps(told({k: v for k, v in VALUES.items() if k != "rule"})[1]))
+    for text in (repr(result), repr(result.best), repr(asked), repr(jaxhpt.Space.of(VALUES)), repr(again.top(24))):
+        assert not [
+            sign for sign in ("0x", "<function", "<class '__main__", "PjitFunction", "custom_jvp") if sign in text
+        ]
+    assert "'activation': tanh" in repr(asked)
+    assert "'fixed': relu" in repr(asked)
+
+
+def test_a_table_with_names_is_read_again():
+    _, result = told()
+    _, again = told(prior=result.to_pandas())
+    assert [trial.hparams for trial in again.trials[:24]] == [trial.hparams for trial in result.trials]
+
+
+def test_errors_name_functions_too():
+    space = jaxhpt.Space.of({"activation": [jax.nn.relu, jnp.tanh]})
+    with pytest.raises(ValueError, match=r"activation.*value=sin: must be one of \[relu, tanh\]|sin.*\[relu, tanh\]"):
+        space.encode({"activation": jnp.sin})
+    with pytest.raises(ValueError, match=r"Choice values=\[relu, relu\]: must be distinct"):
+        jaxhpt.Choice([jax.nn.relu, jax.nn.relu])

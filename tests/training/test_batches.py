@@ -33,8 +33,8 @@ def stream(batches, ticks, interval=1, root=ROOT):
 @pytest.mark.parametrize(("rows", "size"), [(12, 4), (13, 4), (7, 1), (9, 9)])
 def test_an_epoch_visits_every_row_and_fills_its_last_batch_from_its_beginning(rows, size):
     batches = Batches(rows=rows, size=size)
-    assert batches.per_epoch == -(-rows // size)
-    epochs = stream(batches, 3 * batches.per_epoch).reshape(3, -1)
+    assert batches.per_epoch() == -(-rows // size)
+    epochs = stream(batches, 3 * batches.per_epoch()).reshape(3, -1)
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch[:rows]), np.arange(rows))
         np.testing.assert_array_equal(epoch[rows:], epoch[: len(epoch) - rows])

@@ -205,3 +205,18 @@ def test_an_algorithm_that_learns_is_left_some_rounds(monkeypatch, learns, lanes
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert auto_lanes(MOST, 10_000, learns) == lanes
     assert 10_000 / auto_lanes(MOST, 10_000) >= layout.ROUNDS - 1
+
+
+@pytest.mark.parametrize(("searches", "lanes"), [(1, 64), (4, 16), (100, 8)])
+def test_searches_that_share_a_device_share_out_its_lanes(searches, lanes):
+    assert Layout(execution="fused", searches=searches).settled(functions(), 1024, 8).lanes == lanes
+
+
+def test_searches_that_share_a_device_share_its_memory(monkeypatch):
+    alone = {}
+    for searches in (1, 8):
+        with_memory(monkeypatch, searches * 12_000)
+        settled = Layout(256, execution="fused", searches=searches).settled(functions(), 4096, 8)
+        alone[searches] = (settled.lanes, settled.microbatch, settled.scored)
+    assert alone[1] == alone[8]
+    assert alone[8][1] < 256
