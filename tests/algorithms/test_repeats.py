@@ -136,7 +136,9 @@ def test_a_continuous_space_has_no_table():
 
 @pytest.mark.parametrize(
     ("name", "num"),
-    covered_by(((n, num) for num, names in NUMBERS.items() for n in names), ((n, num) for n in EVERY for num in NUMBERS)),
+    covered_by(
+        ((n, num) for num, names in NUMBERS.items() for n in names), ((n, num) for n in EVERY for num in NUMBERS)
+    ),
 )
 def test_a_tuner_asks_for_every_setting_once(name, num):
     space = "cube"
@@ -146,7 +148,9 @@ def test_a_tuner_asks_for_every_setting_once(name, num):
 
 @pytest.mark.parametrize(
     ("name", "space"),
-    covered_by(((n, s) for n, some in MANY.items() for s in some), ((n, s) for n in MANY for s in SPACES if s != "cube")),
+    covered_by(
+        ((n, s) for n, some in MANY.items() for s in some), ((n, s) for n in MANY for s in SPACES if s != "cube")
+    ),
 )
 def test_so_it_is_in_a_space_of_any_kind_where_trials_run_on_and_fail(name, space):
     algorithm = EVERY.get(name, name)
