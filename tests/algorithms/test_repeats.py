@@ -218,10 +218,14 @@ def problem_of(space, trials=100):
 
 
 def tried(made, rows):
-    """Return a history of which these rows have run, in batches that fit."""
-    rows = np.asarray(rows, np.float32)
+    """Return a history of which these rows have run."""
+    return opened(made, np.asarray(rows, np.float32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def opened(made, rows):
     ids = jnp.arange(len(rows), dtype=jnp.int32)
-    return history.open_rows(history.empty_history(made), ids, jnp.asarray(rows), jnp.int32(0))
+    return history.open_rows(history.empty_history(made), ids, rows, jnp.int32(0))
 
 
 @functools.partial(jax.jit, static_argnames="problem")
