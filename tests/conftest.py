@@ -19,6 +19,13 @@ os.environ.setdefault(
     * importlib.metadata.version("jaxlib").startswith("0.10."),
 )
 
+# The threads of two processes on two cores spin where they wait for each other, for up to three times the work: each
+# worker of pytest-xdist has a core of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER.startswith("gw") and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(WORKER[2:]) % len(cores)]})
+
 # What is compiled in one process is not to be found in another: the cache has tests of its own.
 os.environ.setdefault("JAXHPT_CACHE", "off")
 
