@@ -43,6 +43,7 @@ def evaluate(w, valid, h):
     return {"loss": loss(w, valid)}
 
 
+STACKED = jax.tree.map(lambda *a: np.stack([leaf[:5] for leaf in a]), *TRAIN)
 PLAIN = {"init": init, "evaluate": evaluate}
 
 
@@ -139,11 +140,10 @@ def test_seeds_and_folds_of_a_trial(folds):
 
 
 def test_folds_of_stacked_data_and_plain_functions():
-    stacked = jax.tree.map(lambda *a: np.stack([leaf[:5] for leaf in a]), *TRAIN)
     given = {**PLAIN, **COMMON, "steps": 6, "folds": jaxhpt.KFold(2), "batch_size": 3}
-    found = jaxhpt.search_many(step, SPACE, train_data=stacked, **given)
+    found = jaxhpt.search_many(step, SPACE, train_data=STACKED, **given)
     for r in (0, R - 1):
-        own = jax.tree.map(lambda a, r=r: a[r], stacked)
+        own = jax.tree.map(lambda a, r=r: a[r], STACKED)
         same(found[r], jaxhpt.search(step, SPACE, train_data=own, seed=r, **given))
 
 
@@ -169,6 +169,7 @@ def test_what_is_tried_first_and_what_is_known(algorithm):
     [
         ({"train_data": []}, r"train_data=\[\]: must have a data set for each"),
         ({"train_data": [*TRAIN[:3], {"x": TRAIN[3]["x"]}]}, "train_data of search 3: x float32.*that of search 0"),
+        ({"train_data": [STACKED["x"], STACKED["y"]]}, "a list has a data set for each search: what is stacked"),
         ({"train_data": [*TRAIN[:3], {**TRAIN[3], "y": TRAIN[3]["y"] * np.nan}]}, "train_data of search 3 leaf y: NaN"),
         ({"valid_data": VALID[:2]}, "train_data of 4, valid_data of 2; must agree"),
         ({"valid_data": None, "folds": jaxhpt.KFold(6)}, "train_data of search 2: folds"),
