@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jax.sharding import Mesh
+
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.core.checks import named, require_seed
@@ -42,6 +44,7 @@ def search(
     cores: int | str = "auto",
     microbatch: int | str = "auto",
     execution: str = "auto",
+    mesh: Mesh | None = None,
     events_per_dispatch: int | str = "auto",
     timeout: float | None = None,
     prior: Prior | None = None,
@@ -78,6 +81,9 @@ def search(
       execution: "split" compiles each part of an event by itself, so that training begins while the algorithm's model
         is being compiled; "fused" runs many events as one program, for very many cheap ones. "auto" is "split", but
         for a function that is cheap to evaluate, and thousands of events.
+      mesh: of devices, a `jax.sharding.Mesh` with an axis "lanes" over which the lanes are shared out, a multiple of
+        its size; further axes are for models that are cut themselves, see `Task.partition`. None is all devices that
+        the process has, or the one where the data has been put; with `jax.distributed`, those of all processes.
       events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, if need be in
         the middle of an event, after which progress, callbacks, Ctrl-C and the timeout are looked at. The results are
         the same bits for all.
@@ -127,7 +133,7 @@ def search(
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
     shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
-    layout = Layout(lanes, cores, microbatch, execution)
+    layout = Layout(lanes, cores, microbatch, execution, mesh)
 
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))

@@ -279,7 +279,7 @@ class Tuner:
             interval=1,
             events=int(self._state.clock),
             ended="finished" if self._count == self.problem.capacity else "told",
-            device=jax.devices()[0].device_kind,
+            device=jax.local_devices()[0].device_kind,
             jax=jax.__version__,
         )
 

@@ -22,6 +22,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.engine import asking, loop, many, pools, split
 from jaxhpt.engine.build import build
 from jaxhpt.training.layout import Layout
+from jaxhpt.training.sharded import copying_of
 
 PLATFORMS = ("tpu", "cuda")
 # Host and device would wait for each other, or the device would not know the operation.
@@ -99,7 +100,8 @@ def parts(program, data):
     shapes, structure = jax.tree.flatten(pool.functions.state)
     given = (program.ranges, scheduler, pool.functions.steps, program.pools, data.captured.steps)
     begin = traced(split.BEGIN, study, key, None, jnp.int32(32))
-    vacant = traced(pools.VACANT, tuple(shapes), structure, pool.batches, pool.lanes, pool.interval, program.pools)
+    copying, room = copying_of(pool), pools.Room(pool.batches, pool.lanes, pool.interval, program.pools)
+    vacant = traced(pools.VACANT, copying, tuple(shapes), structure, room, number)
     propose = traced(split.PROPOSE, study, False, begin.out_info)
     (weights, best), (state, places) = vacant.out_info, propose.out_info
     instruct = traced(split.INSTRUCT, *given, places)
@@ -117,8 +119,8 @@ def parts(program, data):
         "advance": advance,
         "settle": settle,
         "summary": traced(split.SUMMARY, study, state, lanes, number),
-        "keep": traced(pools.KEEP, weights, best, number),
-        "move": traced(pools.MOVE, weights, moves.source, moves.target),
+        "keep": traced(pools.KEEP, copying, weights, best, number),
+        "move": traced(pools.MOVE, copying, weights, moves.source, moves.target),
     }
 
 

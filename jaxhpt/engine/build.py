@@ -18,9 +18,11 @@ from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Batch, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
+from jaxhpt.training.devices import usable
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.ragged import Ragged
+from jaxhpt.training.sharded import ShardedPool, partitioned
 from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
 
@@ -97,43 +99,26 @@ def build(
     before = _nothing(space, metrics) if known is None else known(metrics)
     schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
     learns, several = getattr(algorithm, "learns", True), bool(space.structural)
-    laid = layout.settled(functions, trials, schedule.steps, learns, several)
+    devices, data = usable(layout.mesh, Data(train, valid, structures.first.captured))
+    laid = layout.settled(functions, trials, schedule.steps, learns, several, devices)
     most = bucket(trials)
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
     chosen = algorithm.chosen(problem) if isinstance(algorithm, Chooses) else algorithm
-    shape = (laid.lanes // laid.pools, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
-    pool = Pool(functions, batches, metrics, *shape)
+    parts = laid.devices.parts if laid.devices else 1
+    lanes = laid.lanes // (laid.pools * parts)
+    shape = (functions, batches, metrics, lanes, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
+    state = jax.tree.unflatten(structures.first.treedef, jax.tree.leaves(functions.state))
+    specs = partitioned(laid.devices, task.partition, state)
+    pool = ShardedPool(*shape, parts, specs) if laid.devices else Pool(*shape)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
-    program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO)
-    return Built(program, together(Data(train, valid, structures.first.captured)), structures, before)
+    program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
+    return Built(program, data, structures, before)
 
 
 def _nothing(space: Space, metrics: MetricSpec) -> Known:
     none = jnp.zeros((0, space.num_dimensions), jnp.float32)
     return Known(none, jnp.zeros((0, len(metrics.names)), jnp.float32), none)
-
-
-def together(data: Data) -> Data:
-    """Bring all arrays to the one device where the user has put some, if he has.
-
-    Raises:
-      ValueError: he has put them on several.
-    """
-    home = home_of(data)
-    return data if home is None else jax.device_put(data, home)
-
-
-def home_of(data: PyTree) -> jax.Device | None:
-    """Return the device where the user has put arrays; None where he leaves that to JAX."""
-    leaves = jax.tree.leaves(data)
-    places = sorted({d for leaf in leaves if leaf.committed for d in leaf.devices()}, key=lambda d: d.id)
-    if len(places) > 1:
-        raise ValueError(
-            f"train_data, valid_data: arrays lie on {len(places)} devices, {', '.join(map(str, places))}; a search "
-            "runs on one: bring them there by jax.device_put(data, jax.devices()[0])"
-        )
-    return places[0] if places else None
 
 
 def _on_device(array: Any) -> jax.Array:

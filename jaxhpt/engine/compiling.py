@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxhpt.engine import cache
+from jaxhpt.training.devices import WHOLE, devices_of
+from jaxhpt.training.sharded import specs_of
 
 MOST_PROGRAMS = 128  # in a process, whose memory maps they take up; those not used for longest go first
 
@@ -55,12 +58,15 @@ class Function:
       static: how many of its first arguments are static: values that are hashable, and spell what is compiled.
       donated: places among the arguments, counted without the static ones, whose buffers are given away.
       options: of the compiler; left out where it does not know them.
+      out: what it returns of several devices, a prefix of its tree: `CUT` where each has a part, `WHOLE` where all have
+        the same.
     """
 
     call: Callable
     static: int
     donated: tuple[int, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    out: Any = WHOLE
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it, compiled."""
@@ -70,7 +76,7 @@ class Function:
         """Return the program for static values, and arguments or their shapes; it takes what is not static."""
         static, rest = arguments[: self.static], arguments[self.static :]
         if jax.config.values["jax_disable_jit"]:
-            return lambda *given: self.call(*static, *given)
+            return self._run(static, rest)
         shapes = _shapes(rest)
         key = (self.call, static, shapes, cache.settings())
         with _lock:
@@ -111,15 +117,23 @@ class Function:
         return program
 
     def _compiled(self, static: tuple, rest: tuple) -> Any:
-        numbers, donated = tuple(range(self.static)), tuple(self.static + i for i in self.donated)
         begun = time.thread_time()
-        traced = jax.jit(self.call, static_argnums=numbers, donate_argnums=donated).trace(*static, *rest)
+        traced = jax.jit(self._run(static, rest), donate_argnums=self.donated).trace(*rest)
         known, lowered = time.thread_time(), traced.lower()
         ready, sent = time.thread_time(), time.process_time()
         program = _compiled(lowered, self.chosen)
         spent = (known - begun, ready - known, time.process_time() - sent)
         made.append(Made(self.call.__qualname__, *spent))
         return program
+
+    def _run(self, static: tuple, rest: tuple) -> Callable:
+        """Return the function of what is not static, on all devices where the arguments lie."""
+        devices = devices_of(rest)
+        if devices is not None:
+            return devices.program(self.call, static, specs_of(rest), self.out)
+        run = functools.partial(self.call, *static)
+        functools.update_wrapper(run, self.call)
+        return run
 
 
 def _compiled(lowered: Any, options: dict[str, Any]) -> Any:
@@ -147,7 +161,10 @@ def _shapes(arguments: tuple) -> Any:
 
 def _place(leaf: Any) -> Any:
     """Return where an array has to stay; None where it may be brought to any device, as most may."""
-    return leaf.sharding if getattr(leaf, "committed", False) and leaf.devices() != {jax.devices()[0]} else None
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf.sharding
+    away = getattr(leaf, "committed", False) and leaf.devices() != {jax.local_devices()[0]}
+    return leaf.sharding if away else None
 
 
 class Background:
@@ -175,4 +192,9 @@ class Background:
 
 def shapes_of(arguments: Any) -> Any:
     """Return the shapes of arrays, for which a program can be compiled before there are any."""
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
+    return jax.tree.map(_shape_of, arguments)
+
+
+def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
+    place = array.sharding if devices_of(array) else None
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place)

@@ -18,13 +18,16 @@ import numpy as np
 
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine import memory
-from jaxhpt.engine.build import home_of
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
+from jaxhpt.training.devices import home_of
+from jaxhpt.training.hosts import agreed, alone, elsewhere, leads, lost
 from jaxhpt.training.pool import Data
 
 SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
+
+ENDINGS = ("error", "finished", "interrupted", "timeout", "callback")  # what counts where processes differ comes first
 
 Callback = Callable[[Snapshot], Any]
 
@@ -57,7 +60,7 @@ class Outcome:
       compile_seconds: for which it waited for programs to be traced and compiled.
       seconds: spent on searching.
       first_seconds: until the first trials had ended, compilation included; None if none did.
-      ended: why: "finished", "timeout", "interrupted", "callback" or "error".
+      ended: why: one of `ENDINGS`.
       memory: what was done where memory did not suffice, in words.
       error: what was raised by a callback, the display or the search itself; None for nothing.
     """
@@ -121,7 +124,7 @@ def drive(
         default.
     """
     called = time.perf_counter()
-    shown, home = _begun(shown), home_of(data)
+    shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
     try:
         with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
             program, execution = _fitted(program, make)
@@ -143,7 +146,7 @@ def _fitted(program: Program, make: Callable[[Program], Execution]) -> tuple[Pro
             execution.told[:0] = told
             return program, execution
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if not memory.exhausted(error):
+            if not memory.exhausted(error) or not alone():  # other processes would not know
                 raise
             less = memory.smaller(program)
             if less is None:
@@ -154,7 +157,7 @@ def _fitted(program: Program, make: Callable[[Program], Execution]) -> tuple[Pro
 
 def _usual() -> Any:
     """Return the device that arrays come to by default, in this thread."""
-    return jax.config.values["jax_default_device"] or jax.devices()[0]
+    return jax.config.values["jax_default_device"] or jax.local_devices()[0]
 
 
 def _begun(shown: Display) -> Display:
@@ -184,13 +187,24 @@ class _Run:
                     sent = time.perf_counter()
                     self.execution.run(grains)
                     took = time.perf_counter() - sent
-                    verdict = self._look(interrupted)
-                    if verdict:
-                        return verdict, None
                     if self.limits.events == "auto":
                         grains = _retime(grains, took)
+                    verdict, grains, error = self._agreed(interrupted, grains)
+                    if verdict:
+                        return verdict, elsewhere() if verdict == "error" and error is None else error
             except BaseException as error:  # what was raised is raised again, with what had ended
-                return "error", error
+                return "error", lost(error)
+
+    def _agreed(self, interrupted: list[int], grains: int) -> tuple[str, int, BaseException | None]:
+        """Look, and agree with other processes on why to end, if at all, and on the next dispatch."""
+        error: BaseException | None = None
+        try:
+            verdict = self._look(interrupted)
+        except BaseException as raised:
+            if alone():
+                raise
+            verdict, error = "error", raised
+        return *agreed(ENDINGS, verdict, grains), error
 
     def _grains(self, events: int | str) -> int:
         return MOST_GRAINS if events == "all" else self.program.grains_of(int(events))
@@ -206,7 +220,7 @@ class _Run:
         if self.first is None and snapshot.finished:
             self.first = time.perf_counter() - self.called
         self.shown.update(snapshot)
-        answers = [callback(snapshot) for callback in self.limits.callbacks]
+        answers = [callback(snapshot) for callback in self.limits.callbacks if leads()]
         if np.all(self.execution.summary.finished):
             return "finished"
         if interrupted:
@@ -238,9 +252,10 @@ class _Run:
 
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:
         """Bring what there is to the host."""
+        best = self.execution.best
         return Outcome(
             program=self.program,
-            best=self.execution.best,
+            best=best if self.program.devices is None else self.program.devices.here(best),
             summary=jax.device_get(self.execution.summary),
             key=key,
             compile_seconds=self.execution.compile_seconds,

@@ -1,12 +1,12 @@
 """Fused execution: many events as one program, for events so cheap that calling a program costs as much."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxhpt.core.arrays import zeros
 from jaxhpt.core.history import Known
 from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine import event
@@ -14,7 +14,9 @@ from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.memory import Fitting, halved_inside
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
-from jaxhpt.training.pool import Data, PoolState, keep, move
+from jaxhpt.training.devices import WHOLE, put_of
+from jaxhpt.training.pool import Data, PoolState
+from jaxhpt.training.sharded import LANES_CUT, copying_of
 
 
 class SearchState(NamedTuple):
@@ -33,9 +35,10 @@ class SearchState(NamedTuple):
 
 def fresh(program: Program, root: Key, known: Known | None = None) -> SearchState:
     """Make the carry of a search that has not begun, but for what was `known` before."""
-    pools = tuple(program.pool.vacant() for _ in range(program.pools))
-    trials = jnp.int32(program.problem.trials)
-    return SearchState(event.begin(program.study, root, known, trials), pools, zeros(program.pool.functions.state))
+    pool, copying, trials = program.pool, copying_of(program.pool), jnp.int32(program.problem.trials)
+    given = (pool.functions.state, pool.batches, pool.lanes, pool.interval)
+    pools, study = tuple(copying.vacant(*given) for _ in range(program.pools)), (program.study, root, known, trials)
+    return SearchState(event.begin(*study), pools, copying.nobody(pool.functions.state))
 
 
 def run_event(program: Program, carry: SearchState, data: Data) -> SearchState:
@@ -49,8 +52,10 @@ def run_event(program: Program, carry: SearchState, data: Data) -> SearchState:
     trained = [pool.advance(state, mine, data, key, first, last) for state, mine in filled]
     pools, reports = zip(*trained, strict=True)
     study, moves = settle(program.study, study, lanes, scored, reports)
-    best = keep(pools, carry.best, moves.keep)
-    return SearchState(study, move(pools, moves.source, moves.target) if moves.target.size else pools, best)
+    copying = copying_of(pool)
+    best = copying.keep(pools, carry.best, moves.keep)
+    moved = copying.move(pools, moves.source, moves.target) if moves.target.size else pools
+    return SearchState(study, moved, best)
 
 
 def _dispatch(program: Program, carry: SearchState, data: Data, events: Array) -> tuple[SearchState, Summary]:
@@ -71,8 +76,9 @@ def _dispatch(program: Program, carry: SearchState, data: Data, events: Array) -
     return carry, summary(program.study, carry.study, carry.study.lanes, jnp.int32(0))
 
 
-begin = Function(fresh, 1)
-dispatch = Function(_dispatch, 1, donated=(0,))
+CARRY: Any = SearchState(WHOLE, (LANES_CUT,), WHOLE)  # type: ignore[arg-type]  # a prefix of its tree
+begin = Function(fresh, 1, out=CARRY)
+dispatch = Function(_dispatch, 1, donated=(0,), out=(CARRY, WHOLE))
 
 
 class Fused:
@@ -86,15 +92,17 @@ class Fused:
 
     def __init__(self, program: Program, root: Key, known: Known | None, data: Data) -> None:
         begun = time.perf_counter()
-        self._data, self.told = data, list[str]()
-        self._carry: SearchState | None = begin(program, root, known)
-        self._run = Fitting(dispatch, program, (self._carry, data, jnp.int32(0)), halved_inside, self.told)
+        self._put = put_of(program.devices)
+        self._data, self.told = self._put(data), list[str]()
+        self._carry: SearchState | None = begin(program, *self._put((root, known)))
+        given = (self._carry, self._data, self._put(np.int32(0)))
+        self._run = Fitting(dispatch, program, given, halved_inside, self.told)
         self.compile_seconds = time.perf_counter() - begun
         self.run(0)
 
     def run(self, grains: int) -> None:
         """Run at most so many events."""
-        number = jax.device_put(jnp.int32(grains))
+        number = self._put(np.int32(grains))
         self._run.require_room((self._carry, self._data, number))
         carry, self._carry = self._carry, None  # it is given away
         carry, found = self._run(carry, self._data, number)

@@ -44,7 +44,7 @@ def _require_free(need: int) -> None:
     """
     if need < SMALL or jax.default_backend() != "cpu":
         return
-    free = free_bytes(jax.devices()[0])
+    free = free_bytes(jax.local_devices()[0])
     if free is not None and need > free:
         raise TooLittleMemoryError(f"training takes {_spoken(need)}, of which {_spoken(free)} are free")
 
@@ -55,19 +55,21 @@ def smaller(program: Program) -> Program | None:
     Where the number of lanes was left to us it is halved. Where it is the user's, fewer of them train by one `vmap`.
     """
     lanes = program.problem.lanes
-    if program.adapts and lanes > 1:
+    if program.adapts and lanes > program.pool.parts:
         return _with_lanes(program, lanes // 2)
     pool = halved(program.pool)
     return None if pool is None else dataclasses.replace(program, pool=pool)
 
 
 def _with_lanes(program: Program, lanes: int) -> Program:
-    pools, study, pool = divisor(lanes, program.pools), program.study, program.pool
-    each = lanes // pools
-    scored = None if pool.scored is None else divisor(each, pool.scored)
+    """Return a search of so many lanes, or nearly, as many on each device."""
+    pool, parts = program.pool, program.pool.parts
+    pools = divisor(max(1, lanes // parts), program.pools)
+    each = max(1, lanes // (parts * pools))
+    scored, lanes = None if pool.scored is None else divisor(each, pool.scored), each * parts * pools
     return dataclasses.replace(
         program,
-        study=dataclasses.replace(study, problem=dataclasses.replace(study.problem, lanes=lanes)),
+        study=dataclasses.replace(program.study, problem=dataclasses.replace(program.study.problem, lanes=lanes)),
         problem=dataclasses.replace(program.problem, lanes=lanes),
         pool=dataclasses.replace(pool, lanes=each, microbatch=divisor(each, pool.microbatch), scored=scored),
         pools=pools,

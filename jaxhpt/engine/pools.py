@@ -5,34 +5,71 @@ Bits do not depend on the threads: an event ends when all pools have trained, an
 
 import concurrent.futures
 import functools
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
-from jaxhpt.core.arrays import zeros
-from jaxhpt.core.typing import Key, TrainState
+from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.memory import Fitting, halved
-from jaxhpt.engine.programs import Programs, number
+from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
 from jaxhpt.training.batches import Batches
-from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report, keep, move, vacant
+from jaxhpt.training.copying import Copying
+from jaxhpt.training.devices import WHOLE
+from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report
+from jaxhpt.training.sharded import LANES_CUT, copying_of
 
 
-def _vacant(
-    shapes: tuple[jax.ShapeDtypeStruct, ...], structure: Any, batches: Batches, lanes: int, interval: int, pools: int
-) -> tuple[tuple[PoolState, ...], TrainState]:
-    """Make pools whose lanes hold no trial, and the weights of no winner, of a state's shapes and structure."""
+class Room(NamedTuple):
+    """What is known of the weights of pools without the functions that make them. Static.
+
+    Attributes:
+      batches: how minibatches are cut.
+      lanes: of a pool, on one device.
+      interval: steps of an event.
+      pools: side by side.
+    """
+
+    batches: Batches
+    lanes: int
+    interval: int
+    pools: int
+
+
+def _vacant(copying: Copying, shapes: tuple, structure: Any, room: Room, there: Array) -> tuple[Any, TrainState]:
+    """Make pools whose lanes hold no trial, and the weights of no winner, of a state's shapes, and where i32[] lies."""
     state = jax.tree.unflatten(structure, shapes)
-    return tuple(vacant(state, batches, lanes, interval) for _ in range(pools)), zeros(state)
+    pools = tuple(copying.vacant(state, room.batches, room.lanes, room.interval) for _ in range(room.pools))
+    return pools, copying.nobody(state)
 
 
-VACANT = Function(_vacant, 6, options=SOON)
-FILL = Function(Pool.fill, 1, donated=(0,), options=SOON)
-ADVANCE = Function(Pool.advance, 1, donated=(0,))
-KEEP = Function(keep, 0, options=SOON)
-MOVE = Function(move, 0, donated=(0,), options=SOON)
+def fill(pool: Pool, *given: Any) -> PoolState:
+    """Start the trials of a pool that begin."""
+    return pool.fill(*given)
+
+
+def advance(pool: Pool, *given: Any) -> tuple[PoolState, Report]:
+    """Train a pool."""
+    return pool.advance(*given)
+
+
+def keep(copying: Copying, *given: Any) -> TrainState:
+    """Put the weights of a new winner aside."""
+    return copying.keep(*given)
+
+
+def move(copying: Copying, *given: Any) -> tuple[PoolState, ...]:
+    """Copy weights from lane to lane."""
+    return copying.move(*given)
+
+
+VACANT = Function(_vacant, 4, options=SOON, out=((LANES_CUT,), WHOLE))
+FILL = Function(fill, 1, donated=(0,), options=SOON, out=LANES_CUT)
+ADVANCE = Function(advance, 1, donated=(0,), out=(LANES_CUT, WHOLE))
+KEEP = Function(keep, 1, options=SOON)
+MOVE = Function(move, 1, donated=(0,), options=SOON, out=(LANES_CUT,))
 
 
 class Pools(Protocol):
@@ -74,17 +111,16 @@ class AlikePools:
 
     def __init__(self, program: Program, root: Key, data: Data, programs: Programs, told: list[str]) -> None:
         self._program, self._root, self._data, self._programs = program, root, data, programs
+        self._copying = copying_of(program.pool)
         self._threads = concurrent.futures.ThreadPoolExecutor(program.pools, thread_name_prefix="jaxhpt-pool")
         self._orders: tuple[Orders, ...] = ()
         self._fits, self._fitting = functools.partial(Fitting, halve=halved, told=told), dict[str, Fitting]()
         self._pools: Any
         self.best: TrainState
-        self._pools, self.best = programs.call("vacant", VACANT, *self._room())
-
-    def _room(self) -> tuple:
-        """Return what is known of weights without the functions that make them."""
-        pool, (shapes, structure) = self._program.pool, jax.tree.flatten(self._program.pool.functions.state)
-        return tuple(shapes), structure, pool.batches, pool.lanes, pool.interval, self._program.pools
+        pool, (shapes, structure) = program.pool, jax.tree.flatten(program.pool.functions.state)
+        room = Room(pool.batches, pool.lanes, pool.interval, program.pools)
+        given = (self._copying, tuple(shapes), structure, room, programs.number(0))
+        self._pools, self.best = programs.call("vacant", VACANT, *given)
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Take the orders; what trains is compiled at once, before anything else."""
@@ -92,11 +128,12 @@ class AlikePools:
         if not self._fitting:
             with self._programs.waiting():
                 self._prepare()
-        self._programs.later("keep", KEEP, shapes_of(self._pools), shapes_of(self.best), shapes_of(number(0)))
+        shapes = shapes_of((self._pools, self.best, self._programs.number(0)))
+        self._programs.later("keep", KEEP, self._copying, *shapes)
 
     def _prepare(self) -> None:
         """Compile what trains, and call it for nothing, as long as there is nothing to lose."""
-        pool, num, nothing = self._program.pool, self._program.pools, (number(0), number(0))
+        pool, num, nothing = self._program.pool, self._program.pools, (self._programs.number(0),) * 2
         fill = self._fitting["fill"] = self._fits(FILL, pool, self._arguments(0))
         advance = self._fitting["advance"] = self._fits(ADVANCE, pool, (*self._arguments(0), *nothing))
         self._pools = tuple(fill.rehearse(1, *self._arguments(i, fresh=False)) for i in range(num))
@@ -110,7 +147,7 @@ class AlikePools:
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all pools side by side."""
-        program, span, pools = self._fitting["advance"], (number(first), number(last)), range(self._program.pools)
+        program, span, pools = self._fitting["advance"], self._programs.numbers(first, last), range(self._program.pools)
         program.require_room((*self._arguments(0), *span), len(pools))
 
         def one(i: int) -> tuple[PoolState, Report]:
@@ -123,14 +160,15 @@ class AlikePools:
 
     def settle(self, moves: Moves) -> None:
         """Keep, and move."""
-        self.best = self._programs.call("keep", KEEP, self._pools, self.best, moves.keep)
+        self.best = self._programs.call("keep", KEEP, self._copying, self._pools, self.best, moves.keep)
         if moves.target.size:
-            self._pools = self._programs.call("move", MOVE, self._pools, moves.source, moves.target)
+            self._pools = self._programs.call("move", MOVE, self._copying, self._pools, moves.source, moves.target)
 
     def report_shapes(self) -> tuple[Report, ...]:
         """Return the shapes of the pools' reports."""
         pool = self._program.pool
-        return (report_shape(pool.lanes, len(pool.metrics.names)),) * self._program.pools
+        shape = report_shape(pool.lanes * pool.parts, len(pool.metrics.names))
+        return (self._programs.placed(shape),) * self._program.pools
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -140,7 +178,7 @@ class AlikePools:
         """Return what the programs of a pool take; no trial is fresh where `fresh` is False."""
         orders = self._orders[i]
         if not fresh:
-            orders = orders._replace(fresh=jax.device_put(np.zeros(orders.fresh.shape, bool)))
+            orders = orders._replace(fresh=self._programs.put(np.zeros(orders.fresh.shape, bool)))
         return self._pools[i], orders, self._data, self._root
 
 

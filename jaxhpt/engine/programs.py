@@ -6,22 +6,25 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxhpt.core.typing import Array
+from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.engine.compiling import Background, Function
+from jaxhpt.training.devices import Devices, put_of
 
 
 class Programs:
-    """Programs by name.
+    """Programs by name, and what they are given.
+
+    Args:
+      devices: on which all of them run; None for one device.
 
     Attributes:
       seconds: for which the search waited for programs.
     """
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, devices: Devices | None = None) -> None:
+        self.seconds, self._devices = 0.0, devices
         self._ready: dict[Hashable, Callable] = {}
         self._coming: dict[Hashable, concurrent.futures.Future] = {}
         self._background = Background()
@@ -63,11 +66,23 @@ class Programs:
         """Let go of a program."""
         self._ready.pop(name, None)
 
+    def put(self, tree: PyTree) -> PyTree:
+        """Put arrays where the programs run."""
+        return put_of(self._devices)(tree)
+
+    def placed(self, shapes: PyTree) -> PyTree:
+        """Return shapes of arrays that lie there."""
+        return shapes if self._devices is None else self._devices.placed(shapes)
+
+    def number(self, value: int) -> Array:
+        """Put a whole number there: i32[]."""
+        found: Array = self.put(np.int32(value))
+        return found
+
+    def numbers(self, *values: int) -> tuple[Array, ...]:
+        """Put whole numbers there: i32[] each."""
+        return tuple(map(self.number, values))
+
     def close(self) -> None:
         """Leave nothing running, but for what cannot be stopped."""
         self._background.close()
-
-
-def number(value: int) -> Array:
-    """Put a whole number on the device: i32[]."""
-    return jax.device_put(np.int32(value))

@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
@@ -14,10 +15,11 @@ from jaxhpt.core.typing import Key
 from jaxhpt.engine import event
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import AlikePools, Pools
-from jaxhpt.engine.programs import Programs, number
+from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.engine.structured import StructuredPools
+from jaxhpt.training.hosts import alone
 from jaxhpt.training.pool import Data, Report
 from jaxhpt.training.structures import Structures
 
@@ -44,12 +46,13 @@ class Split:
     def __init__(
         self, program: Program, root: Key, known: Known | None, data: Data, structures: Structures | None = None
     ) -> None:
-        self.program, self.data = program, data
-        self._programs, self.told = Programs(), list[str]()
+        self.program = program
+        self._programs, self.told = Programs(program.devices), list[str]()
         self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
         with contextlib.ExitStack() as undone:
             undone.callback(self._programs.close)
-            given = (root, known, number(program.problem.trials))
+            given = self._programs.put((root, known, np.int32(program.problem.trials)))
+            root, self.data = given[0], self._programs.put(data)
             self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
             self._pools = self._made(root, structures)
             undone.callback(self._pools.close)
@@ -74,7 +77,7 @@ class Split:
         try:
             while grains > 0 and not self._ended():
                 grains -= self._some(grains)
-                if self._done == self.program.pool.grains and self._would_wait():
+                if self._done == self.program.pool.grains and alone() and self._would_wait():
                     break
         except BaseException:
             with contextlib.suppress(Exception):  # what ended before it is known, unless that was lost, too
@@ -129,7 +132,7 @@ class Split:
 
     def _prepare(self) -> None:
         """Begin to compile what comes after the first training."""
-        study, zero, lanes = shapes_of(self.study), shapes_of(number(0)), shapes_of(self._lanes)
+        study, zero, lanes = shapes_of(self.study), shapes_of(self._programs.number(0)), shapes_of(self._lanes)
         after = (lanes, shapes_of(self._scored), self._pools.report_shapes())
         self._programs.later("summary", SUMMARY, self.program.study, study, lanes, zero)
         self._programs.later("settle", SETTLE, self.program.study, study, *after)
@@ -146,6 +149,6 @@ class Split:
 
     def _look(self) -> None:
         done = 0 if self._done == self.program.pool.grains else self._done * self.program.pool.grain
-        given = (self.program.study, self.study, self._lanes, number(done))
+        given = (self.program.study, self.study, self._lanes, self._programs.number(done))
         self.summary: Summary = jax.block_until_ready(self._programs.call("summary", SUMMARY, *given))
         self.best: Any = self._pools.best  # it goes with the summary

@@ -15,6 +15,7 @@ from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Scheduler
+from jaxhpt.training.devices import Devices
 from jaxhpt.training.pool import Pool
 
 MOST_GRAINS = int(np.iinfo(np.int32).max)
@@ -46,6 +47,7 @@ class Program:
       pools: how many there are, side by side.
       fused: whether many events run as one program, rather than each part of an event as its own.
       adapts: whether the lanes may be fewer where memory does not suffice, as nobody has asked for so many.
+      devices: on which it runs; None for one, the default.
     """
 
     study: Study
@@ -54,6 +56,7 @@ class Program:
     pools: int
     fused: bool
     adapts: bool = False
+    devices: Devices | None = None
 
     @property
     def ranges(self) -> Problem:

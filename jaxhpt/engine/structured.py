@@ -16,11 +16,12 @@ import numpy as np
 
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.typing import NONE, Array, Key, TrainState
-from jaxhpt.engine.build import together
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import ADVANCE, FILL, report_shape
-from jaxhpt.engine.programs import Programs, number
+from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
+from jaxhpt.training.copying import Copying
+from jaxhpt.training.devices import together
 from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report
 from jaxhpt.training.structures import Structure, Structures
 
@@ -38,7 +39,7 @@ def _select(orders: Orders, lanes: Array) -> Orders:
 
 
 def _vacant(pool: Pool) -> PoolState:
-    return pool.vacant()
+    return Copying().vacant(pool.functions.state, pool.batches, pool.lanes, pool.interval)
 
 
 def _take(weights: TrainState, place: Array) -> TrainState:
@@ -143,7 +144,7 @@ class StructuredPools:
 
     def _compile(self) -> None:
         """Begin to compile what the groups need, and let go of what was not used for longest."""
-        zero = number(0)
+        zero = self._programs.number(0)
         for group in self._groups:
             self._used.move_to_end(group.name)
             shapes = shapes_of(self._arguments(group))
@@ -163,7 +164,7 @@ class StructuredPools:
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all groups, those first whose programs are there; side by side on a CPU."""
-        span = number(first), number(last)
+        span = self._programs.number(first), self._programs.number(last)
 
         def one(group: Group) -> None:
             if first == 0:
@@ -203,12 +204,12 @@ class StructuredPools:
         assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written
         for (_, (group, place)), one in zip(made, taken, strict=True):
-            given = (group.state.weights, number(place), one)
+            given = (group.state.weights, self._programs.number(place), one)
             weights = self._programs.call(("put", *group.name), PUT, *given)
             group.state = group.state._replace(weights=weights)
 
     def _taken(self, group: Group, place: int) -> TrainState:
-        return self._programs.call(("take", *group.name), TAKE, group.state.weights, number(place))
+        return self._programs.call(("take", *group.name), TAKE, group.state.weights, self._programs.number(place))
 
     def _find(self, lane: int) -> tuple[Group, int]:
         """Return the group of a lane, and its place there."""

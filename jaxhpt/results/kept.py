@@ -11,9 +11,9 @@ import numpy as np
 
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
-from jaxhpt.engine.build import together
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
+from jaxhpt.training.devices import together, tracing
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.replica import ReplicaTask, unstacked
 from jaxhpt.training.structures import Structure, Structures
@@ -72,12 +72,15 @@ class Run:
 
     def data_of(self, unit: Any) -> Data:
         """Return what it was given, on the device."""
-        return together(self.of(unit).data(self.data))
+        data, devices = self.of(unit).data(self.data), self.program.devices
+        return devices.put(data) if devices and devices.cuts_models else together(data)
 
     def warn_of_changes(self, unit: Any) -> None:
         """Warn where an export would be made by functions that are not those of the search any more."""
         one = self.of(unit)
-        if not unchanged(one.functions, self.structures.task, one.space, one.treedef, self.data.valid):
+        with tracing(self.structures.layout.mesh):
+            same = unchanged(one.functions, self.structures.task, one.space, one.treedef, self.data.valid)
+        if not same:
             warnings.warn(
                 "the functions of the task, or what they read, have changed since the search; the trained state is put "
                 "into a model as they make it now: take best_state before a config is changed",

@@ -34,6 +34,7 @@ class Stats:
       device: kind of the device.
       jax: version of jax.
       memory: what was done where memory did not suffice, in words, in order.
+      devices: that shared the lanes.
     """
 
     trials: int
@@ -50,6 +51,7 @@ class Stats:
     device: str
     jax: str
     memory: tuple[str, ...] = ()
+    devices: int = 1
 
     @property
     def trials_per_second(self) -> float:
@@ -111,9 +113,10 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
         interval=problem.schedule.interval,
         events=int(outcome.summary.events),
         ended=outcome.ended,
-        device=jax.devices()[0].device_kind,
+        device=jax.local_devices()[0].device_kind,
         jax=jax.__version__,
         memory=outcome.memory,
+        devices=program.devices.num if program.devices else 1,
     )
 
 
@@ -123,8 +126,9 @@ def headline(stats: Stats) -> list[str]:
     copied = f", and {stats.copies:,} copies" if stats.copies else ""
     ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
     pace = f"{stats.trials:,} trials in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
+    device = stats.device if stats.devices == 1 else f"{stats.devices} x {stats.device}"
     return [
         f"{pace}{failed}{copied}{ended}",
-        f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {stats.device}",
+        f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {device}",
         *stats.memory,
     ]

@@ -11,6 +11,8 @@ import jax
 from jaxhpt.core.checks import require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
+from jaxhpt.training.devices import Devices
+from jaxhpt.training.hosts import least
 from jaxhpt.training.memory import Footprint, footprint, free_bytes
 from jaxhpt.training.user_functions import UserFunctions
 
@@ -35,6 +37,7 @@ class Settled:
       microbatch: lanes of a pool that train by one `vmap`; they divide a pool.
       fused: whether many events run as one program.
       scored: lanes of a pool that are evaluated by one `vmap`; None for those that train by one.
+      devices: that have an equal part of each pool; None for one device.
     """
 
     lanes: int
@@ -42,6 +45,7 @@ class Settled:
     microbatch: int
     fused: bool
     scored: int | None = None
+    devices: Devices | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,23 +57,33 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
-      searches: that share a device, and its memory.
+      mesh: of devices; None for all there are, or the one where the data lies.
+      searches: of many, that share a device and its memory; 0 for one search, which may have several devices.
     """
 
     lanes: int | str = AUTO
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
-    searches: int = 1
+    mesh: Any = None
+    searches: int = 0
 
     def __post_init__(self) -> None:
         for name in ("lanes", "cores", "microbatch"):
             if getattr(self, name) != AUTO:
                 object.__setattr__(self, name, require_count(name, getattr(self, name)))
         require(self.execution in EXECUTIONS, "execution", self.execution, f"one of {', '.join(EXECUTIONS)}")
+        if self.mesh is not None:
+            Devices.of(self.mesh)
 
     def settled(
-        self, functions: UserFunctions, trials: int, steps: int, learns: bool = True, structural: bool = False
+        self,
+        functions: UserFunctions,
+        trials: int,
+        steps: int,
+        learns: bool = True,
+        structural: bool = False,
+        devices: Devices | None = None,
     ) -> Settled:
         """Decide.
 
@@ -79,25 +93,44 @@ class Layout:
           steps: of the longest trial.
           learns: whether the algorithm learns from results.
           structural: whether trials are of several structures, whose lanes are grouped as they come.
+          devices: that may be used; None for one, the default.
 
         Raises:
-          ValueError: "fused" execution of several structures.
+          ValueError: "fused" execution of several structures; lanes that the devices of a mesh cannot share.
         """
-        cores, room = self.num_cores, Room.of(functions, self.searches)
-        trains = steps > 1 and jax.default_backend() == "cpu"
-        lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns)
+        devices = None if self.searches else devices
+        parts = devices.parts if devices else 1
+        room = Room.of(functions, parts, self.searches)
+        lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns, parts)
         if structural:
-            lanes = min(lanes, STRUCTURED_LANES) if self.lanes == AUTO else lanes
+            lanes = min(lanes, STRUCTURED_LANES * parts) if self.lanes == AUTO else lanes
             remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
             require(self.execution != "fused", "execution", self.execution, remedy)
             return Settled(lanes, 1, lanes, False)
         if self.lanes == AUTO and self.searches > 1:
             lanes = min(room.lanes, trials, max(LEAST_LANES, auto_lanes(MOST, trials, learns) // self.searches))
-        elif self.lanes == AUTO and trains and lanes > cores:
+        lanes, devices = self._shared(lanes, devices)
+        parts = devices.parts if devices else 1
+        trains = steps > 1 and parts == 1 and jax.default_backend() == "cpu" and self.searches <= 1
+        cores = self.num_cores if trains else 1
+        if self.lanes == AUTO and lanes > cores:
             lanes = cores * -(-lanes // cores)
-        pools = max(n for n in range(1, cores + 1) if lanes % n == 0) if trains else 1
+        pools = divisor(lanes, cores)
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
-        return Settled(lanes, 1 if fused else pools, fused=fused, **self._groups(room, functions, lanes, pools))
+        groups = self._groups(room, functions, lanes // parts, pools)
+        return Settled(lanes, 1 if fused else pools, fused=fused, devices=devices, **groups)
+
+    def _shared(self, lanes: int, devices: Devices | None) -> tuple[int, Devices | None]:
+        """Return lanes that devices can share equally, and the devices: all of a mesh, and of several processes."""
+        if devices is None:
+            return lanes, None
+        if self.mesh is not None or jax.process_count() > 1:
+            even = self.lanes == AUTO or int(self.lanes) % devices.parts == 0
+            require(even, "lanes", self.lanes, f"a multiple of {devices.parts}, the devices that share them")
+            return devices.parts * -(-lanes // devices.parts), devices
+        if self.lanes == AUTO and lanes > devices.parts:
+            return devices.parts * -(-lanes // devices.parts), devices
+        return lanes, devices.first(divisor(lanes, devices.parts))
 
     @property
     def num_cores(self) -> int:
@@ -106,7 +139,7 @@ class Layout:
 
     def groups_of(self, functions: UserFunctions, lanes: int) -> dict[str, Any]:
         """Return how lanes of one structure are grouped: `microbatch` and `scored`, as in `Settled`."""
-        return self._groups(Room.of(functions, self.searches), functions, lanes, 1)
+        return self._groups(Room.of(functions, searches=self.searches), functions, lanes, 1)
 
     def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
         """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
@@ -135,10 +168,17 @@ class Room:
     free: int | None
 
     @classmethod
-    def of(cls, functions: UserFunctions, searches: int = 1) -> "Room":
-        """Return the room for trials of the user's functions, as it is now, in each of so many searches."""
-        free = free_bytes(jax.devices()[0])
-        return cls(footprint(functions), None if free is None else free // searches)
+    def of(cls, functions: UserFunctions, parts: int = 1, searches: int = 0) -> "Room":
+        """Return the room for trials of the user's functions, as it is now.
+
+        Args:
+          functions: of a trial.
+          parts: devices that share the lanes of a search.
+          searches: that share a device; 0 for one.
+        """
+        free = least(free_bytes(jax.local_devices()[0]))
+        shares = (parts if jax.default_backend() == "cpu" else 1) * max(1, searches)  # of the same memory
+        return cls(footprint(functions), None if free is None else free // shares)
 
     @property
     def lanes(self) -> int:
@@ -186,18 +226,19 @@ def _many(lanes: int, trials: int) -> bool:
     return trials >= FUSED_EVENTS * lanes
 
 
-def auto_lanes(room: int, trials: int, learns: bool = True) -> int:
-    """Choose the lanes: 64 on a CPU, 4,096 elsewhere, or as many as the memory has room for.
+def auto_lanes(room: int, trials: int, learns: bool = True, parts: int = 1) -> int:
+    """Choose the lanes: of a device 64 on a CPU, 4,096 elsewhere, or as many as the memory has room for.
 
     No more than leave an algorithm some rounds to learn from, and as few as give the same number of rounds, so that the
     last one is not half empty; then a little more, so that near numbers of trials have the same lanes.
 
     Args:
-      room: lanes that fit into memory, at least 1.
+      room: lanes that fit into the memory of a device, at least 1.
       trials: trials to run.
       learns: whether the algorithm learns from results.
+      parts: devices.
     """
-    widest = min(room, CPU_LANES if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
+    widest = parts * min(room, CPU_LANES if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
     wanted = min(widest, max(CPU_LANES, trials // ROUNDS)) if learns else widest
     rounds = math.ceil(trials / wanted)
     return min(bucket(math.ceil(trials / rounds)), widest)

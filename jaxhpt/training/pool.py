@@ -1,14 +1,13 @@
-"""What is done with the weights of lanes: begin, train, score, copy. Written by `vmap` over one trial."""
+"""What is done with the weights of lanes: begin, train, score. Written by `vmap` over one trial."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.arrays import select, zeros
+from jaxhpt.core.arrays import select
 from jaxhpt.core.control import when
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Lanes
@@ -99,10 +98,7 @@ class Pool:
     exact: bool
     microbatch: int
     scored: int | None = None
-
-    def vacant(self) -> PoolState:
-        """Make weights of lanes that hold no trial."""
-        return vacant(self.functions.state, self.batches, self.lanes, self.interval)
+    parts: ClassVar[int] = 1  # pools of so many lanes that are one
 
     @property
     def grain(self) -> int:
@@ -236,52 +232,3 @@ class Pool:
             return Report(none, jnp.zeros(self.lanes, bool))
 
         return when(wanted, score, nothing)
-
-
-def vacant(state: PyTree, batches: Batches, lanes: int, interval: int) -> PoolState:
-    """Make weights of lanes that hold no trial, of the shapes of one trial's state, for events of so many steps."""
-    return PoolState(zeros(state, lanes), batches.start(interval))
-
-
-def keep(pools: tuple[PoolState, ...], best: TrainState, lane: Array) -> TrainState:
-    """Put the weights of lane i32[] aside, where there is one: one trial's state."""
-    num = _lanes(pools)
-    for i, pool in enumerate(pools):
-        place = jnp.clip(lane - i * num, 0, num - 1)
-        take, stay = functools.partial(_rows, pool.weights, place), functools.partial(_same, best)
-        best = when((lane >= i * num) & (lane < (i + 1) * num), take, stay)
-    return best
-
-
-def move(pools: tuple[PoolState, ...], source: Array, target: Array) -> tuple[PoolState, ...]:
-    """Copy weights from lanes i32[N] `source` to lanes i32[N] `target`, NONE for none; only so many are moved."""
-    num = _lanes(pools)
-
-    def moved() -> tuple[PoolState, ...]:
-        parts = [_rows(pool.weights, jnp.clip(source - i * num, 0, num - 1)) for i, pool in enumerate(pools)]
-        taken = parts[0]
-        for i, part in enumerate(parts[1:], 1):
-            taken = select(source >= i * num, part, taken)
-        return tuple(
-            pool._replace(weights=_put(pool.weights, jnp.where(target >= i * num, target - i * num, num), taken))
-            for i, pool in enumerate(pools)
-        )
-
-    return when(jnp.any(target < num * len(pools)), moved, lambda: pools)
-
-
-def _lanes(pools: tuple[PoolState, ...]) -> int:
-    leaves = jax.tree.leaves(pools[0].weights)
-    return leaves[0].shape[0] if leaves else 1
-
-
-def _same(weights: TrainState) -> TrainState:
-    return weights
-
-
-def _rows(weights: TrainState, index: Array) -> TrainState:
-    return jax.tree.map(lambda a: a[index], weights)
-
-
-def _put(weights: TrainState, index: Array, rows: TrainState) -> TrainState:
-    return jax.tree.map(lambda a, b: a.at[index].set(b, mode="drop"), weights, rows)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from jaxhpt.core.arrays import select
 from jaxhpt.core.checks import Settings, require, require_count
@@ -115,7 +116,8 @@ def replicated(task: Task, replicas: Replicas, again: int = 0, split: tuple[PyTr
         fields |= {"train_data": train, "valid_data": valid}
     stack = _Stack(task, replicas, deal)
     weights = None if task.weights is None else stack.weights
-    written = {"init": stack.init, "step": stack.step, "evaluate": stack.evaluate, "weights": weights}
+    written: dict[str, Any] = {"init": stack.init, "step": stack.step, "evaluate": stack.evaluate, "weights": weights}
+    written["partition"] = None if task.partition is None else stack.partition
     return ReplicaTask(**{**fields, **written}, one=task, replicas=replicas)
 
 
@@ -175,6 +177,12 @@ class _Stack:
 
         state = {"models": self._each(one, self._keys(key))}
         return state if self.deal is None else {**state, "folds": self.deal.drawn(wave)}
+
+    def partition(self, path: str, shape: tuple[int, ...]) -> PartitionSpec:
+        """Say how an array of the stack is cut, by how that of one model is; see `Task`."""
+        rule: Any = self.task.partition
+        part, _, of_model = path.partition("/")
+        return PartitionSpec(None, *rule(of_model, shape[1:])) if part == "models" else PartitionSpec()
 
     def step(self, state: dict[str, PyTree], batch: PyTree, hparams: Hparams, key: Key) -> dict[str, PyTree]:
         """Train R models by one step on one batch; see `Task`."""

@@ -15,6 +15,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.budget import Budget
+from jaxhpt.training.devices import tracing
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
@@ -106,7 +107,8 @@ class Structures:
         space = self.space.of_structure(unit)
         given = (self.task, space, self.batches, self.length, self.train, self.valid)
         try:
-            functions, captured, treedef = user_functions(*given)
+            with tracing(self.layout.mesh):
+                functions, captured, treedef = user_functions(*given)
         except Exception as error:
             if key:
                 error.add_note(f"structure: {Structure(key, space, *[None] * 3).label}")  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jax.sharding import PartitionSpec
+
 from jaxhpt.core.checks import Settings, refuse_unknown
 from jaxhpt.core.typing import EvaluateFn, InitFn, PyTree, StepFn, TrainState
 
@@ -41,6 +43,9 @@ class Task(Settings):
       weights: state -> the part of it that must stay finite for a trial to count; None for the whole state, which must
         stay free of NaN.
       fail_on_nan: whether a trial fails when its weights do; its metrics may look well, as accuracy of NaN does.
+      partition: (path, shape) -> `jax.sharding.PartitionSpec`, how an array of a state is cut over those axes of
+        `search(mesh=...)` that are not "lanes", such as P(None, "model"); `path` is its place in the state, such as
+        "params/dense/kernel". XLA then cuts what is computed from it. Without such axes it has no effect.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxhpt
@@ -71,6 +76,7 @@ class Task(Settings):
     export: Callable | None = None
     weights: Callable[[TrainState], PyTree] | None = None
     fail_on_nan: bool = True
+    partition: Callable[[str, tuple[int, ...]], PartitionSpec] | None = None
 
     def __post_init__(self) -> None:
         for name in ("init", "step", "evaluate"):

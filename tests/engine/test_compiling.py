@@ -13,7 +13,6 @@ from jaxhpt.engine import compiling
 from jaxhpt.engine.compiling import Background, Function, shapes_of
 
 SPACE = {"lr": jaxhpt.Float(1e-3, 0.3, log=True), "scale": jaxhpt.Float(0.1, 1.0), "n": jaxhpt.Int(1, 3)}
-SHOWN = {"_vacant": "vacant", "_train_again": "train_again", "_dispatch": "dispatch", "_begin": "begin"}
 
 
 @pytest.fixture
@@ -22,8 +21,7 @@ def compiled(monkeypatch):
     names, whole = [], Function._compiled
 
     def counted(self, static, rest):
-        name = self.call.__name__
-        names.append(SHOWN.get(name, name))
+        names.append(self.call.__name__.lstrip("_"))
         return whole(self, static, rest)
 
     monkeypatch.setattr(Function, "_compiled", counted)

@@ -45,7 +45,7 @@ for execution in ("split", "fused"):
     np.testing.assert_array_equal(found.history.metrics, plain.history.metrics)
     assert found.replay(found.best)[0].shape == (4,)
     whole = NamedSharding(Mesh(np.array([one, other]), ("rows",)), PartitionSpec("rows"))
-    with pytest.raises(ValueError, match="train_data, valid_data: arrays lie on 2 devices, .*; a search runs on one"):
+    with pytest.raises(ValueError, match="train_data, valid_data: arrays lie on 2 devices, .*; give their mesh as"):
         search(lambda a: jax.device_put(a, whole), execution)
 """
 

@@ -17,7 +17,8 @@ from jaxhpt.core.history import first_rows
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.split import AHEAD, Split
 from jaxhpt.engine.state import MOST_GRAINS
-from jaxhpt.training.pool import PoolState, keep, move
+from jaxhpt.training.copying import Copying
+from jaxhpt.training.pool import PoolState
 
 SPACE = {"lr": jaxhpt.Float(1e-3, 0.3, log=True), "scale": jaxhpt.Float(0.1, 1.0)}
 KNOWN = [({"lr": 0.01 * i, "scale": 0.15 * i}, 1.0 / i) for i in range(1, 6)]
@@ -153,16 +154,16 @@ def numbers(pools):
 )
 def test_weights_go_from_pool_to_pool(source, target, expected):
     pools = pools_of([1, 2, 3], [4, 5, 6])
-    assert numbers(move(pools, jnp.array(source, jnp.int32), jnp.array(target, jnp.int32))) == expected
+    assert numbers(Copying().move(pools, jnp.array(source, jnp.int32), jnp.array(target, jnp.int32))) == expected
     assert numbers(pools_of([1, 2, 3], [4, 5, 6])) == [[1, 2, 3], [4, 5, 6]]
-    (one,) = numbers(move(pools_of(range(1, 7)), jnp.array(source, jnp.int32), jnp.array(target, jnp.int32)))
+    (one,) = numbers(Copying().move(pools_of(range(1, 7)), jnp.array(source, jnp.int32), jnp.array(target, jnp.int32)))
     assert one == [number for part in expected for number in part]
 
 
 @pytest.mark.parametrize("lane", [0, 2, 3, 5, NONE])
 def test_the_winner_is_taken_from_whichever_pool_it_is_in(lane):
     best = {"a": jnp.float32(-1), "b": jnp.array([-10], jnp.int32)}
-    kept = keep(pools_of([1, 2, 3], [4, 5, 6]), best, jnp.int32(lane))
+    kept = Copying().keep(pools_of([1, 2, 3], [4, 5, 6]), best, jnp.int32(lane))
     assert float(kept["a"]) == (-1 if lane == NONE else lane + 1)
     assert int(kept["b"][0]) == 10 * int(kept["a"])
 

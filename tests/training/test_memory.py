@@ -14,6 +14,7 @@ from jaxhpt.core.jaxprs import trace
 from jaxhpt.core.space import Space
 from jaxhpt.engine.build import build
 from jaxhpt.training import memory
+from jaxhpt.training.copying import Copying
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.memory import Bytes, alive_at_once, compiled_bytes, footprint, free_bytes, size_of
 
@@ -53,7 +54,9 @@ def pool(net, lanes, rows):
 def compiled(net, lanes, rows):
     """Return the bytes that the compiled training takes beside its arguments."""
     made, data = pool(net, lanes, rows)
-    state, key, number = jax.eval_shape(made.vacant), jax.random.key(0), jnp.int32(0)
+    room = (made.batches, made.lanes, made.interval)
+    state = jax.eval_shape(lambda: Copying().vacant(made.functions.state, *room))
+    key, number = jax.random.key(0), jnp.int32(0)
     integers, yes = jnp.zeros(lanes, jnp.int32), jnp.ones(lanes, bool)
     standing = jaxhpt.core.lanes.Lanes(integers, integers, integers)
     orders = jaxhpt.training.pool.Orders((jnp.ones(lanes),), yes, yes, standing, number)
