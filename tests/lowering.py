@@ -19,7 +19,7 @@ from jaxhpt import Bayesian
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
 from jaxhpt.core.space import Space
-from jaxhpt.engine import asking, loop, pools, split
+from jaxhpt.engine import asking, loop, many, pools, split
 from jaxhpt.engine.build import build
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.sharded import copying_of
@@ -128,6 +128,18 @@ def whole(program, data):
     """Return the program that runs many events, and what it is compiled for."""
     begin = traced(loop.begin, program, jax.random.key(0))
     return loop.dispatch, program, begin.out_info, data, jnp.int32(1)
+
+
+def together(program, data, searches=3):
+    """Trace the programs of many searches at once, each with data of its own: name -> traced."""
+    static, roots = many.Searches(program), jax.random.split(jax.random.key(0), searches)
+    stack = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct((searches, *a.shape), a.dtype))
+    dimensions = program.problem.num_dimensions
+    known = stack(Known(*(jnp.zeros((0, width), jnp.float32) for width in (dimensions, 2, dimensions))))
+    own = {"train": stack(data.train), "valid": stack(data.valid)}
+    begin = traced(many.BEGIN, static, roots, known)
+    given = (begin.out_info, own, many.shared_of(data, own), jnp.int32(1))
+    return {"begin": begin, "dispatch": traced(many.DISPATCH, static, *given)}
 
 
 def asked(algorithm):

@@ -43,6 +43,7 @@ def evaluate(w, valid, h):
     return {"loss": loss(w, valid)}
 
 
+STACKED = jax.tree.map(lambda *a: np.stack([leaf[:5] for leaf in a]), *TRAIN)
 PLAIN = {"init": init, "evaluate": evaluate}
 
 
@@ -71,7 +72,7 @@ def test_rows_come_in_the_order_that_they_have_alone(rows):
 def test_each_is_drawn_from_its_own_rows_alone(size, space, options):
     given = {**PLAIN, **COMMON, **options}
     found = jaxhpt.search_many(step, space, train_data=TRAIN, valid_data=VALID, batch_size=size, **given)
-    for r in range(R):
+    for r in (1, 2):  # the longest and the shortest
         own = size and min(size, ROWS[r])
         single = jaxhpt.search(step, space, train_data=TRAIN[r], valid_data=VALID[r], batch_size=own, seed=r, **given)
         same(found[r], single)
@@ -111,7 +112,7 @@ def test_flax_tasks_are_exact():
     given = {"steps": 8, **COMMON}
     make = lambda r: flax_task(norm=True, train_data=train[r], valid_data=valid[r])  # noqa: E731
     found = jaxhpt.search_many(make(0), SPACE, train_data=train, valid_data=valid, **given)
-    for r in range(R):
+    for r in (1, 2):
         same(found[r], jaxhpt.search(make(r), SPACE, seed=r, **given))
         accuracy = float(jnp.mean(found[r].best_state(valid[r][0]).argmax(-1) == valid[r][1]))
         assert accuracy == pytest.approx(found[r].best.metrics["accuracy"])
@@ -129,7 +130,7 @@ def test_a_flax_task_sees_the_targets_of_all():
 
 @pytest.mark.parametrize("folds", [jaxhpt.KFold(3), jaxhpt.StratifiedKFold(2), jaxhpt.Holdout(0.3)])
 def test_seeds_and_folds_of_a_trial(folds):
-    sets = classes([{"x": part["x"]} for part in (TRAIN[0], TRAIN[1], TRAIN[3])])
+    sets = classes([TRAIN[0], TRAIN[1]])
     given = {"steps": 6, "folds": folds, "seeds": 2, "reduce": "worst", "batch_size": 4, **COMMON}
     found = jaxhpt.search_many(flax_task(train_data=sets[0]), SPACE, train_data=sets, **given)
     for r, data in enumerate(sets):
@@ -139,11 +140,10 @@ def test_seeds_and_folds_of_a_trial(folds):
 
 
 def test_folds_of_stacked_data_and_plain_functions():
-    stacked = jax.tree.map(lambda *a: np.stack([leaf[:5] for leaf in a]), *TRAIN)
     given = {**PLAIN, **COMMON, "steps": 6, "folds": jaxhpt.KFold(2), "batch_size": 3}
-    found = jaxhpt.search_many(step, SPACE, train_data=stacked, **given)
+    found = jaxhpt.search_many(step, SPACE, train_data=STACKED, **given)
     for r in (0, R - 1):
-        own = jax.tree.map(lambda a, r=r: a[r], stacked)
+        own = jax.tree.map(lambda a, r=r: a[r], STACKED)
         same(found[r], jaxhpt.search(step, SPACE, train_data=own, seed=r, **given))
 
 
@@ -169,6 +169,7 @@ def test_what_is_tried_first_and_what_is_known(algorithm):
     [
         ({"train_data": []}, r"train_data=\[\]: must have a data set for each"),
         ({"train_data": [*TRAIN[:3], {"x": TRAIN[3]["x"]}]}, "train_data of search 3: x float32.*that of search 0"),
+        ({"train_data": [STACKED["x"], STACKED["y"]]}, "a list has a data set for each search: what is stacked"),
         ({"train_data": [*TRAIN[:3], {**TRAIN[3], "y": TRAIN[3]["y"] * np.nan}]}, "train_data of search 3 leaf y: NaN"),
         ({"valid_data": VALID[:2]}, "train_data of 4, valid_data of 2; must agree"),
         ({"valid_data": None, "folds": jaxhpt.KFold(6)}, "train_data of search 2: folds"),

@@ -213,7 +213,8 @@ class Result(Ranked):
         """Return a table with a row a trial: trial, status, steps, the metrics, then the hyperparameters.
 
         A hyperparameter that has the name of a column before it is called `hparams.<name>`, and a metric that has the
-        name of one of the first three `metrics.<name>`.
+        name of one of the first three `metrics.<name>`. Functions and classes are written by their names, numbered
+        where two of a `Choice` have the same, so that the table may be the `prior` of another search.
 
         Args:
           curves: return the learning curves instead: a row for each report, with the columns trial, steps and value.

@@ -169,7 +169,7 @@ def _listed(name: str, given: list) -> DataSets:
         if _kind(one) != _kind(sets[0]):
             raise ValueError(
                 f"{name} of search {i}: {_spoken(one)}, but that of search 0: {_spoken(sets[0])}; they must agree but "
-                "for the number of rows"
+                "for the number of rows; a list has a data set for each search: what is stacked, write as a tuple"
             )
     places = [np.arange(rows.max()) % own for own in rows]
     filled: Callable = lambda *leaves: np.stack([a[p] for a, p in zip(leaves, places, strict=True)])  # noqa: E731

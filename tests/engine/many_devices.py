@@ -5,7 +5,6 @@ import re
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxhpt
@@ -19,8 +18,9 @@ SPACE = {"lr": jaxhpt.Float(1e-3, 0.3, log=True)}
 seen = []
 
 
-def loss(w, rows):
-    return jnp.mean((rows["x"] @ w - rows["y"]) ** 2)
+def loss(w, batch):
+    rows = batch.data if isinstance(batch, jaxhpt.Batch) else batch
+    return jaxhpt.batch_mean((rows["x"] @ w - rows["y"]) ** 2, batch)
 
 
 def search(data=DATA, **options):
@@ -66,8 +66,12 @@ if __name__ == "__main__":
     seven = search(jax.tree.map(lambda a: a[:7], DATA))
     told["seven"] = where()
     told["seven, same"] = same(seven, everywhere[:7])
+    ragged = [{"x": x[: 12 - r], "y": x[: 12 - r].sum(1)} for r, x in enumerate(X[:5])]
+    given = {"steps": None, "batch_size": 9, "first": [{"lr": 0.1}], "prior": [({"lr": 0.2}, 1.0)]}
+    spread = search(ragged, **given)
+    told["ragged"] = where()
     with jax.default_device(jax.devices()[1]):
-        search(trials=4)
+        told["ragged, same"] = same(spread, search(ragged, **given))
     told["by default on one"] = where()
     told["replayed"] = [everywhere[5].replay(3)[1]["loss"], everywhere[5].trials[3].metrics["loss"]]
     told["homes"] = sorted({str(d.id) for r in everywhere for d in r.best_state.devices()})

@@ -13,7 +13,8 @@ import lowering
 import numpy as np
 import pytest
 from jax import export
-from lowering import ALGORITHMS, FRONTS, PLATFORMS, SCHEDULERS, SEVERAL, TOGETHER, built, faults, parts, traced
+from kinds import ALGORITHMS, SEVERAL, task
+from lowering import FRONTS, PLATFORMS, SCHEDULERS, TOGETHER, built, faults, parts, traced
 
 import jaxhpt
 from jaxhpt.training.pool import MOST_STEPS
@@ -42,7 +43,7 @@ def test_what_an_algorithm_does(name):
 
 @pytest.mark.parametrize("name", FRONTS)
 def test_what_it_does_with_two_objectives(name):
-    assert_lowers(parts(*built(FRONTS[name], WHOLE, lowering.task(**SEVERAL))), ["propose", "settle"])
+    assert_lowers(parts(*built(FRONTS[name], WHOLE, task(steps="n", **SEVERAL))), ["propose", "settle"])
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -65,6 +66,11 @@ def test_a_whole_search_as_one_program_which_can_be_exported(name):
         assert not wrong, f"{platform}: {wrong}"
     exported = export.export(lowering.jitted(function), platforms=PLATFORMS)(*arguments)
     assert exported.platforms == PLATFORMS
+
+
+@pytest.mark.parametrize("name", ["genetic", "bayesian"])
+def test_many_searches_as_one_program(name):
+    assert_lowers(lowering.together(*built(ALGORITHMS[name], SCHEDULERS["asha"])))
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])

@@ -39,11 +39,13 @@ def told():
 
 def test_all_devices_have_a_part_and_wait_for_nobody(told):
     assert told["all"] == told["seven"] == ["[0, 1, 2, 3]"]
+    assert told["ragged"] == ["[0, 1, 2]"]  # five searches, no more than two each
 
 
 def test_results_are_the_same_bits_on_one_device_and_on_four(told):
     assert told["same"]
     assert told["seven, same"]
+    assert told["ragged, same"]
 
 
 def test_data_that_lie_on_one_device_stay_there(told):
