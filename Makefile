@@ -9,9 +9,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 demo: $(VENV)/.examples
 	@$(BIN)/python examples/quickstart.py
 
-# Two workers, a file each: tests compile on one thread, and share compiled functions within a file.
+# Two workers, a file each: tests compile on one thread, and share compiled functions within a file. In their order, as
+# the files of the fewest tests would be the last, and some of these take longest.
 test: lint
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -m slow

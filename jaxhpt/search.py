@@ -133,7 +133,7 @@ def search(
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
     shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
-    layout = Layout(lanes, cores, microbatch, execution, mesh)
+    layout = Layout(lanes, cores, microbatch, execution, mesh=mesh)
 
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))

@@ -24,6 +24,7 @@ from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.devices import home_of
+from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.replica import Replicas
 from jaxhpt.training.sets import Sets, data_sets
@@ -124,7 +125,7 @@ def search_many(
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
     many, devices = trials_of(trials, searcher, space, len(first)), _devices((own, job.train_data, job.valid_data), num)
     before = _Before(prior, priors, first, space, many)
-    layout = Layout(lanes, cores, AUTO, "fused", searches=num if jax.default_backend() == "cpu" else -(-num // devices))
+    layout = Layout(lanes, cores, AUTO, "fused", num if jax.default_backend() == "cpu" else -(-num // devices))
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
     built = build(job, space, many, searcher, trainer, layout, interval, before, given)
     if sets.train is not None and sets.lengths and built.structures.length.by_rows:
@@ -143,8 +144,12 @@ def _refuse(space: Space, task: dict[str, Any]) -> None:
     """Refuse what one program of many searches cannot do."""
     named_so = [space.names[column] for column in space.structural]
     require(not named_so, "space", named_so, "without structural=True, as all run one program; or take jaxhpt.search")
-    if alone := ALONE & task.keys():
-        raise TypeError(f"search_many: {', '.join(sorted(alone))}: not for many searches at once; take jaxhpt.search")
+    if single := ALONE & task.keys():
+        raise TypeError(f"search_many: {', '.join(sorted(single))}: not for many searches at once; take jaxhpt.search")
+    if not alone():
+        raise ValueError(
+            "search_many: runs in one process; start each with a part of the searches, without jax.distributed"
+        )
 
 
 class _Before:
@@ -206,8 +211,9 @@ def _number(sets: Sets, seed: Any, prior: Any, priors: Any) -> int:
 
 def _devices(data: Any, num: int) -> int:
     """Return how many devices share R searches: one where the user has chosen it."""
-    values = jax.config.values
-    chosen = values["jax_default_device"] or values["jax_disable_jit"] or home_of(data)
+    arrays = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, jax.Array)]
+    values = jax.config.values  # without jit nothing runs on several
+    chosen = values["jax_default_device"] or values["jax_disable_jit"] or home_of(arrays) is not None
     return 1 if chosen else shared_out(num, len(jax.local_devices()))
 
 

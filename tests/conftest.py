@@ -1,6 +1,7 @@
 """Shared pieces: small tasks whose answers are known, digits, and a counter of compilations."""
 
 import contextlib
+import gc
 import importlib.metadata
 import itertools
 import os
@@ -18,6 +19,13 @@ os.environ.setdefault(
     * importlib.metadata.version("jaxlib").startswith("0.10."),
 )
 
+# The threads of two processes on two cores spin where they wait for each other, for up to three times the work: each
+# worker of pytest-xdist has a core of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER.startswith("gw") and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(WORKER[2:]) % len(cores)]})
+
 # What is compiled in one process is not to be found in another: the cache has tests of its own.
 os.environ.setdefault("JAXHPT_CACHE", "off")
 
@@ -34,19 +42,37 @@ from sklearn.datasets import load_digits
 import jaxhpt
 from jaxhpt.engine import compiling
 
-MOST_MAPS = 30_000  # of the 65,530 memory maps that Linux gives a process
-BETWEEN = 8  # tests between two looks at them
+# Tracing makes many small things that live on: looking through all of them every 700 takes a tenth of the time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
+
+MOST_MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process
+MANY_MAPS = 12_000  # after a file, whose programs no other file needs
+BETWEEN = 16  # tests between two looks at them
 _looks = itertools.count()
+
+
+def let_go_beyond(most):
+    """Let go of compiled programs where a process holds more memory maps than `most`: four a program, about."""
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > most:
+        jax.clear_caches()
+        compiling.forget()
 
 
 @pytest.fixture(autouse=True)
 def let_go():
-    """Let go of compiled programs where a process holds so many that it would run out of memory maps."""
+    """Let go of programs before the process runs out of memory maps."""
     yield
-    maps = pathlib.Path("/proc/self/maps")
-    if next(_looks) % BETWEEN == 0 and maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
-        jax.clear_caches()
-        compiling.forget()
+    if next(_looks) % BETWEEN == 0:
+        let_go_beyond(MOST_MAPS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def let_go_after_a_file():
+    """Let go of programs sooner where little is compiled again: they take gigabytes."""
+    yield
+    let_go_beyond(MANY_MAPS)
 
 
 class LinearModel:

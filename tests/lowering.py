@@ -170,11 +170,11 @@ def traced(function, *arguments):
     return jitted(function).trace(*arguments)
 
 
-def faults(text, platform):
-    """Return what is wrong with the text of a program for a platform: messages."""
+def faults(text, *platforms):
+    """Return what is wrong with the text of a program for platforms: messages."""
     found = {f"{what}: {match.group(0)}" for what, wrong in WRONG.items() if (match := wrong.search(text))}
-    unknown = {name for name in CALL.findall(text) if not KNOWN[platform].fullmatch(name)}
-    return sorted(found | {f"call that {platform} has not: {name}" for name in unknown})
+    unknown = {name for name in CALL.findall(text) if not any(KNOWN[one].fullmatch(name) for one in platforms)}
+    return sorted(found | {f"call that {' and '.join(platforms)} has not: {name}" for name in unknown})
 
 
 def searches():

@@ -37,8 +37,8 @@ def test_each_is_short_says_how_to_run_it_and_is_tested(path):
 
 def test_quickstart(capsys):
     example = load("quickstart")
-    result = example.main(64)
-    assert result.stats.trials == 64
+    result = example.main(24)
+    assert result.stats.trials == 24
     assert result.best.value > 0.95
     _, (x, y) = example.load()
     accuracy = float((result.best_state(x).argmax(-1) == y).mean())
@@ -48,7 +48,7 @@ def test_quickstart(capsys):
 
 def test_linen_regression(capsys):
     example = load("linen_regression")
-    result = example.main(96)  # more than the lanes, which are refilled
+    result = example.main(72)  # more than the lanes, which are refilled
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[-2:]]
     validation, test = (float(row[1]) for row in rows)
     assert validation == pytest.approx(result.best.metrics["r2"], abs=1e-3)
@@ -57,7 +57,7 @@ def test_linen_regression(capsys):
     for trial in result.trials:  # an epoch is a pass over the rows at the trial's own batch size
         assert trial.steps == trial.hparams["epochs"] * math.ceil(example.ROWS / trial.hparams["batch_size"])
     assert len({trial.steps for trial in result.trials}) > 3
-    assert result.stats.lanes < result.stats.trials == 96
+    assert result.stats.lanes < result.stats.trials == 72
 
 
 def test_blackbox(capsys):
@@ -115,7 +115,7 @@ def test_pareto(capsys):
 
 
 def test_asha(capsys):
-    result = load("asha").main(192)
+    result = load("asha").main(96)
     assert {12, 300} <= {trial.steps for trial in result.trials} <= {12, 36, 108, 300}
     assert result.best.value > 0.95
     assert result.best.steps == 300

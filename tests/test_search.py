@@ -99,7 +99,12 @@ def test_maximize_is_the_other_way_round():
 
 def test_several_metrics_of_a_black_box():
     result = jaxhpt.maximize(
-        lambda h, key: {"gain": h["x"], "cost": h["x"] ** 2}, X, objective="gain", trials=16, progress=False
+        lambda h, key: {"gain": h["x"], "cost": h["x"] ** 2},
+        X,
+        objective="gain",
+        algorithm="random",
+        trials=16,
+        progress=False,
     )
     assert result.best.metrics["cost"] == pytest.approx(result.best.metrics["gain"] ** 2, rel=1e-5)
 
@@ -158,10 +163,12 @@ def test_more_lanes_than_trials_and_odd_counts():
 
 
 def test_auto_lanes_leave_the_last_round_nearly_full():
-    result = jaxhpt.minimize(lambda h, key: h["x"], X, trials=90, progress=False)
+    result = jaxhpt.minimize(lambda h, key: h["x"], X, algorithm="random", trials=90, progress=False)
     assert result.stats.lanes_busy == 90 / 96
 
 
 def test_the_objective_draws_from_the_trials_own_key():
-    result = jaxhpt.minimize(lambda h, key: jax.random.uniform(key) + 0 * h["x"], X, trials=64, progress=False)
+    result = jaxhpt.minimize(
+        lambda h, key: jax.random.uniform(key) + 0 * h["x"], X, algorithm="random", trials=64, progress=False
+    )
     assert len({t.value for t in result.trials}) == 64

@@ -12,19 +12,21 @@ from jaxhpt.core.encoded import encoded
 from jaxhpt.core.history import Known
 from jaxhpt.core.metrics import MetricSpec, choose
 from jaxhpt.core.problem import Problem, bucket
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
-from jaxhpt.training.batches import Batch, batches_of, check_data
+from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.devices import usable
-from jaxhpt.training.layout import AUTO, Layout
+from jaxhpt.training.devices import together, usable
+from jaxhpt.training.layout import AUTO, Layout, Settled
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.ragged import Ragged
 from jaxhpt.training.sharded import ShardedPool, partitioned
 from jaxhpt.training.structures import Structures, first_unit
 from jaxhpt.training.task import Task
+from jaxhpt.training.user_functions import UserFunctions
 
 
 class Given(NamedTuple):
@@ -99,21 +101,27 @@ def build(
     before = _nothing(space, metrics) if known is None else known(metrics)
     schedule = plan(budget, interval, scheduler.event_interval, scheduler.report_interval)
     learns, several = getattr(algorithm, "learns", True), bool(space.structural)
-    devices, data = usable(layout.mesh, Data(train, valid, structures.first.captured))
+    data = Data(train, valid, structures.first.captured)
+    devices, data = usable(layout.mesh, data) if layout.searches is None else (None, together(data))
     laid = layout.settled(functions, trials, schedule.steps, learns, several, devices)
     most = bucket(trials)
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)
     chosen = algorithm.chosen(problem) if isinstance(algorithm, Chooses) else algorithm
-    parts = laid.devices.parts if laid.devices else 1
-    lanes = laid.lanes // (laid.pools * parts)
-    shape = (functions, batches, metrics, lanes, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
-    state = jax.tree.unflatten(structures.first.treedef, jax.tree.leaves(functions.state))
-    specs = partitioned(laid.devices, task.partition, state)
-    pool = ShardedPool(*shape, parts, specs) if laid.devices else Pool(*shape)
+    specs = partitioned(laid.devices, task.partition, structures.first.state)
+    pool = _pool(functions, batches, metrics, schedule, laid, specs)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
     return Built(program, data, structures, before)
+
+
+def _pool(
+    functions: UserFunctions, batches: Batches, metrics: MetricSpec, schedule: Schedule, laid: Settled, specs: tuple
+) -> Pool:
+    parts = laid.devices.parts if laid.devices else 1
+    lanes = laid.lanes // (laid.pools * parts)
+    shape = (functions, batches, metrics, lanes, schedule.interval, schedule.exact, laid.microbatch, laid.scored)
+    return ShardedPool(*shape, parts, specs) if laid.devices else Pool(*shape)
 
 
 def _nothing(space: Space, metrics: MetricSpec) -> Known:

@@ -12,7 +12,7 @@ from jaxhpt.core.checks import require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
 from jaxhpt.training.devices import Devices
-from jaxhpt.training.hosts import least
+from jaxhpt.training.hosts import alone, least
 from jaxhpt.training.memory import Footprint, footprint, free_bytes
 from jaxhpt.training.user_functions import UserFunctions
 
@@ -57,16 +57,16 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
+      searches: that share a device, and its memory; None for one that may have several.
       mesh: of devices; None for all there are, or the one where the data lies.
-      searches: of many, that share a device and its memory; 0 for one search, which may have several devices.
     """
 
     lanes: int | str = AUTO
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
+    searches: int | None = None
     mesh: Any = None
-    searches: int = 0
 
     def __post_init__(self) -> None:
         for name in ("lanes", "cores", "microbatch"):
@@ -98,27 +98,35 @@ class Layout:
         Raises:
           ValueError: "fused" execution of several structures; lanes that the devices of a mesh cannot share.
         """
-        devices = None if self.searches else devices
         parts = devices.parts if devices else 1
-        room = Room.of(functions, parts, self.searches)
+        room = Room.of(functions, self._shares(parts))
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns, parts)
         if structural:
-            lanes = min(lanes, STRUCTURED_LANES * parts) if self.lanes == AUTO else lanes
-            remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
-            require(self.execution != "fused", "execution", self.execution, remedy)
-            return Settled(lanes, 1, lanes, False)
-        if self.lanes == AUTO and self.searches > 1:
-            lanes = min(room.lanes, trials, max(LEAST_LANES, auto_lanes(MOST, trials, learns) // self.searches))
+            return self._structured(lanes, parts)
         lanes, devices = self._shared(lanes, devices)
         parts = devices.parts if devices else 1
-        trains = steps > 1 and parts == 1 and jax.default_backend() == "cpu" and self.searches <= 1
-        cores = self.num_cores if trains else 1
-        if self.lanes == AUTO and lanes > cores:
+        cores = self.num_cores if steps > 1 and parts == 1 and jax.default_backend() == "cpu" else 1
+        if self.lanes == AUTO and self.searches is not None and self.searches > 1:
+            lanes = min(room.lanes, trials, max(LEAST_LANES, auto_lanes(MOST, trials, learns) // self.searches))
+        elif self.lanes == AUTO and lanes > cores:
             lanes = cores * -(-lanes // cores)
         pools = divisor(lanes, cores)
         fused = self.execution == "fused" or (self.execution == AUTO and steps == 1 and _many(lanes, trials))
         groups = self._groups(room, functions, lanes // parts, pools)
         return Settled(lanes, 1 if fused else pools, fused=fused, devices=devices, **groups)
+
+    def _structured(self, lanes: int, devices: int) -> Settled:
+        """Decide for trials of several structures, each of which is a program on one device."""
+        remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
+        require(self.execution != "fused", "execution", self.execution, remedy)
+        if not alone():
+            raise ValueError("space: structural=True runs in one process, without jax.distributed")
+        lanes = min(lanes, STRUCTURED_LANES * devices) if self.lanes == AUTO else lanes
+        return Settled(lanes, 1, lanes, False)
+
+    def _shares(self, devices: int) -> int:
+        """Return what shares the memory of a device: searches, and devices that a CPU simulates."""
+        return (self.searches or 1) * (devices if jax.default_backend() == "cpu" else 1)
 
     def _shared(self, lanes: int, devices: Devices | None) -> tuple[int, Devices | None]:
         """Return lanes that devices can share equally, and the devices: all of a mesh, and of several processes."""
@@ -139,7 +147,7 @@ class Layout:
 
     def groups_of(self, functions: UserFunctions, lanes: int) -> dict[str, Any]:
         """Return how lanes of one structure are grouped: `microbatch` and `scored`, as in `Settled`."""
-        return self._groups(Room.of(functions, searches=self.searches), functions, lanes, 1)
+        return self._groups(Room.of(functions, self._shares(1)), functions, lanes, 1)
 
     def _groups(self, room: "Room", functions: UserFunctions, lanes: int, pools: int) -> dict[str, Any]:
         """Return the lanes of a pool that train, and that are evaluated, by one `vmap`: divisors of its lanes."""
@@ -168,16 +176,9 @@ class Room:
     free: int | None
 
     @classmethod
-    def of(cls, functions: UserFunctions, parts: int = 1, searches: int = 0) -> "Room":
-        """Return the room for trials of the user's functions, as it is now.
-
-        Args:
-          functions: of a trial.
-          parts: devices that share the lanes of a search.
-          searches: that share a device; 0 for one.
-        """
+    def of(cls, functions: UserFunctions, shares: int = 1) -> "Room":
+        """Return the room for trials of the user's functions in one of so many shares of a device, as it is now."""
         free = least(free_bytes(jax.local_devices()[0]))
-        shares = (parts if jax.default_backend() == "cpu" else 1) * max(1, searches)  # of the same memory
         return cls(footprint(functions), None if free is None else free // shares)
 
     @property

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -47,6 +48,11 @@ class Structure(NamedTuple):
         values = self.space.constants
         named = {name: values[name] for name in (self.space.names[c] for c in self.space.structural)}
         return ", ".join(f"{name}={shown(value)}" for name, value in named.items())
+
+    @property
+    def state(self) -> PyTree:
+        """A train state as the user made it, of shapes."""
+        return jax.tree.unflatten(self.treedef, jax.tree.leaves(self.functions.state))
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""

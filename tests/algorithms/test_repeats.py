@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from covering import covered_by
 
 import jaxhpt
 from jaxhpt import (
@@ -65,6 +66,21 @@ COMBINED = {
     "grey": GreyGuided(NSGA2()),
 }
 EVERY = {**NAMED, "bayesian": QUICK, **COMBINED}
+# Every algorithm is asked for some number at once, and finds its own untried settings in some spaces; what was known
+# before is asked of all of them.
+NUMBERS = {
+    1: ("grid", "genetic", "tpe", "chain"),
+    3: ("quasi_random", "bayesian", "mix", "refine"),
+    8: ("cma_es", "differential_evolution", "nsga2", "screen", "grey"),
+}
+MANY = {
+    "bayesian": ("when", "log"),
+    "cma_es": ("mixed", "int"),
+    "genetic": ("when", "switch"),
+    "tpe": ("when", "mixed"),
+    "screen": ("int", "mixed"),
+}
+SEARCHED = ("grid", "genetic", "cma_es", "tpe", "bayesian", "chain", "screen", "refine", "auto")
 
 
 def value(hparams):
@@ -118,16 +134,24 @@ def test_a_continuous_space_has_no_table():
     assert settings(Space.of({"a": Int(0, 3), "b": Float(0, 1)}), 100) is None
 
 
-@pytest.mark.parametrize("num", [1, 3, 8])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("name", "num"),
+    covered_by(
+        ((n, num) for num, names in NUMBERS.items() for n in names), ((n, num) for n in EVERY for num in NUMBERS)
+    ),
+)
 def test_a_tuner_asks_for_every_setting_once(name, num):
     space = "cube"
     past = asked_until_none_is_left(EVERY[name], space, num).result.history
     assert_every_setting_was_tried_once(past, space, SPACES[space])
 
 
-@pytest.mark.parametrize("space", [name for name in SPACES if name != "cube"])
-@pytest.mark.parametrize("name", ["bayesian", "cma_es", "genetic", "tpe", "screen"])
+@pytest.mark.parametrize(
+    ("name", "space"),
+    covered_by(
+        ((n, s) for n, some in MANY.items() for s in some), ((n, s) for n in MANY for s in SPACES if s != "cube")
+    ),
+)
 def test_so_it_is_in_a_space_of_any_kind_where_trials_run_on_and_fail(name, space):
     algorithm = EVERY.get(name, name)
     past = asked_until_none_is_left(algorithm, space, 3 if SIZES[space] < 100 else 8, untold=4).result.history
@@ -146,7 +170,7 @@ def objective(hparams, key):
     return sum((i + 1.0) * leaf.astype(jnp.float32) for i, leaf in enumerate(jax.tree.leaves(hparams)))
 
 
-@pytest.mark.parametrize("name", [*EVERY, "auto"])
+@pytest.mark.parametrize("name", covered_by(SEARCHED, [*EVERY, "auto"]))
 def test_a_search_tries_every_setting_once(name):
     result = jaxhpt.minimize(
         objective, SPACES["cube"], algorithm=EVERY.get(name, name), trials=27, lanes=8, progress=False
@@ -179,8 +203,8 @@ def test_who_means_to_repeat_does(algorithm):
     assert algorithm.may_repeat(made)
     past = history.empty_history(made, algorithm.note(made))
     state = algorithm.init(KEY, made)
-    found, _ = propose(algorithm, KEY, state, past, made, 64, jnp.int32(64))
-    plain, _ = algorithm.ask(KEY, state, past, made, 64, jnp.int32(64))
+    found, _ = jax.jit(propose, static_argnums=(0, 4, 5))(algorithm, KEY, state, past, made, 64, jnp.int32(64))
+    plain, _ = jax.jit(algorithm.ask, static_argnums=(3, 4))(KEY, state, past, made, 64, jnp.int32(64))
     np.testing.assert_array_equal(found.unit, made.space.snap(plain.unit))
 
 
@@ -194,10 +218,14 @@ def problem_of(space, trials=100):
 
 
 def tried(made, rows):
-    """Return a history of which these rows have run, in batches that fit."""
-    rows = np.asarray(rows, np.float32)
+    """Return a history of which these rows have run."""
+    return opened(made, np.asarray(rows, np.float32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def opened(made, rows):
     ids = jnp.arange(len(rows), dtype=jnp.int32)
-    return history.open_rows(history.empty_history(made), ids, jnp.asarray(rows), jnp.int32(0))
+    return history.open_rows(history.empty_history(made), ids, rows, jnp.int32(0))
 
 
 @functools.partial(jax.jit, static_argnames="problem")
@@ -242,7 +270,8 @@ def test_the_first_settings_of_a_queue_are_not_proposed_again():
     made, algorithm = problem_of({"a": Int(0, 7)}), QuasiRandom()
     waiting = proposals(jnp.asarray(all_of({"a": Int(0, 7)})[:4]))
     state = algorithm.init(KEY, made)
-    found, _ = propose(algorithm, KEY, state, history.empty_history(made), made, 4, jnp.int32(4), waiting)
+    given = (algorithm, KEY, state, history.empty_history(made), made, 4, jnp.int32(4), waiting)
+    found, _ = jax.jit(propose, static_argnums=(0, 4, 5))(*given)
     both = np.concatenate([waiting.unit, found.unit])
     assert len(np.unique(both, axis=0)) == 8
 
@@ -305,8 +334,8 @@ def test_the_best_of_the_untried_come_first_on_a_shortlist():
 def test_tpe_draws_from_the_untried_only():
     made, table = problem_of(SPACES["mixed"]), all_of(SPACES["mixed"])
     past = tried(made, table[:99])
-    density = estimate(jnp.asarray(table[:4]), jnp.ones(4, bool), made.space)
-    found = drawn_untried(KEY, density, past, jnp.asarray(table), 4000, made.space)
+    density = jax.jit(estimate, static_argnums=2)(jnp.asarray(table[:4]), jnp.ones(4, bool), made.space)
+    found = jax.jit(drawn_untried, static_argnums=(4, 5))(KEY, density, past, jnp.asarray(table), 4000, made.space)
     assert not np.any(history.is_tried(past, found))
     _, counts = np.unique(np.asarray(found), axis=0, return_counts=True)
     chance = np.exp(np.asarray(log_density(density, jnp.asarray(table[99:]), made.space), np.float64))

@@ -53,11 +53,13 @@ def mutated(mutation, uniform, x, space):
     return mutation(uniform, x, space)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def snapped(space, num, seed=0):
     """Return rows of random settings."""
     return snap(jax.random.uniform(jax.random.key(seed), (num, space.num_dimensions)), space)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def uniforms(shape, seed=1):
     return halves(jax.random.bits(jax.random.key(seed), shape)).high
 
@@ -66,6 +68,7 @@ def problem_of(space, capacity):
     return Problem(Space.of(space), MetricSpec((Objective("loss", "min"),)), capacity, 4, Schedule(1, 1))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def tried(problem, unit):
     """Return a history in which the rows were tried."""
     unit = jnp.asarray(unit, jnp.float32)

@@ -1,6 +1,6 @@
 """Searches of a process of its own; it prints as JSON what was compiled, and what was found, to the bit.
 
-python cache_runs.py searches
+python cache_runs.py names    # all of them where none is named
 """
 
 import dataclasses
@@ -44,16 +44,16 @@ def search(evaluate=loss, **options):
     )
 
 
-def searches():
-    """Yield a name and a search for each kind that is to be kept, or not."""
-    yield "copies", search(algorithm="genetic", scheduler=jaxhpt.PBT(perturbation_interval=2))
-    yield "fused", search(algorithm="random", execution="fused")
-    yield "a model", search(algorithm=jaxhpt.Bayesian(initial=4))
-    yield "own", search(algorithm=Own())
-    yield "callback", search(called_back, algorithm="random")
+SEARCHES = {  # a kind each that is to be kept, or not
+    "copies": lambda: search(algorithm="genetic", scheduler=jaxhpt.PBT(perturbation_interval=2)),
+    "fused": lambda: search(algorithm="random", execution="fused"),
+    "a model": lambda: search(algorithm=jaxhpt.Bayesian(initial=4)),
+    "own": lambda: search(algorithm=Own()),
+    "callback": lambda: search(called_back, algorithm="random"),
+}
 
 
-def main():
+def main(*names):
     compiled, whole, answer = [], Function._compiled, {}
 
     def counted(self, static, rest):
@@ -62,12 +62,12 @@ def main():
 
     Function._compiled = counted
     jax.jit(lambda x: x * 2)(jnp.arange(7))  # the user's own
-    for name, result in searches():
-        history = jax.device_get(result.history)
+    for name in names or SEARCHES:
+        history = jax.device_get(SEARCHES[name]().history)
         answer[name] = {"compiled": sorted(compiled), "bits": [np.asarray(a).tobytes().hex() for a in history]}
         compiled.clear()
     print(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

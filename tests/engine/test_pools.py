@@ -28,9 +28,8 @@ KINDS = {
     "copies": {"algorithm": "random", "scheduler": jaxhpt.PBT(perturbation_interval=6, quantile_fraction=0.4)},
     "asha": {"algorithm": "random", "scheduler": "asha", "interval": 6},
     "a model": {"algorithm": "bayesian", "lanes": 4, "trials": 12},  # which has a design of eight
-    "a model and a prior": {"algorithm": "bayesian", "prior": KNOWN, "trials": 12},
-    "a model, first trials and copies": {
-        "algorithm": "bayesian", "lanes": 4, "trials": 12, "first": [h for h, _ in KNOWN],
+    "a model, a prior, first trials and copies": {
+        "algorithm": "bayesian", "lanes": 4, "trials": 12, "prior": KNOWN[:3], "first": [h for h, _ in KNOWN[3:]],
         "scheduler": jaxhpt.PBT(perturbation_interval=6),
     },
 }  # fmt: skip

@@ -3,6 +3,7 @@
 python run.py traces runs
 """
 
+import gc
 import json
 import sys
 
@@ -14,6 +15,7 @@ from flax import linen
 
 import jaxhpt
 
+gc.set_threshold(50_000, 20, 20)  # as in conftest.py
 SPACE = {"x": jaxhpt.Float(0, 4), "s": jaxhpt.Float(0, 1, step=0.1), "n": jaxhpt.Int(1, 3), "c": ["a", "b", "c"]}
 QUIET = {"progress": False}
 

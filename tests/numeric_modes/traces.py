@@ -16,6 +16,7 @@ from kinds import ALGORITHMS, MIXED, SEVERAL, score, task
 
 import jaxhpt
 from jaxhpt import grey
+from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
 from jaxhpt.core.pareto import hypervolume, nondominated
 from jaxhpt.engine import asking, event, loop
@@ -26,6 +27,7 @@ from jaxhpt.training.replica import Replicas, replicated
 
 PLAIN = {"x": jaxhpt.Float(0, 1), "y": jaxhpt.Float(0, 1)}
 FINITE = {"a": [1, 2], "b": jaxhpt.Int(0, 2), "c": ["a", "b", "c"]}
+ASKED = ("bayesian", "genetic", "chain")  # by a `Tuner`, too, which lets them propose as an event does
 BOUNDED = {"objective": "loss", "constraints": {"size": ("<=", 1.0)}}
 # JAX counts places in 64 bits by itself, when it sorts or takes; what is done with numbers shows in other operations.
 NUMBERING = {"iota", "sort", "add", "select_n", "broadcast_in_dim", "slice"}
@@ -51,7 +53,7 @@ def built(task, space, algorithm, scheduler):
     return program, data
 
 
-def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
+def parts(algorithm, scheduler, space, prior=0, asked=False, **options):
     """Yield the parts of a search of 32 trials on 4 lanes that are compiled: a name, a function, and its arguments."""
     program, data = built(task(**options), space, algorithm, scheduler)
     problem = dataclasses.replace(program.study.problem, prior=prior)
@@ -61,11 +63,12 @@ def parts(algorithm, scheduler, space, prior=0, asked=True, **options):
     yield "begin", functools.partial(loop.begin.call, program), (key, known)
     carry = jax.eval_shape(functools.partial(loop.begin.call, program), key, known)
     yield "event", functools.partial(loop.run_event, program), (carry, data)
-    yield "design", functools.partial(event.propose, program.study, True), (carry.study,)
+    if isinstance(algorithm, Designed):
+        yield "design", functools.partial(event.propose, program.study, True), (carry.study,)
     if not asked:
         return
     state = jax.eval_shape(functools.partial(asking._begin, algorithm, problem), key, known)
-    for designed in (True, False):
+    for designed in (True, False) if isinstance(algorithm, Designed) else (False,):
         ask = functools.partial(asking._ask, algorithm, problem, 4, designed)
         yield "ask", ask, (key, state, jnp.int32(4))
     told = (jax.ShapeDtypeStruct((problem.capacity, 2), jnp.float32), jnp.arange(4, dtype=jnp.int32))
@@ -76,19 +79,19 @@ def cases():
     """Yield a name and the arguments of `parts` for all that is traced."""
     whole = jaxhpt.RunToEnd()
     for name, algorithm in ALGORITHMS.items():
-        yield f"{name}, mixed", (algorithm, whole, MIXED), {"prior": 8}
+        yield f"{name}, mixed", (algorithm, whole, MIXED), {"prior": 8, "asked": name in ASKED}
         if name in ("bayesian", "cma_es", "genetic", "grid", "tpe", "differential_evolution"):
-            yield f"{name}, plain", (algorithm, whole, PLAIN), {"asked": False, **BOUNDED}
-            yield f"{name}, finite", (algorithm, whole, FINITE), {"asked": False}
+            yield f"{name}, plain", (algorithm, whole, PLAIN), BOUNDED
+            yield f"{name}, finite", (algorithm, whole, FINITE), {}
     for name in ("nsga2", "bayesian", "tpe"):
         yield f"{name}, two objectives", (ALGORITHMS[name], whole, PLAIN), SEVERAL
     ehvi = jaxhpt.Bayesian(acquisition="log_ehvi")
-    yield "log_ehvi", (ehvi, whole, MIXED), {"asked": False, **SEVERAL}
+    yield "log_ehvi", (ehvi, whole, MIXED), SEVERAL
     schedulers = {name: kind() for name, kind in jaxhpt.SCHEDULERS.items() if name != "run_to_end"}
     for name, scheduler in {**schedulers, "tournament": jaxhpt.PBT(exploit="tournament")}.items():
-        yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"asked": False, "steps": "n"}
-    yield "bayesian under asha", (jaxhpt.Bayesian(), jaxhpt.ASHA(), MIXED), {"asked": False}
-    yield "tpe under hyperband", (jaxhpt.TPE(), jaxhpt.Hyperband(), MIXED), {"asked": False}
+        yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"steps": "n"}
+    yield "bayesian under asha", (jaxhpt.Bayesian(), jaxhpt.ASHA(), MIXED), {}
+    yield "tpe under hyperband", (jaxhpt.TPE(), jaxhpt.Hyperband(), MIXED), {}
 
 
 def replicas():

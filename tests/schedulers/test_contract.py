@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from covering import covered_by
 
 import jaxhpt
 from jaxhpt import SCHEDULERS, Float, Space
@@ -26,7 +27,13 @@ TRIALS = 20
 UNEQUAL = {"steps": "epochs", "steps_per_epoch": 3, "trials": TRIALS, "seed": 2}
 COSTLY = {"pb2": jaxhpt.PB2(perturbation_interval=6)}  # fits a model at each comparison
 every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
-every_width = pytest.mark.parametrize("lanes", [1, 5])
+ALONE = ("asha", "pbt", "grey_stop", "early_stopping")  # on one lane nothing is compared within an event
+every_scheduler_and_width = pytest.mark.parametrize(
+    ("name", "lanes"),
+    covered_by(
+        [*((name, 5) for name in SCHEDULERS), *((name, 1) for name in ALONE)], itertools.product(SCHEDULERS, (5, 1))
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +42,7 @@ def run(known):
     return functools.cache(lambda name, lanes: known(COSTLY.get(name, name), lanes=lanes, **UNEQUAL))
 
 
-@every_scheduler
-@every_width
+@every_scheduler_and_width
 def test_a_search_ends_and_every_trial_with_it(run, score_of, name, lanes):
     result = run(name, lanes)
     begun = [t for t in result.trials if t.parent is None]
@@ -55,8 +61,7 @@ def test_a_search_ends_and_every_trial_with_it(run, score_of, name, lanes):
     assert any(t.status == "done" for t in begun)
 
 
-@every_scheduler
-@every_width
+@every_scheduler_and_width
 def test_lanes_are_refilled_at_once(run, name, lanes):
     result, busy = run(name, lanes), collections.Counter()
     births = {t.id: result.lineage(t)[-1].first for t in result.trials}
@@ -71,8 +76,7 @@ def test_lanes_are_refilled_at_once(run, name, lanes):
     assert result.stats.lanes_busy == pytest.approx(steps / (lanes * result.stats.events * result.stats.interval))
 
 
-@every_scheduler
-@every_width
+@every_scheduler_and_width
 def test_the_same_seed_gives_the_same_bits_however_it_is_dispatched(known, run, same_bits, name, lanes):
     for events in (1, "all"):
         again = known(COSTLY.get(name, name), lanes=lanes, events_per_dispatch=events, **UNEQUAL)
@@ -180,8 +184,7 @@ def test_rungs_are_at_the_ends_of_events(name, longest, interval):
     assert all(3 * low == high for low, high in itertools.pairwise(steps))
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband"])
-@every_width
+@pytest.mark.parametrize(("name", "lanes"), [("asha", 1), ("asha", 5), ("hyperband", 5)])
 def test_trials_are_stopped_at_rungs_only(run, name, lanes):
     result = run(name, lanes)
     stopped = {t.steps for t in result.trials if t.status == "stopped"}

@@ -1,5 +1,6 @@
 """How much memory training takes and how much there is: estimates beside what the compiler says, and systems' files."""
 
+import itertools
 import types
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from covering import covered_by
 from flax import linen
 
 import jaxhpt
@@ -64,8 +66,13 @@ def compiled(net, lanes, rows):
     return compiled_bytes(run)
 
 
-@pytest.mark.parametrize("net", [Dense(), Convolved(), Recurrent()], ids=lambda n: type(n).__name__)
-@pytest.mark.parametrize("rows", [64, 2048])
+NETS = (Dense(), Convolved(), Recurrent())
+
+
+@pytest.mark.parametrize(
+    ("net", "rows"), covered_by(zip(NETS, (2048, 64, 2048), strict=True), itertools.product(NETS, (64, 2048))),
+    ids=lambda n: str(n) if isinstance(n, int) else type(n).__name__,
+)  # fmt: skip
 def test_an_estimate_is_near_what_the_compiler_says(net, rows):
     need = footprint(pool(net, 2, rows)[0].functions)
     estimate = need.state + max(need.step.lane, need.evaluate.lane)

@@ -166,17 +166,22 @@ def test_bad_settings_are_named(argument, value):
 
 def long_history(trials=1000):
     problem = Problem(Space.of({"x": Float(0, 1), "y": Float(0, 1)}), choose(("loss",)), trials, 8, Schedule(1, 1))
+    return problem, ended(problem, trials)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def ended(problem, trials):
     unit = jax.random.uniform(jax.random.key(0), (trials, 2))
     rows = jnp.arange(trials)
     past = history.open_rows(history.empty_history(problem), rows, unit, jnp.int32(0))
     past = history.report(past, rows, jnp.sum((unit - 0.3) ** 2, axis=1)[:, None], rows * 0 + 1, rows * 0)
-    return problem, history.close(past, rows, jnp.full(trials, Status.DONE, jnp.int8))
+    return history.close(past, rows, jnp.full(trials, Status.DONE, jnp.int8))
 
 
 def test_beyond_the_limit_the_best_the_latest_and_others_are_learned_from():
     problem, past = long_history()
-    best = best_first(past, problem, jnp.arange(1000), 64)
-    rows = np.asarray(chosen(past, problem, best, 128))
+    best = jax.jit(best_first, static_argnums=(1, 3))(past, problem, jnp.arange(1000), 64)
+    rows = np.asarray(jax.jit(chosen, static_argnums=(1, 3))(past, problem, best, 128))
     there = rows[rows < 1000]
     assert len(np.unique(there)) == len(there) > 100
     assert np.isin(np.asarray(best), there).all()
@@ -188,10 +193,10 @@ def test_acquire_prefers_what_promises_more():
     problem, past = long_history(120)
     algorithm = Bayesian(limit=128)
     state = algorithm.init(jax.random.key(0), problem)
-    good, bad = jnp.array([[0.31, 0.29]]), jnp.array([[0.95, 0.95]])
-    assert not np.asarray(algorithm.acquire(state, past, problem, good)).any()  # nothing is known yet
-    state = algorithm.tell(jax.random.key(1), state, past, problem, jnp.arange(120))
-    score = algorithm.acquire(state, past, problem, jnp.concatenate([good, bad]))
+    acquire, both = jax.jit(algorithm.acquire, static_argnums=2), jnp.array([[0.31, 0.29], [0.95, 0.95]])
+    assert not np.asarray(acquire(state, past, problem, both)).any()  # nothing is known yet
+    state = jax.jit(algorithm.tell, static_argnums=3)(jax.random.key(1), state, past, problem, jnp.arange(120))
+    score = acquire(state, past, problem, both)
     assert score[0] < score[1]
 
 
