@@ -125,7 +125,7 @@ def search_many(
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
     many, devices = trials_of(trials, searcher, space, len(first)), _devices((own, job.train_data, job.valid_data), num)
     before = _Before(prior, priors, first, space, many)
-    layout = Layout(lanes, cores, AUTO, "fused", searches=num if jax.default_backend() == "cpu" else -(-num // devices))
+    layout = Layout(lanes, cores, AUTO, "fused", num if jax.default_backend() == "cpu" else -(-num // devices))
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
     built = build(job, space, many, searcher, trainer, layout, interval, before, given)
     if sets.train is not None and sets.lengths and built.structures.length.by_rows:
@@ -211,8 +211,9 @@ def _number(sets: Sets, seed: Any, prior: Any, priors: Any) -> int:
 
 def _devices(data: Any, num: int) -> int:
     """Return how many devices share R searches: one where the user has chosen it."""
-    values = jax.config.values
-    chosen = values["jax_default_device"] or values["jax_disable_jit"] or home_of(data)
+    arrays = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, jax.Array)]
+    values = jax.config.values  # without jit nothing runs on several
+    chosen = values["jax_default_device"] or values["jax_disable_jit"] or home_of(arrays) is not None
     return 1 if chosen else shared_out(num, len(jax.local_devices()))
 
 

@@ -183,5 +183,5 @@ def test_an_interrupt_leaves_all_results():
 
 
 def test_what_is_for_one_search_alone_is_said():
-    with pytest.raises(TypeError, match=r"confirm, reshuffle: not for many searches .*jaxhpt.search"):
-        many(confirm=2, reshuffle=True)
+    with pytest.raises(TypeError, match=r"confirm, mesh, reshuffle: not for many searches .*jaxhpt.search"):
+        many(confirm=2, reshuffle=True, mesh=None)
