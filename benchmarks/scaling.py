@@ -27,6 +27,7 @@ QUICK = {
     "lanes": [1, 4], "structures": [1, 2], "seeds": [1, 2], "searches": [1, 2], "devices": [1, 2], "repeats": 1,
 }  # fmt: skip
 STEPS, ROWS, ROUNDS = 20, 64, 4
+FEWEST = 256  # trials of a search, where rounds of few lanes would be over too soon to be timed
 HIDDEN = 16
 SPACE = {"lr": jaxhpt.Float(1e-3, 1e-1, log=True), "momentum": jaxhpt.Float(0.0, 0.99)}
 EVENTS = 16  # without training
@@ -59,8 +60,8 @@ def shaped():
 
 
 def searched(job, lanes, space=None, **options):
-    """Return the seconds of a search of some rounds, compiling not counted."""
-    given = {"trials": ROUNDS * lanes, "lanes": lanes, "algorithm": "random", "progress": False, **options}
+    """Return how a search of some rounds ran."""
+    given = {"trials": max(FEWEST, ROUNDS * lanes), "lanes": lanes, "algorithm": "random", "progress": False, **options}
     return jaxhpt.search(job, space or SPACE, **given).stats
 
 
@@ -129,12 +130,12 @@ def by_searches(options):
         runs[num] = functools.partial(many, num)
         runs[num]()
     seconds = take_turns(options.repeats, runs)
-    return [[num, num * ROUNDS * SEARCH_LANES / float(np.median(seconds[num]))] for num in options.searches]
+    return [[num, num * FEWEST / float(np.median(seconds[num]))] for num in options.searches]
 
 
 def many(num):
     """Return the seconds of so many searches of one data set, by their seeds."""
-    given = {"trials": ROUNDS * SEARCH_LANES, "lanes": SEARCH_LANES, "algorithm": "random", "progress": False}
+    given = {"trials": FEWEST, "lanes": SEARCH_LANES, "algorithm": "random", "progress": False}
     return jaxhpt.search_many(task(), SPACE, seed=range(num), **given)[0].stats.seconds
 
 
