@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from jaxhpt.algorithms.opened import Opened
 from jaxhpt.core.arrays import zeros
 from jaxhpt.core.typing import Key, TrainState
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
@@ -43,6 +44,10 @@ class Pools(Protocol):
     """
 
     best: Any
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return the structures that proposals are to heed, as one; none where they are free."""
+        ...
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Begin an event: take the orders, and begin to compile what they need."""
@@ -85,6 +90,10 @@ class AlikePools:
         """Return what is known of weights without the functions that make them."""
         pool, (shapes, structure) = self._program.pool, jax.tree.flatten(self._program.pool.functions.state)
         return tuple(shapes), structure, pool.batches, pool.lanes, pool.interval, self._program.pools
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return none: there is one structure."""
+        return ()
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Take the orders; what trains is compiled at once, before anything else."""

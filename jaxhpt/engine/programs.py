@@ -16,15 +16,18 @@ from jaxhpt.engine.compiling import Background, Function
 class Programs:
     """Programs by name.
 
+    Args:
+      threads: that compile.
+
     Attributes:
       seconds: for which the search waited for programs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self.seconds = 0.0
         self._ready: dict[Hashable, Callable] = {}
         self._coming: dict[Hashable, concurrent.futures.Future] = {}
-        self._background = Background()
+        self._background = Background(threads)
 
     def call(self, name: Hashable, function: Function, *arguments: Any) -> Any:
         """Run a program, once it is there."""

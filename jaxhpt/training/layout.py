@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxhpt.core.checks import require, require_count
+from jaxhpt.core.checks import number, require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
 from jaxhpt.training.memory import Footprint, footprint, free_bytes
@@ -52,17 +52,24 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
+      max_programs: structures whose programs stay in the process, at least 1: they take up memory.
+      compile_share: of the work that compiling structures may take, by an estimate, above 0; 1 for no limit.
     """
 
     lanes: int | str = AUTO
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
+    max_programs: int = 60
+    compile_share: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "cores", "microbatch"):
+        for name in ("lanes", "cores", "microbatch", "max_programs"):
             if getattr(self, name) != AUTO:
                 object.__setattr__(self, name, require_count(name, getattr(self, name)))
+        share = float(number("compile_share", self.compile_share))
+        require(0 < share <= 1, "compile_share", self.compile_share, "above 0 and at most 1")
+        object.__setattr__(self, "compile_share", share)
         require(self.execution in EXECUTIONS, "execution", self.execution, f"one of {', '.join(EXECUTIONS)}")
 
     def settled(

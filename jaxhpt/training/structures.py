@@ -18,7 +18,9 @@ from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import Captured, UserFunctions, user_functions
+from jaxhpt.training.work import operations
 
+STRUCTURE = "structure: "  # begins the note of an error that says in which one
 Key = tuple[float, ...]  # the units of the structural dimensions, which are one for each setting
 
 
@@ -45,6 +47,11 @@ class Structure(NamedTuple):
         values = self.space.constants
         named = {name: values[name] for name in (self.space.names[c] for c in self.space.structural)}
         return ", ".join(f"{name}={getattr(value, '__name__', repr(value))}" for name, value in named.items())
+
+    @property
+    def operations(self) -> float:
+        """Additions and multiplications of a step of training, about."""
+        return operations(self.functions.step.jaxpr)
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""
@@ -108,7 +115,7 @@ class Structures:
             functions, captured, treedef = user_functions(*given)
         except Exception as error:
             if key:
-                error.add_note(f"structure: {Structure(key, space, *[None] * 3).label}")  # type: ignore[arg-type]
+                error.add_note(f"{STRUCTURE}{Structure(key, space, *[None] * 3).label}")  # type: ignore[arg-type]
             raise
         made = Structure(key, space, functions, captured, treedef)
         if self._made:
