@@ -82,7 +82,7 @@ def training(train, valid, steps=600):
 def main(trials=128, seed=0, steps=600, space=None, **options):
     """Search; print the report, and how good the winner is on rows that chose nothing."""
     train, valid, (x, y) = load()
-    scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 9))
+    scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 30))
     result = jaxhpt.search(
         training(train, valid, steps), space or SPACE, trials=trials, scheduler=scheduler, seed=seed, **options
     )
