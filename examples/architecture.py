@@ -9,7 +9,6 @@ deep learning with MNIST-1D", https://arxiv.org/abs/2011.14439): logistic regres
 
 import sys
 
-import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
@@ -83,11 +82,12 @@ def training(train, valid, steps=600):
 def main(trials=128, seed=0, steps=600, space=None, **options):
     """Search; print the report, and how good the winner is on rows that chose nothing."""
     train, valid, (x, y) = load()
-    scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 9))
+    scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 30))
     result = jaxhpt.search(
         training(train, valid, steps), space or SPACE, trials=trials, scheduler=scheduler, seed=seed, **options
     )
-    accuracy = float((jax.jit(result.best_state)(x).argmax(-1) == y).mean())
+    outputs = nnx.jit(lambda model, x: model(x))(result.best_state, x)
+    accuracy = float((outputs.argmax(-1) == y).mean())
     print(result)
     print(f"{accuracy:.3f} on the test rows")
     return result, accuracy

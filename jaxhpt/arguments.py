@@ -13,6 +13,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.engine.driver import Limits
 from jaxhpt.engine.snapshot import Display
 from jaxhpt.report.progress import display
+from jaxhpt.training.structures import STRUCTURE
 from jaxhpt.training.task import Task
 
 DEFAULT_TRIALS = 256
@@ -110,4 +111,5 @@ def or_raise(result: R, error: BaseException | None) -> R:
     if not isinstance(error, Exception):  # a second Ctrl-C, or an exit
         error.result = result  # type: ignore[attr-defined]
         raise error
-    raise SearchError(f"{type(error).__name__}: {error}", result) from error
+    where = [note for note in getattr(error, "__notes__", ()) if note.startswith(STRUCTURE)]
+    raise SearchError("; ".join([f"{type(error).__name__}: {error}", *where]), result) from error

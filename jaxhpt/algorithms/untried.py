@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.algorithms.enumeration import settings
+from jaxhpt.algorithms.opened import Opened, confined
 from jaxhpt.algorithms.variation import Mutation, genes, renewed
 from jaxhpt.core.arrays import compact, exclusive_count, select
 from jaxhpt.core.control import when
@@ -41,6 +42,7 @@ def propose(
     count: Array,
     waiting: Proposals | None = None,
     how: Callable | None = None,
+    opened: Opened | None = None,
 ) -> tuple[Proposals, Any]:
     """Ask an algorithm, snap what it proposes, and move what was tried before, unless it may repeat.
 
@@ -56,6 +58,7 @@ def propose(
       count: i32[] how many are wanted; others are not valid.
       waiting: earlier proposals that have not begun; None for none.
       how: the algorithm's `ask`, or what stands in for it.
+      opened: structures that there are, where not each proposal may begin another; None where it may.
 
     Returns:
       Proposals, snapped, and the state of the algorithm. Notes stay with proposals that were moved: what they tell of
@@ -69,6 +72,8 @@ def propose(
         found, state = ask(key, state, history, problem, num, count)
     used = jnp.arange(num, dtype=jnp.int32) < count
     found = found._replace(unit=problem.space.snap(found.unit), valid=found.valid & used)
+    if opened is not None:
+        found = confined(found, opened, problem.space, given)
     if problem.space.size is None or algorithm.may_repeat(problem):
         return found, state
     return untried(jax.random.fold_in(key, OWN_KEY), found, history, problem, waiting, given), state

@@ -215,14 +215,20 @@ def _digest(jaxpr: core.Jaxpr, constants: tuple, trees: tuple) -> tuple[str, lis
     return found.hexdigest(), callbacks
 
 
+def inner_jaxprs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """Yield the programs inside an equation: bodies of loops, branches, calls."""
+    values = tuple(equation.params.values())
+    for value in jax.tree.leaves(values, is_leaf=lambda v: isinstance(v, (core.Jaxpr, core.ClosedJaxpr))):
+        inner = value.jaxpr if isinstance(value, core.ClosedJaxpr) else value
+        if isinstance(inner, core.Jaxpr):
+            yield inner
+
+
 def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
     for equation in jaxpr.eqns:
         yield equation
-        values = tuple(equation.params.values())
-        for value in jax.tree.leaves(values, is_leaf=lambda v: isinstance(v, (core.Jaxpr, core.ClosedJaxpr))):
-            inner = value.jaxpr if isinstance(value, core.ClosedJaxpr) else value
-            if isinstance(inner, core.Jaxpr):
-                yield from _equations(inner)
+        for inner in inner_jaxprs(equation):
+            yield from _equations(inner)
 
 
 def _pieces(value: Any) -> Iterator[Any]:

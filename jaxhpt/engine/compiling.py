@@ -168,13 +168,16 @@ def _place(leaf: Any) -> Any:
 
 
 class Background:
-    """Compiles in another thread, one program after the other.
+    """Compiles in other threads, the program that was asked for first first.
 
     Where the thread that asks has settings of its own, which another would not see, it is done at once.
+
+    Args:
+      threads: how many; XLA uses little more than one core for a program.
     """
 
-    def __init__(self) -> None:
-        self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="jaxhpt-compile")
+    def __init__(self, threads: int = 1) -> None:
+        self._executor = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="jaxhpt-compile")
         self._alike = self._executor.submit(cache.settings).result() == cache.settings()
 
     def compile(self, function: Function, *arguments: Any) -> concurrent.futures.Future:
@@ -196,5 +199,5 @@ def shapes_of(arguments: Any) -> Any:
 
 
 def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
-    place = array.sharding if devices_of(array) else None
+    place = _place(array)  # which also tells programs of one device from those of another
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place)

@@ -62,6 +62,7 @@ class Outcome:
       first_seconds: until the first trials had ended, compilation included; None if none did.
       ended: why: one of `ENDINGS`.
       memory: what was done where memory did not suffice, in words.
+      devices: that shared the lanes, or the searches.
       error: what was raised by a callback, the display or the search itself; None for nothing.
     """
 
@@ -74,6 +75,7 @@ class Outcome:
     first_seconds: float | None
     ended: str
     memory: tuple[str, ...]
+    devices: int
     error: BaseException | None = None
 
 
@@ -85,28 +87,29 @@ class Execution(Protocol):
       summary: as of the last look.
       compile_seconds: for which it waited for programs.
       told: what was done where memory did not suffice.
+      devices: that share the lanes, or the searches.
     """
 
     summary: Summary
     told: list[str]
 
     @property
+    def devices(self) -> int:
+        """Devices that share the lanes, or the searches."""
+
+    @property
     def compile_seconds(self) -> float:
         """Seconds for which it waited for programs."""
-        ...
 
     @property
     def best(self) -> Any:
         """Weights of the winner so far."""
-        ...
 
     def run(self, grains: int) -> None:
         """Train for at most so many grains, and look."""
-        ...
 
     def close(self) -> None:
         """Leave nothing running."""
-        ...
 
 
 def drive(
@@ -263,6 +266,7 @@ class _Run:
             first_seconds=self.first,
             ended=ended,
             memory=tuple(self.execution.told),
+            devices=self.execution.devices,
             error=error,
         )
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Designed, Proposals, informed, no_proposals
+from jaxhpt.algorithms.opened import Opened
 from jaxhpt.algorithms.untried import propose as propose_untried
 from jaxhpt.core.arrays import compact, exclusive_count, full_precision
 from jaxhpt.core.control import when
@@ -62,7 +63,7 @@ def begin(study: Study, root: Key, known: Known | None, trials: Array) -> StudyS
 
 
 @full_precision
-def propose(study: Study, designed: bool, state: StudyState) -> tuple[StudyState, Places]:
+def propose(study: Study, designed: bool, state: StudyState, opened: Opened | None = None) -> tuple[StudyState, Places]:
     """Ask for as many proposals as lanes are free and trials left, and start them in the free lanes.
 
     Args:
@@ -70,15 +71,16 @@ def propose(study: Study, designed: bool, state: StudyState) -> tuple[StudyState
       designed: static; whether all that is asked for is of the algorithm's initial design, which then stands in for
         the algorithm, to the same bits, in a program without its model.
       state: between events.
+      opened: structures that there are, where not each proposal may begin another; None where it may.
     """
-    state, fresh = _fill(study, _ask(study, designed, state))
+    state, fresh = _fill(study, _ask(study, designed, state, opened))
     busy = jnp.sum(state.lanes.live | fresh, dtype=jnp.int32)
     unit = state.history.unit[jnp.minimum(state.lanes.trial, study.problem.capacity - 1)]
     places = Places(fresh, unit, state.lanes, state.lane_notes, state.clock * study.problem.schedule.interval)
     return state._replace(busy=busy), places
 
 
-def _ask(study: Study, designed: bool, state: StudyState) -> StudyState:
+def _ask(study: Study, designed: bool, state: StudyState, opened: Opened | None) -> StudyState:
     """Ask for what is missing beyond the proposals that wait already."""
     problem, algorithm = study.problem, study.algorithm
     free = jnp.sum(~state.lanes.live, dtype=jnp.int32)
@@ -89,7 +91,7 @@ def _ask(study: Study, designed: bool, state: StudyState) -> StudyState:
 
     def some() -> tuple[Proposals, Any]:
         given = (algorithm, key, state.algorithm, state.history, problem)
-        found, learned = propose_untried(*given, problem.lanes, count, state.queue, how)
+        found, learned = propose_untried(*given, problem.lanes, count, state.queue, how, opened)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state.queue, found)
         order = compact(both.valid)[: problem.lanes]
         return jax.tree.map(lambda a: a[order], both), learned

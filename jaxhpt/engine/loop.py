@@ -88,11 +88,12 @@ class Fused:
       summary: after the last dispatch.
       compile_seconds: spent on tracing and compiling.
       told: what was done where memory did not suffice.
+      devices: that share the lanes.
     """
 
     def __init__(self, program: Program, root: Key, known: Known | None, data: Data) -> None:
         begun = time.perf_counter()
-        self._put = put_of(program.devices)
+        self._put, self.devices = put_of(program.devices), program.num_devices
         self._data, self.told = self._put(data), list[str]()
         self._carry: SearchState | None = begin(program, *self._put((root, known)))
         given = (self._carry, self._data, self._put(np.int32(0)))

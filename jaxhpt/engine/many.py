@@ -206,6 +206,11 @@ class Many:
         self.summary: Summary = _joined(found, self._num)
 
     @property
+    def devices(self) -> int:
+        """Devices that share the searches."""
+        return self._searches.devices
+
+    @property
     def best(self) -> Any:
         """Weights of the winners so far, leaves [R, ...]; None where they were lost in a crash."""
         if any(carry is None for carry in self._carries):

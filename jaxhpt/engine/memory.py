@@ -105,15 +105,50 @@ class Fitting:
       shapes: of its other arguments, or these.
       halve: value -> the next smaller one; None where there is none.
       told: list that takes what was done, in words.
+      where: words that follow, on what it is done to; "" for none.
     """
 
     def __init__(
-        self, function: Function, static: Any, shapes: tuple, halve: Callable[[Any], Any], told: list[str]
+        self,
+        function: Function,
+        static: Any,
+        shapes: tuple,
+        halve: Callable[[Any], Any],
+        told: list[str],
+        where: str = "",
     ) -> None:
         self._function, self._static, self._halve, self._told = function, static, halve, told
+        self._where = where
         self._run = function.program(static, *shapes)
         self._need = compiled_bytes(self._run) or 0
         self._lock = threading.Lock()
+
+    @classmethod
+    def compiled(
+        cls, function: Function, static: Any, shapes: tuple, halve: Callable[[Any], Any], told: list[str], where: str
+    ) -> "Fitting":
+        """Make it, for smaller groups where compiling itself takes more than there is; arguments as of the class.
+
+        Raises:
+          JaxRuntimeError, MemoryError: it is the smallest already.
+        """
+        while True:
+            try:
+                return cls(function, static, shapes, halve, told, where)
+            except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                less = halve(static) if exhausted(error) else None
+                if less is None:
+                    raise
+                tell(told, grouped(less) + where, error)
+                static = less
+
+    def shrink(self, shapes: tuple, error: Exception) -> None:
+        """Make it smaller, as `error` says that memory did not suffice.
+
+        Raises:
+          TooLittleMemoryError, JaxRuntimeError: that error, where it is the smallest already.
+        """
+        self._shrink(self._static, shapes, error)
 
     def require_room(self, shapes: tuple, times: int = 1) -> None:
         """See to it that it may be called so many times at once; make it smaller until it may.
@@ -157,7 +192,7 @@ class Fitting:
                 less = self._halve(static)
                 if less is None:
                     raise error
-                tell(self._told, grouped(less), error)
+                tell(self._told, grouped(less) + self._where, error)
                 try:
                     self._run, self._static = self._function.program(less, *shapes), less
                     self._need = compiled_bytes(self._run) or 0

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from jaxhpt.algorithms.opened import Opened
 from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.memory import Fitting, halved
@@ -77,9 +78,19 @@ class Pools(Protocol):
 
     Attributes:
       best: weights of the winner so far, without the lane axis.
+      devices: how many share the lanes.
     """
 
     best: Any
+
+    @property
+    def devices(self) -> int:
+        """Return how many share the lanes."""
+        ...
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return the structures that proposals are to heed, as one; none where they are free."""
+        ...
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Begin an event: take the orders, and begin to compile what they need."""
@@ -121,6 +132,15 @@ class AlikePools:
         room = Room(pool.batches, pool.lanes, pool.interval, program.pools)
         given = (self._copying, tuple(shapes), structure, room, programs.number(0))
         self._pools, self.best = programs.call("vacant", VACANT, *given)
+
+    @property
+    def devices(self) -> int:
+        """Return how many share the lanes."""
+        return self._program.num_devices
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return none: there is one structure."""
+        return ()
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Take the orders; what trains is compiled at once, before anything else."""

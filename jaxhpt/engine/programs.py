@@ -18,16 +18,17 @@ class Programs:
 
     Args:
       devices: on which all of them run; None for one device.
+      threads: that compile.
 
     Attributes:
       seconds: for which the search waited for programs.
     """
 
-    def __init__(self, devices: Devices | None = None) -> None:
+    def __init__(self, devices: Devices | None = None, threads: int = 1) -> None:
         self.seconds, self._devices = 0.0, devices
         self._ready: dict[Hashable, Callable] = {}
         self._coming: dict[Hashable, concurrent.futures.Future] = {}
-        self._background = Background()
+        self._background = Background(threads)
 
     def call(self, name: Hashable, function: Function, *arguments: Any) -> Any:
         """Run a program, once it is there."""

@@ -46,8 +46,10 @@ class Split:
     def __init__(
         self, program: Program, root: Key, known: Known | None, data: Data, structures: Structures | None = None
     ) -> None:
-        self.program = program
-        self._programs, self.told = Programs(program.devices), list[str]()
+        self.program, self.told = program, list[str]()
+        several = structures is not None and bool(structures.space.structural)
+        threads = structures.layout.num_cores if structures is not None and several else 1
+        self._programs = Programs(program.devices, threads)
         self._waits = jax.default_backend() == "cpu"  # elsewhere the host runs ahead of the device
         with contextlib.ExitStack() as undone:
             undone.callback(self._programs.close)
@@ -64,8 +66,13 @@ class Split:
 
     def _made(self, root: Key, structures: Structures | None) -> Pools:
         if structures is not None and structures.space.structural:
-            return StructuredPools(self.program, root, self.data, self._programs, structures)
+            return StructuredPools(self.program, root, self.data, self._programs, structures, self.told)
         return AlikePools(self.program, root, self.data, self._programs, self.told)
+
+    @property
+    def devices(self) -> int:
+        """Devices that share the lanes."""
+        return self._pools.devices
 
     @property
     def compile_seconds(self) -> float:
@@ -111,10 +118,11 @@ class Split:
         """Begin an event: propose, and instruct."""
         designed = self._designed(self._events)
         name = "design" if designed else "propose"
-        self.study, places = self._programs.call(name, PROPOSE, self.program.study, designed, self.study)
+        given = (self.program.study, designed, self.study, *self._pools.opened())
+        self.study, places = self._programs.call(name, PROPOSE, *given)
         functions, scheduler = self.program.pool.functions, self.program.study.scheduler
-        given = (self.program.ranges, scheduler, functions.steps, self.program.pools, self.data.captured.steps)
-        orders, self._lanes, self._scored = self._programs.call("instruct", INSTRUCT, *given, places)
+        known = (self.program.ranges, scheduler, functions.steps, self.program.pools, self.data.captured.steps)
+        orders, self._lanes, self._scored = self._programs.call("instruct", INSTRUCT, *known, places)
         self._pools.begin(places, orders)
         self._done, self._events = 0, self._events + 1
 
@@ -138,7 +146,7 @@ class Split:
         self._programs.later("settle", SETTLE, self.program.study, study, *after)
         more = self.program.problem.trials > self.program.problem.lanes
         if more and not self._designed(self.program.problem.trials):
-            self._programs.later("propose", PROPOSE, self.program.study, False, study)
+            self._programs.later("propose", PROPOSE, self.program.study, False, study, *shapes_of(self._pools.opened()))
 
     def _close(self, reports: tuple[Report, ...]) -> None:
         """End an event: settle, keep, move."""

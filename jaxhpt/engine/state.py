@@ -64,6 +64,11 @@ class Program:
         return dataclasses.replace(self.study.problem, space=self.problem.space)
 
     @property
+    def num_devices(self) -> int:
+        """Devices that share its lanes."""
+        return self.devices.num if self.devices else 1
+
+    @property
     def grains(self) -> int:
         """Grains of training that an event is cut into, after which the host may look up."""
         return 1 if self.fused else self.pool.grains

@@ -1,101 +1,66 @@
 """Pools of several structures: the lanes of a study in groups, each of one structure, that come and go with demand.
 
 A lane belongs to the study; which group trains it follows from the structure of its trial alone, never from the clock,
-so bits do not depend on when a program was ready. A structure's program is compiled at the event where a trial of it
-begins: what is compiled already trains meanwhile.
+so bits do not depend on when a program was ready. Structures' programs are compiled at the event where trials
+of them begin, side by side on a CPU's cores: what is compiled already trains meanwhile.
 """
 
 import collections
 import concurrent.futures
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.lanes import Lanes
-from jaxhpt.core.typing import NONE, Array, Key, TrainState
-from jaxhpt.engine.compiling import SOON, Function, shapes_of
-from jaxhpt.engine.pools import ADVANCE, FILL, report_shape
+from jaxhpt.algorithms.opened import Opened
+from jaxhpt.core.typing import NONE, Key, TrainState
+from jaxhpt.engine.compiling import shapes_of
+from jaxhpt.engine.groups import ADVANCE, FILL, PUT, SELECT, TAKE, VACANT, Fitted, Group, fitted
+from jaxhpt.engine.opening import Opening
+from jaxhpt.engine.pools import report_shape
 from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
-from jaxhpt.training.copying import Copying
-from jaxhpt.training.devices import together
-from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report
+from jaxhpt.training.devices import together, usable
+from jaxhpt.training.memory import footprint
+from jaxhpt.training.pool import Data, Orders, Report
 from jaxhpt.training.structures import Structure, Structures
 
-MOST_ALIVE = 60  # structures whose programs stay in the process: they take up memory maps
+KINDS = ("fill", "advance", "vacant", "take", "put")  # of programs
 CPU_WIDTH = 16  # lanes of a group: more gain little on a core, see `benchmarks/throughput.py`, and share out worse
-
-
-def _select(orders: Orders, lanes: Array) -> Orders:
-    """Take the orders of some lanes, i32[w]; NONE is a lane without a trial."""
-    there, place = lanes != NONE, jnp.minimum(lanes, orders.fresh.shape[0] - 1)
-    taken: Orders = jax.tree.map(lambda a: a[place], orders._replace(tick=orders.fresh))
-    old = taken.lanes
-    empty = Lanes(jnp.where(there, old.trial, NONE), jnp.where(there, old.steps, 0), jnp.where(there, old.budget, 0))
-    return taken._replace(fresh=taken.fresh & there, score=taken.score & there, lanes=empty, tick=orders.tick)
-
-
-def _vacant(pool: Pool) -> PoolState:
-    return Copying().vacant(pool.functions.state, pool.batches, pool.lanes, pool.interval)
-
-
-def _take(weights: TrainState, place: Array) -> TrainState:
-    """Return the weights of lane i32[]: one trial's."""
-    return jax.tree.map(lambda a: a[place], weights)
-
-
-def _put(weights: TrainState, place: Array, one: TrainState) -> TrainState:
-    """Put one trial's weights into lane i32[]."""
-    return jax.tree.map(lambda a, b: a.at[place].set(b), weights, one)
-
-
-SELECT = Function(_select, 0, options=SOON)
-VACANT = Function(_vacant, 1, options=SOON)
-TAKE = Function(_take, 0, options=SOON)
-PUT = Function(_put, 0, donated=(0,), options=SOON)
-
-
-@dataclasses.dataclass(eq=False)
-class Group:
-    """Lanes of one structure that train by one program.
-
-    Attributes:
-      structure: theirs.
-      pool: how they train; its functions are the structure's.
-      data: what its program is given.
-      lanes: i32[w] of the study, on the host; NONE for a place that is free.
-      state: their weights.
-      orders: of the event at hand.
-    """
-
-    structure: Structure
-    pool: Pool
-    data: Data
-    lanes: np.ndarray
-    state: PoolState
-    orders: Orders | None = None
-
-    @property
-    def name(self) -> tuple:
-        """What names its programs."""
-        return self.structure.key, self.pool.lanes
+CACHE = 1 << 19  # bytes of a core's own cache: lanes that do not fit into it train faster one after the other
 
 
 class StructuredPools:
-    """Groups of lanes, in the order in which they came to be."""
+    """Groups of lanes, in the order in which they came to be; what is done where memory is short goes to `told`."""
 
-    def __init__(self, program: Program, root: Key, data: Data, programs: Programs, structures: Structures) -> None:
+    def __init__(
+        self, program: Program, root: Key, data: Data, programs: Programs, structures: Structures, told: list[str]
+    ) -> None:
+        self._told, self._fitted = told, dict[tuple, Fitted]()
         self._program, self._root, self._data, self._programs = program, root, data, programs
         self._structures, self._groups = structures, list[Group]()
         on_cpu, lanes = jax.default_backend() == "cpu", program.problem.lanes
         self._cores = structures.layout.num_cores if on_cpu else 1
-        self._widest = _power(min(lanes, CPU_WIDTH) if on_cpu else lanes)
+        self._widest, self._on_cpu = _power(min(lanes, CPU_WIDTH) if on_cpu else lanes), on_cpu
+        self._opening = Opening(structures.space, structures.layout.compile_share)
         self._threads = concurrent.futures.ThreadPoolExecutor(self._cores, thread_name_prefix="jaxhpt-pool")
         self._used: collections.OrderedDict[tuple, None] = collections.OrderedDict()  # programs, the latest last
+        several, _ = usable(structures.layout.mesh, data)
+        self._devices: list[jax.Device | None] = list(several.mesh.devices.flat) if several else [None]
+        self._placed: dict[jax.Device | None, Data] = {None: data}
         self.best: TrainState | None = None
+
+    @property
+    def devices(self) -> int:
+        """Return how many share the lanes."""
+        return len(self._devices)
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return the structures that proposals are to heed; none where an algorithm has a list to go through."""
+        study = self._program.study
+        free = study.algorithm.num_points(study.problem.space) is not None
+        return () if free else (self._opening.opened(),)
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
         """Give the trials that begin to groups of their structures, and begin to compile what is new."""
@@ -107,8 +72,12 @@ class StructuredPools:
         for lanes in wanted.values():
             self._place(self._structures.of(unit[lanes[0]]), lanes)
         for group in self._groups:
+            steps = self._program.pool.interval * int((group.lanes != NONE).sum())
+            self._opening.train(group.structure, steps)
+            group.begins = bool(fresh[group.lanes[group.lanes != NONE]].any())
             lanes = jax.device_put(group.lanes)
-            group.orders = self._programs.call(("select", group.pool.lanes), SELECT, orders[0], lanes)
+            mine = self._programs.call(("select", group.pool.lanes), SELECT, orders[0], lanes)
+            group.orders = mine if group.device is None else group.put(mine)
         self._compile()
 
     def _release(self, free: np.ndarray) -> None:
@@ -124,73 +93,108 @@ class StructuredPools:
             free = np.flatnonzero(group.lanes == NONE)[: len(lanes)]
             group.lanes[free], lanes = lanes[: len(free)], lanes[len(free) :]
         while lanes:
-            group = self._made(structure, self._width(structure, len(lanes)))
+            device = self._freest(structure)
+            group = self._made(structure, self._width(structure, len(lanes), device), device)
             taken = lanes[: group.pool.lanes]
             group.lanes[: len(taken)], lanes = taken, lanes[group.pool.lanes :]
             self._groups.append(group)
 
-    def _width(self, structure: Structure, num: int) -> int:
+    def _freest(self, structure: Structure) -> jax.Device | None:
+        """Return the device with the least to do, where compiling a structure that it has not is something to do."""
+        known = {device for key, _, device in self._used if key == structure.key}
+        steps = self._program.problem.schedule.steps
+
+        def to_do(device: jax.Device | None) -> float:
+            trains = steps * sum(group.work for group in self._groups if group.device == device)
+            return trains + (device not in known) * self._opening.price
+
+        return min(self._devices, key=to_do)
+
+    def _width(self, structure: Structure, num: int, place: jax.Device | None) -> int:
         """Return the lanes of a new group for so many trials: a power of two, near one whose program there is."""
-        fit = min(self._widest, _power(num) if _power(num) == num else 2 * _power(num))
-        near = [width for key, width in self._used if key == structure.key and fit // 4 <= width <= 2 * fit]
+        fit = min(self._widest_of(structure), _power(num) if _power(num) == num else 2 * _power(num))
+        there = [width for key, width, device in self._used if (key, device) == (structure.key, place)]
+        near = [width for width in there if fit // 4 <= width <= 2 * fit]
         return min(near, key=lambda width: (abs(width - fit), width), default=fit)
 
-    def _made(self, structure: Structure, width: int) -> Group:
+    def _widest_of(self, structure: Structure) -> int:
+        """Return the most lanes of a group: on a CPU as many as fit into a core's cache."""
+        step = max(1, footprint(structure.functions).step.lane)
+        return min(self._widest, _power(max(1, CACHE // step))) if self._on_cpu else self._widest
+
+    def _made(self, structure: Structure, width: int, device: jax.Device | None) -> Group:
         pool = self._structures.pool(structure, self._program.pool, width)
-        data = together(structure.data(self._data))
-        state = self._programs.call(("vacant", structure.key, width), VACANT, pool)
-        self._used[structure.key, width] = None
-        return Group(structure, pool, data, np.full(width, NONE, np.int32), state)
+        data, root = together(structure.data(self._on(device))), self._root
+        state = self._programs.call(("vacant", structure.key, width, device), VACANT, pool)
+        if device is not None:
+            data, root, state = jax.device_put((data, root, state), device)
+        self._used[structure.key, width, device] = None
+        return Group(structure, pool, data, root, np.full(width, NONE, np.int32), state, device=device)
+
+    def _on(self, device: jax.Device | None) -> Data:
+        """Return what all structures share, put on a device once."""
+        if device not in self._placed:
+            self._placed[device] = jax.device_put(self._data, device)
+        return self._placed[device]
 
     def _compile(self) -> None:
         """Begin to compile what the groups need, and let go of what was not used for longest."""
         zero = self._programs.number(0)
         for group in self._groups:
             self._used.move_to_end(group.name)
-            shapes = shapes_of(self._arguments(group))
-            self._programs.later(("fill", *group.name), FILL, group.pool, *shapes)
-            self._programs.later(("advance", *group.name), ADVANCE, group.pool, *shapes, *shapes_of((zero, zero)))
-        needed = {group.name for group in self._groups}
-        for name in [n for n in self._used if n not in needed][: max(0, len(self._used) - MOST_ALIVE)]:
+            if group.name not in self._fitted:
+                given = group.arguments()
+                self._programs.later(("advance", *group.name), ADVANCE, group.pool, *shapes_of((*given, zero, zero)))
+                self._programs.later(("fill", *group.name), FILL, group.pool, *shapes_of(given))
+        needed, most = {group.name for group in self._groups}, self._structures.layout.max_programs
+        for name in [n for n in self._used if n not in needed][: max(0, len(self._used) - most)]:
             del self._used[name]
-            for kind in ("fill", "advance", "vacant", "take", "put"):
+            self._fitted.pop(name, None)
+            for kind in KINDS:
                 self._programs.drop((kind, *name))
-
-    def _arguments(self, group: Group) -> tuple:
-        return group.state, group.orders, group.data, self._root
 
     def fill(self) -> None:
         """Do nothing: a group starts its trials where it trains first, so that none waits for another's program."""
 
     def advance(self, first: int, last: int) -> tuple[Report, ...]:
         """Train all groups, those first whose programs are there; side by side on a CPU."""
-        span = self._programs.number(first), self._programs.number(last)
+        span, times = self._programs.numbers(first, last), min(self._cores, len(self._groups))
 
-        def one(group: Group) -> None:
-            if first == 0:
-                fill = self._programs.get(("fill", *group.name), FILL, group.pool, *self._arguments(group))
-                group.state = fill(*self._arguments(group))
-            run = self._programs.get(("advance", *group.name), ADVANCE, group.pool, *self._arguments(group), *span)
-            found = run(*self._arguments(group), *span)
-            group.state, reports[id(group)] = jax.block_until_ready(found) if self._cores > 1 else found
+        def one(group: Group) -> Report:
+            programs = self._fitted[group.name]
+            if first == 0 and group.begins:
+                group.state = programs.fill(*group.arguments())
+            found = programs.advance(*group.arguments(), *span)
+            group.state, report = jax.block_until_ready(found) if self._cores > 1 else found
+            return report
 
-        reports: dict[int, Report] = {}
-        ready = [g for g in self._groups if self._programs.is_ready(("advance", *g.name))]
-        coming = [g for g in self._groups if g not in ready]
-        running = [self._threads.submit(one, group) for group in ready]
-        for group in coming:  # waited for here, so that no thread is kept from training
-            self._programs.get(("advance", *group.name), ADVANCE, group.pool, *self._arguments(group), *span)
-            running.append(self._threads.submit(one, group))
-        for future in running:
-            future.result()
-        return (self._joined(reports),)
+        def begun(group: Group) -> concurrent.futures.Future:
+            self._prepare(group, times)
+            self._fitted[group.name].fill.require_room(group.arguments(), times)
+            self._fitted[group.name].advance.require_room((*group.arguments(), *span), times)
+            return self._threads.submit(one, group)
 
-    def _joined(self, reports: dict[int, Report]) -> Report:
+        # The longest first, so that cores end together; programs that are missing are waited for in this thread.
+        order = sorted(self._groups, key=lambda group: (not self._is_ready(group), -group.work))
+        running = {id(group): begun(group) for group in order}
+        return (self._joined([running[id(group)].result() for group in self._groups]),)
+
+    def _is_ready(self, group: Group) -> bool:
+        """Tell whether nothing is to be waited for."""
+        coming = [(kind, *group.name) for kind in ("fill", "advance")]
+        return group.name in self._fitted or all(map(self._programs.is_ready, coming))
+
+    def _prepare(self, group: Group, times: int) -> None:
+        """Make the programs of a group, where they are used first."""
+        if group.name not in self._fitted:
+            with self._programs.waiting():
+                self._fitted[group.name] = fitted(group, self._told, times)
+
+    def _joined(self, reports: list[Report]) -> Report:
         """Put the reports of the groups in the places of their lanes."""
         lanes, metrics = self._program.problem.lanes, len(self._program.pool.metrics.names)
         scores, ok = np.full((lanes, metrics), np.inf, np.float32), np.zeros(lanes, bool)
-        found = jax.device_get([reports[id(group)] for group in self._groups])
-        for group, report in zip(self._groups, found, strict=True):
+        for group, report in zip(self._groups, jax.device_get(reports), strict=True):
             there = group.lanes != NONE
             scores[group.lanes[there]], ok[group.lanes[there]] = report.scores[there], report.ok[there]
         return Report(jnp.asarray(scores), jnp.asarray(ok))
@@ -204,7 +208,7 @@ class StructuredPools:
         assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written
         for (_, (group, place)), one in zip(made, taken, strict=True):
-            given = (group.state.weights, self._programs.number(place), one)
+            given = (group.state.weights, self._programs.number(place), group.put(one))
             weights = self._programs.call(("put", *group.name), PUT, *given)
             group.state = group.state._replace(weights=weights)
 

@@ -34,7 +34,7 @@ class Stats:
       device: kind of the device.
       jax: version of jax.
       memory: what was done where memory did not suffice, in words, in order.
-      devices: that shared the lanes.
+      devices: that shared the lanes, or the searches of many.
     """
 
     trials: int
@@ -116,7 +116,7 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
         device=jax.local_devices()[0].device_kind,
         jax=jax.__version__,
         memory=outcome.memory,
-        devices=program.devices.num if program.devices else 1,
+        devices=outcome.devices,
     )
 
 

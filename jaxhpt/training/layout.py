@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxhpt.core.checks import require, require_count
+from jaxhpt.core.checks import number, require, require_count
 from jaxhpt.core.jaxprs import primitives
 from jaxhpt.core.problem import bucket
 from jaxhpt.training.devices import Devices
@@ -57,6 +57,8 @@ class Layout:
       cores: of a CPU that train, at least 1.
       microbatch: lanes that train by one `vmap`, at least 1; 1 is one after the other.
       execution: "fused" or "split".
+      max_programs: structures whose programs stay in the process, at least 1: they take up memory.
+      compile_share: of the work that compiling structures may take, by an estimate, above 0; 1 for no limit.
       searches: that share a device, and its memory; None for one that may have several.
       mesh: of devices; None for all there are, or the one where the data lies.
     """
@@ -65,13 +67,18 @@ class Layout:
     cores: int | str = AUTO
     microbatch: int | str = AUTO
     execution: str = AUTO
+    max_programs: int = 60
+    compile_share: float = 0.25
     searches: int | None = None
     mesh: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "cores", "microbatch"):
+        for name in ("lanes", "cores", "microbatch", "max_programs"):
             if getattr(self, name) != AUTO:
                 object.__setattr__(self, name, require_count(name, getattr(self, name)))
+        share = float(number("compile_share", self.compile_share))
+        require(0 < share <= 1, "compile_share", self.compile_share, "above 0 and at most 1")
+        object.__setattr__(self, "compile_share", share)
         require(self.execution in EXECUTIONS, "execution", self.execution, f"one of {', '.join(EXECUTIONS)}")
         if self.mesh is not None:
             Devices.of(self.mesh)
@@ -102,7 +109,7 @@ class Layout:
         room = Room.of(functions, self._shares(parts))
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns, parts)
         if structural:
-            return self._structured(lanes, parts)
+            return self._structured(lanes, devices)
         lanes, devices = self._shared(lanes, devices)
         parts = devices.parts if devices else 1
         cores = self.num_cores if steps > 1 and parts == 1 and jax.default_backend() == "cpu" else 1
@@ -115,13 +122,16 @@ class Layout:
         groups = self._groups(room, functions, lanes // parts, pools)
         return Settled(lanes, 1 if fused else pools, fused=fused, devices=devices, **groups)
 
-    def _structured(self, lanes: int, devices: int) -> Settled:
+    def _structured(self, lanes: int, devices: Devices | None) -> Settled:
         """Decide for trials of several structures, each of which is a program on one device."""
+        whole = devices is None or not devices.cuts_models
+        require(whole, "mesh", self.mesh, 'one with the axis "lanes" alone, where the space has structural=True')
         remedy = "'auto' or 'split' where the space has structural=True: each structure is a program of its own"
         require(self.execution != "fused", "execution", self.execution, remedy)
         if not alone():
             raise ValueError("space: structural=True runs in one process, without jax.distributed")
-        lanes = min(lanes, STRUCTURED_LANES * devices) if self.lanes == AUTO else lanes
+        parts = devices.parts if devices else 1
+        lanes = min(lanes, STRUCTURED_LANES * parts) if self.lanes == AUTO else lanes
         return Settled(lanes, 1, lanes, False)
 
     def _shares(self, devices: int) -> int:

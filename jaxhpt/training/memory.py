@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from jaxhpt.core.jaxprs import Traced
+from jaxhpt.core.jaxprs import Traced, inner_jaxprs
 from jaxhpt.training.user_functions import UserFunctions
 
 ALIASES = {"reshape", "squeeze", "expand_dims", "copy"}  # which are what they read
@@ -136,21 +136,11 @@ def _fused(jaxpr: core.Jaxpr) -> set[Any]:
 def _inside(equation: core.JaxprEqn, mine: list[bool]) -> Bytes:
     """Return what the inner programs of an equation take: the most of any."""
     found = [Bytes(0, 0)]
-    for inner in _jaxprs(equation.params.values()):
+    for inner in inner_jaxprs(equation):
         num = len(inner.constvars) + len(inner.invars)
         fits = equation.primitive.name not in LOOPS and num in (len(mine), len(mine) - 1)
         found.append(_peak(inner, mine[len(mine) - num :] if fits else [any(mine)] * num))
     return Bytes(max(one.lane for one in found), max(one.shared for one in found))
-
-
-def _jaxprs(values: Iterable[Any]) -> Iterable[core.Jaxpr]:
-    for value in values:
-        if isinstance(value, core.ClosedJaxpr):
-            yield value.jaxpr
-        elif isinstance(value, core.Jaxpr):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            yield from _jaxprs(value)
 
 
 def size_of(shape: Any) -> int:

@@ -21,7 +21,9 @@ from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import Captured, UserFunctions, user_functions
+from jaxhpt.training.work import operations
 
+STRUCTURE = "structure: "  # begins the note of an error that says in which one
 Key = tuple[float, ...]  # the units of the structural dimensions, which are one for each setting
 
 
@@ -53,6 +55,11 @@ class Structure(NamedTuple):
     def state(self) -> PyTree:
         """A train state as the user made it, of shapes."""
         return jax.tree.unflatten(self.treedef, jax.tree.leaves(self.functions.state))
+
+    @property
+    def operations(self) -> float:
+        """Additions and multiplications of a step of training, about."""
+        return operations(self.functions.step.jaxpr)
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""
@@ -117,7 +124,7 @@ class Structures:
                 functions, captured, treedef = user_functions(*given)
         except Exception as error:
             if key:
-                error.add_note(f"structure: {Structure(key, space, *[None] * 3).label}")  # type: ignore[arg-type]
+                error.add_note(f"{STRUCTURE}{Structure(key, space, *[None] * 3).label}")  # type: ignore[arg-type]
             raise
         made = Structure(key, space, functions, captured, treedef)
         if self._made:

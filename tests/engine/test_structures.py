@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,11 @@ from covering import covered_by
 
 import jaxhpt
 from jaxhpt import Bool, Choice, Float, Int, When
-from jaxhpt.engine import compiling
+from jaxhpt.engine import compiling, groups, opening, structured
+from jaxhpt.engine.compiling import Function
+from jaxhpt.engine.opening import FIRST
 from jaxhpt.engine.programs import Programs
+from jaxhpt.training.layout import Layout
 from jaxhpt.training.structures import Structures
 
 QUIET = {"progress": False}
@@ -188,11 +192,91 @@ def test_a_structure_is_compiled_once_and_not_before_it_is_proposed(monkeypatch)
 
 def test_programs_that_are_not_used_are_let_go(monkeypatch):
     dropped = []
-    monkeypatch.setattr("jaxhpt.engine.structured.MOST_ALIVE", 1)
     monkeypatch.setattr(Programs, "drop", lambda self, name: dropped.append(name))
-    result = train(lanes=1, trials=6)
+    result = laid_out(Layout(lanes=1, max_programs=1), monkeypatch, trials=6)
     assert result.stats.trials == 6
     assert {name[0] for name in dropped} >= {"fill", "advance"}
+
+
+def laid_out(layout, monkeypatch, **options):
+    """Search with a layout that is asked for."""
+    monkeypatch.setattr(sys.modules["jaxhpt.search"], "Layout", lambda *given: layout)
+    return train(**options)
+
+
+WIDE = {**SPACE, "width": Int(1, 12, structural=True)}
+
+
+def structures_of(result):
+    return [(trial.hparams["width"], trial.hparams["act"]) for trial in result.trials]
+
+
+def test_no_more_structures_begin_than_training_pays_for(monkeypatch):
+    asked = train(WIDE, trials=20, lanes=10, steps=1)
+    assert len(set(structures_of(asked))) == FIRST
+    free = laid_out(Layout(lanes=10, compile_share=1), monkeypatch, space=WIDE, trials=20, steps=1)
+    assert len(set(structures_of(free))) > FIRST
+    same = [trial.hparams["lr"] for trial in free.trials]
+    assert [trial.hparams["lr"] for trial in asked.trials] == same  # only what shapes the program is moved
+    monkeypatch.undo()
+    monkeypatch.setitem(opening.PRICES, jax.default_backend(), 1.0)  # operations
+    assert structures_of(train(WIDE, trials=20, lanes=10, steps=1))[10:] == structures_of(free)[10:]
+
+
+def test_what_the_user_wants_first_and_grids_begin_whatever_they_take():
+    first = [{"width": width, "act": tanh, "lr": 0.1} for width in range(1, 13)]
+    result = train(WIDE, trials=16, lanes=12, steps=1, first=first)
+    assert structures_of(result)[:12] == [(width, tanh) for width in range(1, 13)]
+    assert len(set(structures_of(result))) == 12  # and then no other
+    grid = train({**WIDE, "lr": [0.1]}, trials=24, lanes=12, steps=1, algorithm=jaxhpt.Grid(points=12))
+    assert len(set(structures_of(grid))) == 24
+
+
+NO_ROOM = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.")
+
+
+def short_of_memory(monkeypatch, most, when):
+    """Let programs that train more than so many lanes at once fail: when they are compiled, or called."""
+    real, made = groups.ADVANCE, []
+
+    class Failing(Function):
+        def program(self, pool, *shapes):
+            run, fails = super().program(pool, *shapes), pool.microbatch > most
+            if fails and when == "compiled":
+                raise NO_ROOM
+
+            def called(*given):
+                made.append(int(given[-1]))
+                if fails and (when == "called" or (when == "later" and len(made) > 3)):
+                    raise NO_ROOM
+                return run(*given)
+
+            return called
+
+    failing = Failing(real.call, real.static)  # donates nothing: a program that fails to begin has taken nothing
+    for module in (groups, structured):
+        monkeypatch.setattr(module, "ADVANCE", failing)
+
+
+@pytest.mark.parametrize("when", ["compiled", "called", "later"])
+def test_where_memory_does_not_suffice_a_group_trains_in_parts_and_nothing_is_lost(found, when, monkeypatch):
+    short_of_memory(monkeypatch, 1, when)
+    with pytest.warns(UserWarning, match="memory did not suffice; going on with"):
+        result = train()
+    np.testing.assert_array_equal(result.history.unit, found.history.unit)
+    np.testing.assert_allclose(result.history.metrics, found.history.metrics, rtol=1e-4)
+    assert all(trial.status == "done" for trial in result.trials)
+    wanted = "going on with 1 at once in training, 1 in evaluation where act=tanh, width=1"
+    assert any(wanted in words for words in result.stats.memory)
+
+
+def test_where_not_even_one_lane_fits_it_says_so_and_names_the_structure(monkeypatch):
+    short_of_memory(monkeypatch, 0, "compiled")
+    with (
+        pytest.warns(UserWarning, match="going on with"),
+        pytest.raises(jaxhpt.SearchError, match=r"one lane at a time: give fewer lanes=.*structure: act=\w+, width=\d"),
+    ):
+        train()
 
 
 def test_mixed_values_are_handed_on_as_they_are():
@@ -232,7 +316,7 @@ def test_errors_name_the_structure_and_the_remedy():
         train(init=breaks)
     assert any("width=3" in note for note in caught.value.__notes__)
     first = [{"width": 1, "act": tanh, "lr": rate} for rate in (0.1, 0.15)]
-    with pytest.raises(jaxhpt.SearchError, match="no such width") as later:
+    with pytest.raises(jaxhpt.SearchError, match=r"no such width; structure: act=\w+, width=3") as later:
         train(init=breaks, lanes=2, first=first)
     assert sum(trial.status == "done" for trial in later.value.result.trials) >= 2  # what had ended is kept
 

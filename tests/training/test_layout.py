@@ -123,6 +123,19 @@ def test_wishes_that_cannot_be(wishes, error, message):
         jaxhpt.minimize(lambda h, key: h["x"], {"x": jaxhpt.Float(0, 1)}, trials=4, progress=False, **wishes)
 
 
+@pytest.mark.parametrize(
+    ("wishes", "error", "message"),
+    [
+        ({"compile_share": 0.0}, ValueError, r"compile_share=0.0: must be above 0 and at most 1"),
+        ({"compile_share": "half"}, TypeError, r"compile_share='half'"),
+        ({"max_programs": 0}, ValueError, r"max_programs=0"),
+    ],
+)
+def test_wishes_about_structures_are_checked(wishes, error, message):
+    with pytest.raises(error, match=message):
+        Layout(**wishes)
+
+
 def test_whole_numbers_of_numpy_are_numbers():
     assert Layout(np.int64(8), np.int32(2), np.int64(2)) == Layout(8, 2, 2)
     assert hash(Layout(np.int64(8))) == hash(Layout(8))
