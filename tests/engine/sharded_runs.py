@@ -82,6 +82,18 @@ def exchanged():
     return {name: sorted(lines) for name, lines in found.items()}
 
 
+def structured(**options):
+    """Search the width of a layer, a program for each."""
+
+    def begin(key, h):
+        return {"net": {"inner": jax.random.normal(key, (4, h["width"])) * 0.5, "outer": jnp.ones((h["width"], 1))}}
+
+    task = jaxhpt.Task(**{**vars(TASK), "init": begin, "partition": None})
+    space = {**SPACE, "width": jaxhpt.Choice([2, 3], structural=True)}
+    given = {"trials": 12, "lanes": 4, "algorithm": "random", "progress": False, **options}
+    return jaxhpt.search(task, space, **given)
+
+
 def refused(**options):
     try:
         search(**options)
@@ -101,6 +113,9 @@ def main():
             told[kind][how] = numbers(search(mesh=cut if how == "cut models" else None, **WAYS[how], **options))
             if kind == "copies" and how in ("split", "fused"):
                 told["exchanged" + " fused" * (how == "fused")] = exchanged()
+    with jax.default_device(jax.devices()[0]):
+        told["structures"] = {"one device": numbers(structured(cores=1))}
+    told["structures"]["several"] = numbers(structured())
     fewer = {"lanes 12": search(algorithm="random", lanes=12), "lanes 7": search(algorithm="random", lanes=7)}
     told["fewer"] = {name: [r.stats.devices, r.stats.lanes] for name, r in fewer.items()}
     auto = search(algorithm="random", lanes="auto", mesh=mesh, trials=9)

@@ -44,6 +44,14 @@ def test_eight_devices_find_what_one_finds(told, kind):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+def test_structures_are_shared_out_over_devices(told):
+    one, several = told["structures"]["one device"], told["structures"]["several"]
+    assert (one["devices"], several["devices"]) == (1, 8)
+    np.testing.assert_array_equal(several["unit"], one["unit"])
+    np.testing.assert_allclose(several["scores"], one["scores"], rtol=1e-5)
+    np.testing.assert_allclose(several["replayed"], several["value"], rtol=1e-5)
+
+
 def test_devices_exchange_scores_and_rows_that_are_copied_alone(told):
     """Read from the compiled programs: what they send, and its shapes. 16 lanes, 1 metric, 6 copies at most."""
     found = {name: lines for name, lines in told["exchanged"].items() if name != "_train_again"}
