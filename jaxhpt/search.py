@@ -45,6 +45,8 @@ def search(
     microbatch: int | str = "auto",
     execution: str = "auto",
     mesh: Mesh | None = None,
+    max_programs: int = 60,
+    compile_share: float = 0.25,
     events_per_dispatch: int | str = "auto",
     timeout: float | None = None,
     prior: Prior | None = None,
@@ -84,6 +86,10 @@ def search(
       mesh: of devices, a `jax.sharding.Mesh` with an axis "lanes" over which the lanes are shared out, a multiple of
         its size; further axes are for models that are cut themselves, see `Task.partition`. None is all devices that
         the process has, or the one where the data has been put; with `jax.distributed`, those of all processes.
+      max_programs: structures of a space with `structural=True` whose programs stay in the process, at least 1: they
+        take up memory, and are compiled again where they are needed again.
+      compile_share: of the work that may go into compiling them, by an estimate, above 0; 1 lets every proposal begin
+        another structure.
       events_per_dispatch: a number, "all" for the whole search in one call, or "auto" for about 1/4 s, if need be in
         the middle of an event, after which progress, callbacks, Ctrl-C and the timeout are looked at. The results are
         the same bits for all.
@@ -133,7 +139,7 @@ def search(
     trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
     seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
     shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
-    layout = Layout(lanes, cores, microbatch, execution, mesh=mesh)
+    layout = Layout(lanes, cores, microbatch, execution, max_programs, compile_share, mesh=mesh)
 
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))

@@ -73,7 +73,8 @@ class Layout:
     mesh: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "cores", "microbatch", "max_programs"):
+        object.__setattr__(self, "max_programs", require_count("max_programs", self.max_programs))
+        for name in ("lanes", "cores", "microbatch"):
             if getattr(self, name) != AUTO:
                 object.__setattr__(self, name, require_count(name, getattr(self, name)))
         share = float(number("compile_share", self.compile_share))

@@ -3,7 +3,6 @@
 import copy
 import itertools
 import pickle
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,6 @@ from jaxhpt.engine import compiling, groups, opening, structured
 from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.opening import FIRST
 from jaxhpt.engine.programs import Programs
-from jaxhpt.training.layout import Layout
 from jaxhpt.training.structures import Structures
 
 QUIET = {"progress": False}
@@ -193,15 +191,9 @@ def test_a_structure_is_compiled_once_and_not_before_it_is_proposed(monkeypatch)
 def test_programs_that_are_not_used_are_let_go(monkeypatch):
     dropped = []
     monkeypatch.setattr(Programs, "drop", lambda self, name: dropped.append(name))
-    result = laid_out(Layout(lanes=1, max_programs=1), monkeypatch, trials=6)
+    result = train(lanes=1, max_programs=1, trials=6)
     assert result.stats.trials == 6
     assert {name[0] for name in dropped} >= {"fill", "advance"}
-
-
-def laid_out(layout, monkeypatch, **options):
-    """Search with a layout that is asked for."""
-    monkeypatch.setattr(sys.modules["jaxhpt.search"], "Layout", lambda *given: layout)
-    return train(**options)
 
 
 WIDE = {**SPACE, "width": Int(1, 12, structural=True)}
@@ -214,11 +206,10 @@ def structures_of(result):
 def test_no_more_structures_begin_than_training_pays_for(monkeypatch):
     asked = train(WIDE, trials=20, lanes=10, steps=1)
     assert len(set(structures_of(asked))) == FIRST
-    free = laid_out(Layout(lanes=10, compile_share=1), monkeypatch, space=WIDE, trials=20, steps=1)
+    free = train(WIDE, lanes=10, compile_share=1, trials=20, steps=1)
     assert len(set(structures_of(free))) > FIRST
     same = [trial.hparams["lr"] for trial in free.trials]
     assert [trial.hparams["lr"] for trial in asked.trials] == same  # only what shapes the program is moved
-    monkeypatch.undo()
     monkeypatch.setitem(opening.PRICES, jax.default_backend(), 1.0)  # operations
     assert structures_of(train(WIDE, trials=20, lanes=10, steps=1))[10:] == structures_of(free)[10:]
 
