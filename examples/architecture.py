@@ -84,7 +84,13 @@ def main(trials=128, seed=0, steps=600, space=None, **options):
     train, valid, (x, y) = load()
     scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 30))
     result = jaxhpt.search(
-        training(train, valid, steps), space or SPACE, trials=trials, scheduler=scheduler, seed=seed, **options
+        training(train, valid, steps),
+        space or SPACE,
+        trials=trials,
+        algorithm="tpe",
+        scheduler=scheduler,
+        seed=seed,
+        **options,
     )
     outputs = nnx.jit(lambda model, x: model(x))(result.best_state, x)
     accuracy = float((outputs.argmax(-1) == y).mean())
