@@ -30,9 +30,49 @@ def load(name):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_each_is_short_says_how_to_run_it_and_is_tested(path):
     text = path.read_text()
-    assert len(text.splitlines()) < 100
+    assert len(text.splitlines()) < 130
     assert f"Run: python examples/{path.name}" in text.split('"""')[1]
     assert f"test_{path.stem}" in globals()
+
+
+def test_rl(capsys):
+    example = load("rl")
+    table = example.main(8, 1)
+    assert list(table) == ["random", "ASHA", "PBT"]
+    assert all(0 < length <= example.LIMIT for ((length, _),) in table.values())
+    (_, plain), (_, stopped), (_, copied) = (runs[0] for runs in table.values())
+    assert copied == plain == 8 * example.UPDATES
+    assert plain / 2 < stopped < 2 * plain
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(table)
+
+
+def test_generalise(capsys):
+    example = load("generalise")
+    example.STEPS = 10
+    table = example.main(1, 32, ["wine"])
+    assert {way for _, way in table} == set(example.WAYS)
+    assert table["wine", "single split"][1] == 0.0
+    for losses, _, worse in table.values():
+        assert all(math.isfinite(loss) for loss in losses)
+        assert 0.0 <= worse <= 1.0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(example.WAYS)
+
+
+def test_the_pole_falls_as_it_does_in_gym():
+    """Against the equations of motion in double precision, step by step."""
+    example = load("rl")
+    game, state = example.begin(jax.random.key(1)), None
+    for push in [1, 1, 0, 1, 0, 0, 1, 1, 1, 0]:
+        x, v, a, w = np.asarray(game[:4], np.float64) if state is None else state
+        force = 10.0 if push else -10.0
+        temp = (force + 0.1 * 0.5 * w**2 * math.sin(a)) / 1.1
+        turn = (9.8 * math.sin(a) - math.cos(a) * temp) / (0.5 * (4 / 3 - 0.1 * math.cos(a) ** 2 / 1.1))
+        speed = temp - 0.1 * 0.5 * turn * math.cos(a) / 1.1
+        state = (x + 0.02 * v, v + 0.02 * speed, a + 0.02 * w, w + 0.02 * turn)
+        game, over = example.play(jax.random.key(0), game, push)
+        assert not over
+        np.testing.assert_allclose(game[:4], state, rtol=1e-4, atol=1e-6)
 
 
 def test_quickstart(capsys):
