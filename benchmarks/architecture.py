@@ -122,7 +122,14 @@ def table(module, options, seconds):
         seeds = range(options.first, options.first + options.seeds)
         found = np.array([run(module, space, seed, options, seconds) for seed in seeds])
         tests = found[:, 0]
-        rows.append([f"{name}, {seconds:.0f} s", float(tests.mean()), float(tests.min()), *map(float, found[:, 1:].mean(axis=0))])
+        rows.append(
+            [
+                f"{name}, {seconds:.0f} s",
+                float(tests.mean()),
+                float(tests.min()),
+                *map(float, found[:, 1:].mean(axis=0)),
+            ]
+        )
     title = f"MNIST-1D, {seconds:.0f} s of {CORES} cores a search, compiling counted, {options.seeds} seeds: means"
     return Table(title, COLUMNS, rows, ("{}", *["{:.3f}"] * 3, "{:.0f}", "{:.1f}", "{:.1f}", "{:.0%}", *["{:.1f}"] * 2))
 

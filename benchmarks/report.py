@@ -21,8 +21,9 @@ from benchmarks.records import ROOT, git, load
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
-    "throughput", "compile", "layout", "wide", "many", "architecture", "masked", "share", "bayesian", "suggest",
-    "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
+    "throughput", "compile", "layout", "wide", "many", "scaling", "architecture", "masked", "share", "bayesian",
+    "suggest", "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
+    "generalise", "latency",
 )  # fmt: skip
 HEAD = """# Benchmarks
 
