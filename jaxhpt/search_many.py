@@ -125,7 +125,8 @@ def search_many(
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
     many, devices = trials_of(trials, searcher, space, len(first)), _devices((own, job.train_data, job.valid_data), num)
     before = _Before(prior, priors, first, space, many)
-    layout = Layout(lanes, cores, AUTO, "fused", num if jax.default_backend() == "cpu" else -(-num // devices))
+    sharing = num if jax.default_backend() == "cpu" else -(-num // devices)
+    layout = Layout(lanes, cores, execution="fused", searches=sharing)
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
     built = build(job, space, many, searcher, trainer, layout, interval, before, given)
     if sets.train is not None and sets.lengths and built.structures.length.by_rows:
