@@ -257,8 +257,8 @@ def _split(name: str, shapes: Any, grows: tuple[int, ...], growth: Sequence[floa
         return 0 if last else 1
     if len(grows) == 2 and last:
         return 1
-    scales = [math.prod(growth[:count]) ** -0.5 for count in range(len(grows) + 1)]
-    found = [count for count, scale in enumerate(scales) if math.isclose(scale, spread, rel_tol=_NEAR)]
+    counts = range(1, len(grows) + 1)  # none of them would look as a scale that is the same at each width
+    found = [n for n in counts if math.isclose(math.prod(growth[:n]) ** -0.5, spread, rel_tol=_NEAR)]
     if len(found) != 1:
         raise ValueError(
             f"{name}: has shape {shapes[0]} at the base and {shapes[1]} here, and its initial scale does not tell "
