@@ -214,3 +214,40 @@ def test_grey_hybrid(capsys, monkeypatch):
         assert line.split() == [f"{letter}:", *name.split(), *[f"{curve[-1]:.4f}"] * 3]
     assert lines[-1] == f"{min(curve[-1] for curve in curves.values()):.4f} 8 trials ... 24"
     assert {"b"} <= set("".join(lines[4:-1])) <= set("ab ")
+
+
+def test_drift(capsys):
+    example = load("drift")
+    found = example.main(6, 3, (16,))
+    assert found[False][0] == found[True][0]  # 16 is the base, at which nothing changes
+    assert all(2**-10 <= rate <= 2**-3 for pairs in found.values() for rate, _ in pairs)
+    assert f"16: {found[True][0][0]:.4f} ({found[True][0][1]:.3f})" in capsys.readouterr().out
+
+
+def test_transfer(capsys, monkeypatch, tmp_path):
+    example, asked = load("transfer"), []
+    tuned = example.tuned
+
+    def kept(width, scaled, steps, trials, seed, first=()):
+        asked.append((width, scaled, trials, tuple(first)))
+        return tuned(width, scaled, steps, 1, seed, first) if scaled and width == 32 else (example.DEFAULT, 1.0)
+
+    monkeypatch.setattr(example, "tuned", kept)
+    rows = example.compared(20, 4, 3, 32, 1)
+    losses = [losses[0] for _, losses in rows.values()]
+    assert losses[:4] == [1.0] * 4
+    assert 1.0 < losses[4] < np.log(example.drift.CHARACTERS)
+    assert [one[2] for one in asked] == [1, 2, 3, 4, 1, 4, 1]
+    assert f"{losses[4]:.4f}" in capsys.readouterr().out
+    ladder = (8, 16, 32, 64, 128)
+    exact = [0.5 * width**-0.5 for width in ladder]
+    assert example.forecasts(ladder, exact) == pytest.approx((exact[-1],) * 2, rel=1e-3)  # both know a power law
+    floored = [1.0 + value for value in exact]
+    power, grey = example.forecasts(ladder, floored)
+    assert grey == pytest.approx(floored[-1], rel=1e-3)  # and the grey model one above a floor
+    assert abs(power - floored[-1]) > 1e-2
+    monkeypatch.chdir(tmp_path)
+    pairs = [(value, loss) for value, loss in zip(exact, floored, strict=True)]
+    example.drifted({False: pairs}, ladder)
+    example.plot({False: pairs}, ladder)
+    assert "nearer is the grey model" in capsys.readouterr().out
