@@ -1,5 +1,11 @@
-"""What is done to a model: `masking` makes its sizes hyperparameters of one program."""
+"""What is done to a model: `masking` makes its sizes hyperparameters of one program.
 
-from jaxhpt.models import masking
+`cost` says what a structure takes: FLOPs, bytes, parameters and measured latency.
+"""
 
-__all__ = ["masking"]
+from jaxhpt.models import cost, masking
+
+__all__ = [
+    "cost",
+    "masking",
+]
