@@ -176,6 +176,20 @@ def test_architecture(capsys):
     assert f"{accuracy:.3f} on the test rows" in capsys.readouterr().out
 
 
+def test_accelerate(capsys):
+    example = load("accelerate")
+    space = {**example.SPACE, "kind": "mlp", "width": jaxhpt.Choice([4, 256], structural=True), "depth": 1}
+    one = {"random": jaxhpt.Random()}
+    result, default, rank = example.main(4, 0, 4, space, one, example.DEFAULT | {"kind": "mlp", "width": 4, "depth": 1})
+    latency = {trial.hparams["width"]: trial.metrics["latency_128"] for trial in result.trials}
+    assert len(latency) == len({t.metrics["latency_128"] for t in result.trials}) == 2  # one figure a structure
+    assert latency[4] < latency[256]
+    assert default.metrics["latency_128"] == latency[4]  # measured once a process
+    assert rank == pytest.approx(1.0)
+    assert "measured afresh: 1.000" in capsys.readouterr().out
+    assert [example.spearman([1, 2, 3], [2, 4, 9]), example.spearman([1, 2, 3], [3, 2, 1])] == pytest.approx([1, -1])
+
+
 def test_many_series(capsys):
     example = load("many_series")
     results, own, shared = example.main(6, 8, 20)

@@ -1,11 +1,9 @@
-"""What is done to a model: `masking` makes its sizes hyperparameters, `mup` carries these from narrow to wide."""
+"""What is done to a model: its sizes as hyperparameters, what it costs, and how settings carry to wider ones.
 
-from jaxhpt.models import (
-    masking,
-    mup,
-)
+`masking` makes sizes hyperparameters of one program, `cost` says what a structure takes, and `mup` carries
+hyperparameters from narrow models to wide ones.
+"""
 
-__all__ = [
-    "masking",
-    "mup",
-]
+from jaxhpt.models import cost, masking, mup
+
+__all__ = ["cost", "masking", "mup"]
