@@ -1,5 +1,12 @@
-"""What is done to a model: `masking` makes its sizes hyperparameters of one program."""
+"""What is done to a model: `masking` makes its sizes hyperparameters of one program.
+
+`prune` makes its weights few, `quantize` narrow, and `compressed` writes what is left as a small file.
+"""
 
 from jaxhpt.models import masking
+from jaxhpt.models import prune
 
-__all__ = ["masking"]
+__all__ = [
+    "masking",
+    "prune",
+]
