@@ -3,10 +3,12 @@
 `prune` makes its weights few, `quantize` narrow, and `compressed` writes what is left as a small file.
 """
 
+from jaxhpt.models import compressed, prune, quantize
 from jaxhpt.models import masking
-from jaxhpt.models import prune
 
 __all__ = [
+    "compressed",
     "masking",
     "prune",
+    "quantize",
 ]
