@@ -116,14 +116,14 @@ def gradual(
         now = state.step
         due = (now >= begin) & (now <= end) & (((now - begin) % every == 0) | (now == end))
 
-        def prune() -> PyTree:
+        def prune(before: PyTree) -> PyTree:
             shares = per_leaf("sparsity", sparsity, params, share)
             told = {
                 leaf.name: cubic_sparsity(now, final, begin, end, low)
                 for leaf, final in zip(named(params), shares, strict=True)
                 if final is not None
             }
-            return masks(moved, told, state.masks)
+            return masks(moved, told, before)
 
         new = _if_any(due, prune, state.masks)
         return _only_kept(updates, new, params), PrunedState(kept, new, now + 1)
@@ -181,10 +181,10 @@ def lottery(
         params = _weights(params)
         updates, kept = inner.update(apply(grads, state.masks), state.inner, params, **extra)
         moved, now = _moved(params, updates), state.step + 1
-        early = _if_any(now == early_at, lambda: (moved, kept), state.early)
+        early = jax.tree.map(lambda a, b: jnp.where(now == early_at, a, b), (moved, kept), state.early)
         due = (now % steps == 0) & (now <= count * steps)
 
-        def rewind() -> tuple:
+        def rewind(before: tuple) -> tuple:
             left = (now // steps).astype(jnp.float32) / jnp.asarray(count).astype(jnp.float32)
             shares = per_leaf("sparsity", sparsity, params, share)
             told = {
@@ -192,7 +192,7 @@ def lottery(
                 for leaf, final in zip(named(params), shares, strict=True)
                 if final is not None
             }
-            return masks(moved, told, state.masks), jax.tree.map(jnp.subtract, early[0], params), early[1]
+            return masks(moved, told, before[0]), jax.tree.map(jnp.subtract, early[0], params), early[1]
 
         new, updates, kept = _if_any(due, rewind, (state.masks, updates, kept))
         return _only_kept(updates, new, params), LotteryState(kept, new, now, early)
@@ -200,12 +200,17 @@ def lottery(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _if_any(due: Array, compute: Callable[[], T], otherwise: T) -> T:
-    """Compute something dear where it is due: a loop of one round or none.
+def _if_any(due: Array, compute: Callable[[T], T], value: T) -> T:
+    """Compute a new value of an old one where it is due: a loop of one round or none.
 
     Unlike a branch it stays one under `vmap`: where no lane is due nothing is computed, else each lane selects its own.
+    What is dear must depend on the old value, or the compiler moves it out of the loop, where it is always computed.
     """
-    return jax.lax.while_loop(lambda c: c[0], lambda c: (jnp.zeros_like(c[0]), compute()), (due, otherwise))[1]
+
+    def once(carry: tuple[Array, T]) -> tuple[Array, T]:
+        return jnp.zeros_like(carry[0]), compute(carry[1])
+
+    return jax.lax.while_loop(lambda carry: carry[0], once, (due, value))[1]
 
 
 def _weights(params: PyTree | None) -> PyTree:
