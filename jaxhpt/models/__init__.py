@@ -3,8 +3,7 @@
 `prune` makes its weights few, `quantize` narrow, and `compressed` writes what is left as a small file.
 """
 
-from jaxhpt.models import compressed, prune, quantize
-from jaxhpt.models import masking
+from jaxhpt.models import compressed, masking, prune, quantize
 
 __all__ = [
     "compressed",

@@ -78,7 +78,9 @@ def _fits(leaf: Leaf, name: str) -> bool:
 def _check_name(argument: str, name: str, leaves: list[Leaf]) -> None:
     exact = [leaf for leaf in leaves if leaf.name == name]
     if exact and not exact[0].is_float:
-        raise TypeError(f"{argument}[{name!r}]: is of {getattr(exact[0].value, 'dtype', 'no dtype')}; must be an array of floats")
+        raise TypeError(
+            f"{argument}[{name!r}]: is of {getattr(exact[0].value, 'dtype', 'no dtype')}; must be an array of floats"
+        )
     if any(_fits(leaf, name) for leaf in leaves):
         return
     if any(leaf.name.startswith(f"{name}.") for leaf in leaves):

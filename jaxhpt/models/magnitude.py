@@ -65,7 +65,9 @@ def largest(weights: Array, sparsity: Number, before: Array | bool = True) -> Ar
     size = jnp.abs(weights)
     size = jnp.where(jnp.isnan(size), jnp.asarray(jnp.inf, size.dtype), size)
     word = jnp.dtype(f"uint{8 * size.dtype.itemsize}")
-    ranks = jax.lax.bitcast_convert_type(size, word) + jnp.asarray(1, word)  # floats from 0 on are ordered as their bits
+    ranks = jax.lax.bitcast_convert_type(size, word) + jnp.asarray(
+        1, word
+    )  # floats from 0 on are ordered as their bits
     size = jnp.where(jnp.asarray(before, bool), ranks, jnp.zeros_like(ranks)).reshape(-1)
     wanted = jnp.asarray(sparsity).astype(jnp.float32)
     pruned = jnp.clip(jnp.round(wanted * size.size), 0, size.size).astype(jnp.int32)
@@ -78,9 +80,9 @@ def largest(weights: Array, sparsity: Number, before: Array | bool = True) -> Ar
 
 
 def _of_rank(numbers: Array, rank: Array) -> Array:
-    """Return the largest number that so many are not below, unsigned[n], i32[] -> unsigned[]: bit by bit, not by a sort.
+    """Return the largest number that so many are not below: unsigned[n], i32[] -> unsigned[].
 
-    A sort of many short arrays takes tens of times as long on a CPU.
+    It is found bit by bit: a sort of many short arrays takes tens of times as long on a CPU.
     """
     width = 8 * numbers.dtype.itemsize
 
@@ -120,9 +122,10 @@ def cubic_sparsity(step: Number, final: Number, begin: Number, end: Number, init
       [0.0, 0.7, 0.8]
     """
     now, first, last = (jnp.asarray(t).astype(jnp.float32) for t in (step, begin, end))
-    done = jnp.where(last > first, jnp.clip((now - first) / jnp.maximum(last - first, 1.0), 0, 1), now >= last)
+    rising = jnp.clip((now - first) / jnp.maximum(last - first, 1.0), 0, 1)
+    done = jnp.where(last > first, rising, (now >= last).astype(jnp.float32))
     top, low = (jnp.asarray(s).astype(jnp.float32) for s in (final, initial))
-    return top + (low - top) * (1 - done.astype(jnp.float32)) ** 3
+    return top + (low - top) * (1 - done) ** 3
 
 
 def share(name: str, value: Any) -> Any:

@@ -23,7 +23,7 @@ import optax
 from jaxhpt.core.checks import plain, require, whole
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.models.leaves import named, per_leaf
-from jaxhpt.models.magnitude import Number, apply, cubic_sparsity, everything, masks, share
+from jaxhpt.models.magnitude import Number, apply, cubic_sparsity, masks, share
 
 T = TypeVar("T")
 
@@ -221,7 +221,7 @@ def _weights(params: PyTree | None) -> PyTree:
 
 def _moved(params: PyTree, updates: PyTree) -> PyTree:
     """Return weights after an update, in their own dtypes."""
-    return jax.tree.map(lambda p, u: (p + u.astype(p.dtype)), params, updates)
+    return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates)
 
 
 def _only_kept(updates: PyTree, masks: PyTree, params: PyTree) -> PyTree:

@@ -13,96 +13,20 @@ References:
   https://arxiv.org/abs/1806.08342 (2018): symmetric, a scale for each channel.
 """
 
-from typing import Any, NamedTuple
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
 
-import jax
-import jax.numpy as jnp
+from flax import linen, nnx
 
-from jaxhpt.core.checks import plain, require
-from jaxhpt.core.typing import Array, PyTree
-from jaxhpt.models.leaves import per_leaf
-from jaxhpt.models.quantize_flax import with_weights
+from jaxhpt.core.typing import Hparams, PyTree
+from jaxhpt.models.rounding import WHOLE, Quantized, dequantize, fake_quantize, quantize
 
-WHOLE = 32  # bits that mean: as it is
-MOST = 8  # bits of the widest whole numbers
-Number = Array | float | int
+__all__ = ["WHOLE", "Quantized", "dequantize", "fake_quantize", "quantize", "quantized"]
 
-__all__ = ["Quantized", "dequantize", "fake_quantize", "quantize", "quantized"]
-
-
-class Quantized(NamedTuple):
-    """Weights as whole numbers.
-
-    Attributes:
-      values: i8, in the shape of the weights, from -(2^(bits-1) - 1) to 2^(bits-1) - 1.
-      scale: f32, [1, ..., channels] or [] for a vector: `values * scale` is near the weights. Its last 16 bits are 0.
-    """
-
-    values: Array
-    scale: Array
-
-
-def quantize(weights: Array, bits: Number, clip: Number = 1.0) -> Quantized:
-    """Symmetric quantisation of one array: round to the nearest of 2^bits - 1 levels around 0.
-
-    The scale of a channel, the last axis, puts its largest magnitude on the last level. It is rounded up to a float of
-    8 bits of precision, which is what a file holds. A vector has one scale.
-
-    Args:
-      weights: floats [..., channels], [n] or [].
-      bits: 2 to 8; may be traced; held to that range, and rounded.
-      clip: share of the largest magnitude that is the last level, in (0, 1]; larger weights are held to it. Below 1 the
-        steps are finer, which pays with few bits. May be traced.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> quantize(jnp.asarray([[0.5, -7.0], [1.5, 2.0]]), 4).values.tolist()
-      [[2, -7], [7, 2]]
-    """
-    full = weights.astype(jnp.float32)
-    last = _levels(bits)
-    axes = tuple(range(full.ndim - 1)) if full.ndim > 1 else None
-    most = jnp.max(jnp.abs(full), axis=axes, keepdims=full.ndim > 1, initial=0.0)
-    scale = _short(most * jnp.asarray(clip).astype(jnp.float32) / last)
-    scale = jnp.where(scale >= jnp.finfo(jnp.float32).tiny, scale, jnp.float32(0))
-    steps = jnp.round(full / jnp.where(scale > 0, scale, jnp.float32(jnp.inf)))
-    return Quantized(jnp.clip(steps, -last, last).astype(jnp.int8), scale)
-
-
-def dequantize(weights: Quantized) -> Array:
-    """Return the weights that whole numbers stand for: f32, in their shape."""
-    return weights.values.astype(jnp.float32) * jnp.broadcast_to(weights.scale, weights.values.shape)
-
-
-def fake_quantize(params: PyTree, bits: Any, clip: Any = 1.0) -> PyTree:
-    """Quantisation-aware training: weights rounded as a file would hold them, gradients as if they were not.
-
-    Args:
-      params: weights: any pytree of arrays, such as linen's params or `nnx.state(model, nnx.Param)`.
-      bits: 2 to 8, or 32 to leave weights as they are; may be traced. One number for all matrices, or name -> number:
-        "hidden" for the matrices of a part, "hidden.bias" for one array, which may be a vector.
-      clip: as in `quantize`; one number, or names as in `bits`, 1 for those it has not.
-
-    Returns:
-      A tree of the same shapes and dtypes. Weights that are not finite stay so.
-
-    Raises:
-      ValueError: bits or a clip out of range, a name of nothing.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> loss = lambda w: (fake_quantize(w, 2) * jnp.asarray([[1.0], [2.0]])).sum()
-      >>> w = jnp.asarray([[0.2], [1.0]])
-      >>> float(loss(w)), jax.grad(loss)(w).tolist()
-      (2.0, [[1.0], [2.0]])
-    """
-    widths, clips = per_leaf("bits", bits, params, check_bits), clips_of(clip, params)
-    leaves, structure = jax.tree.flatten(params)
-    new = [
-        leaf if width is None else _straight_through(leaf, width, share)
-        for leaf, width, share in zip(leaves, widths, clips, strict=True)
-    ]
-    return jax.tree.unflatten(structure, new)
+_KINDS = "a linen module, a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
+Change = Callable[[PyTree, Hparams], PyTree]
 
 
 def quantized(model: Any, bits: Any, clip: Any = 1.0) -> Any:
@@ -140,59 +64,90 @@ def quantized(model: Any, bits: Any, clip: Any = 1.0) -> Any:
         told = [given(hparams) if callable(given) else given for given in (bits, clip)]
         return fake_quantize(params, *told)
 
-    return with_weights(model, small)
+    return _with_weights(model, small)
 
 
-def check_bits(name: str, value: Any) -> Any:
-    """Return a number of bits, plain or traced; raise for a plain one that means nothing."""
-    found = plain(value)
-    if isinstance(found, jax.Array):
-        return found
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{name}={value!r}: must be a number of bits, or names with numbers")
-    require(found == WHOLE or (2 <= found <= MOST and found == int(found)), name, value, "2 to 8, or 32 for none")
-    return found
+def _with_weights(model: Any, change: Change) -> Callable:
+    """Make a model whose calls see changed weights; the state keeps them as they are.
+
+    Args:
+      model: a linen module, a function hparams -> linen module, or a function (hparams, rngs) -> nnx module.
+      change: (params, hparams) -> params.
+
+    Returns:
+      A function hparams -> linen module, or (hparams, rngs) -> nnx module.
+
+    Raises:
+      TypeError: `model` is no such thing.
+    """
+    if isinstance(model, linen.Module):
+        return lambda hparams: _linen(model, change, hparams)
+    if isinstance(model, type | nnx.Module) or not callable(model):
+        raise TypeError(f"model={model!r}: must be {_KINDS}")
+    parameters = inspect.signature(model).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if any(p.name == "rngs" for p in parameters):
+        return lambda hparams, rngs: _nnx(model(hparams, rngs=rngs), change, hparams)
+    if len(needed) not in (1, 2):
+        raise TypeError(f"model={model!r}: takes {inspect.signature(model)}; must be {_KINDS}")
+    if len(needed) == 1:
+        return lambda hparams: _linen(model(hparams), change, hparams)
+    return lambda hparams, rngs: _nnx(model(hparams, rngs), change, hparams)
 
 
-def clips_of(clip: Any, params: PyTree) -> list[Any]:
-    """Return the clip of each leaf, 1 where none is said."""
-    return [1.0 if c is None else c for c in per_leaf("clip", clip, params, _check_clip)]
+def _linen(module: Any, change: Change, hparams: Hparams) -> Any:
+    """Return a module of the same fields whose `apply` changes the weights."""
+    if not isinstance(module, linen.Module):
+        raise TypeError(f"model: a function of hparams alone returned {type(module).__name__}; must be a linen module")
+    fields = {name: getattr(module, name) for name in module.__dataclass_fields__ if name != "parent"}
+    kind: Any = type(module)
+    made = _linen_class(kind)(**fields)
+    object.__setattr__(made, "_changed", (module, change, hparams))  # out of sight of linen, which would take state
+    return made
 
 
-def is_whole(bits: Number) -> Array:
-    """Tell, bool[], whether a number of bits leaves weights as they are."""
-    return jnp.asarray(bits).astype(jnp.float32) > MOST
+@functools.cache
+def _linen_class(kind: Any) -> Any:
+    @linen.nowrap
+    def init(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._changed[0].init(*args, **kwargs)
+
+    @linen.nowrap
+    def apply(self: Any, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        module, change, hparams = self._changed
+        changed = {**variables, "params": change(variables["params"], hparams)}
+        return module.apply(changed, *args, **kwargs)
+
+    @linen.nowrap
+    def init_with_output(self: Any, rngs: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        variables = init(self, rngs, *args, **kwargs)
+        return apply(self, variables, *args, rngs=rngs, **kwargs), variables
+
+    namespace = {"init": init, "apply": apply, "init_with_output": init_with_output, "__module__": kind.__module__}
+    return type(f"Quantized{kind.__name__}", (kind,), namespace)
 
 
-def short_bits(bits: Number) -> Array:
-    """Return a number of bits as one that whole numbers can have: i32[] in [2, 8]."""
-    return jnp.clip(jnp.round(jnp.asarray(bits).astype(jnp.float32)), 2, MOST).astype(jnp.int32)
+def _nnx(module: Any, change: Change, hparams: Hparams) -> Any:
+    """Give a module a class whose call changes the weights, and puts them back."""
+    if not isinstance(module, nnx.Module):
+        raise TypeError(
+            f"model: a function of hparams and rngs returned {type(module).__name__}; must be an nnx module"
+        )
+    module.__class__ = _nnx_class(type(module))
+    object.__setattr__(module, "_changed", (change, hparams))
+    return module
 
 
-def _levels(bits: Number) -> Array:
-    """Return the last level: f32[]."""
-    return (jnp.left_shift(jnp.int32(1), short_bits(bits) - 1) - 1).astype(jnp.float32)
+@functools.cache
+def _nnx_class(kind: Any) -> Any:
+    @functools.wraps(kind.__call__)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        change, hparams = self._changed
+        weights = nnx.state(self, nnx.Param)
+        nnx.update(self, change(weights, hparams))
+        try:
+            return kind.__call__(self, *args, **kwargs)
+        finally:
+            nnx.update(self, weights)
 
-
-def _straight_through(weights: Array, bits: Number, clip: Number) -> Array:
-    """Round, exactly, with a gradient of 1: what is added is 0."""
-    fixed = jax.lax.stop_gradient(weights)
-    near = dequantize(quantize(fixed, bits, clip)).astype(weights.dtype)
-    near = jnp.where(is_whole(bits) | ~jnp.isfinite(fixed), fixed, near)
-    return near + jnp.where(jnp.isfinite(fixed), weights - fixed, jnp.zeros_like(weights))
-
-
-def _short(scale: Array) -> Array:
-    """Round floats of at least 0 up to those whose last 16 bits are 0."""
-    words = jax.lax.bitcast_convert_type(scale, jnp.uint32)
-    return jax.lax.bitcast_convert_type((words + jnp.uint32(0xFFFF)) & jnp.uint32(0xFFFF0000), jnp.float32)
-
-
-def _check_clip(name: str, value: Any) -> Any:
-    found = plain(value)
-    if isinstance(found, jax.Array):
-        return found
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{name}={value!r}: must be a number in (0, 1], or names with numbers")
-    require(0 < found <= 1, name, value, "above 0 and at most 1")
-    return found
+    return type(f"Quantized{kind.__name__}", (kind,), {"__call__": call, "__module__": kind.__module__})

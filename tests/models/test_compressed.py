@@ -132,7 +132,9 @@ def test_a_new_process_reads_it_with_numpy_alone(tmp_path):
     arguments = [sys.executable, "-I", "-c", BLOCKED, str(copied), str(path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
     first, *listed = done.stdout.splitlines()
-    np.testing.assert_array_equal(np.asarray(json.loads(first), np.float32), trained(TREE, 0.9, 4)[1]["first"]["kernel"])
+    np.testing.assert_array_equal(
+        np.asarray(json.loads(first), np.float32), trained(TREE, 0.9, 4)[1]["first"]["kernel"]
+    )
     assert "first.kernel: float32[37, 21], 78 of 777 not 0, 4 bits" in listed
 
 
@@ -172,12 +174,12 @@ def test_errors_name_the_argument_and_the_remedy(tmp_path):
         compressed.export_compressed(path, {"k": jax.random.key(0)})
     with pytest.raises(TypeError, match="params: k is of float8_e5m2"):
         compressed.export_compressed(path, {"k": jnp.ones(2, jnp.float8_e5m2)})
-    with pytest.raises(TypeError, match="params: k is of .*str"):
+    with pytest.raises(TypeError, match=r"params: k is of .*str"):
         compressed.export_compressed(path, {"k": "text"})
     with pytest.raises(TypeError, match="key"):
         compressed.export_compressed(path, {1.5: np.ones(2)})
     np.savez(path, a=np.ones(2))
-    with pytest.raises(ValueError, match="holds no model.npy"):
+    with pytest.raises(ValueError, match=r"holds no model\.npy"):
         compressed.load_compressed(path)
     for model, told in ((np.zeros(20, np.uint8), "another kind or a later version"), (np.zeros(2, np.uint8), "cut")):
         np.savez(path, model=model)

@@ -99,7 +99,7 @@ def test_gradual_pruning_follows_the_schedule_and_ends_at_the_sparsity():
     kept = (weights != 0).sum((1, 2))
     wanted, now = [], 100
     for step in range(40):
-        if 5 <= step <= 23 and (step - 5) % 4 == 0 or step == 23:
+        if (5 <= step <= 23 and (step - 5) % 4 == 0) or step == 23:
             now = 100 - round(100 * float(prune.cubic_sparsity(step, 0.8, 5, 23)))
         wanted.append(now)
     assert kept.tolist() == wanted
@@ -174,8 +174,8 @@ def test_errors_name_the_argument_and_the_remedy():
         prune.masks({"n": np.ones((2, 2), np.int64)}, {"n": 0.5})
     with pytest.raises(ValueError, match="every=0: must be at least 1"):
         prune.gradual(optax.sgd(0.1), 0.5, 0, 10, every=0)
-    with pytest.raises(TypeError, match="begin=0.5: must be an int of at least 0"):
+    with pytest.raises(TypeError, match=r"begin=0\.5: must be an int of at least 0"):
         prune.gradual(optax.sgd(0.1), 0.5, 0.5, 10)
+    optimizer = prune.gradual(optax.sgd(0.1), 0.5, 0, 10)
     with pytest.raises(ValueError, match=r"params=None: pruning needs the weights"):
-        optimizer = prune.gradual(optax.sgd(0.1), 0.5, 0, 10)
         optimizer.update(START, optimizer.init(START))

@@ -140,9 +140,7 @@ NETS = {
 @pytest.mark.parametrize("kind", NETS)
 def test_bits_are_a_hyperparameter_of_flax_tasks(kind):
     model = quantize.quantized(NETS[kind], lambda h: h["bits"])
-    task = jaxhpt.FlaxTask(
-        model, lambda h: optax.adam(0.05), loss="mse", train_data=DATA, valid_data=DATA, steps=60
-    )
+    task = jaxhpt.FlaxTask(model, lambda h: optax.adam(0.05), loss="mse", train_data=DATA, valid_data=DATA, steps=60)
     sizes = {"width": jaxhpt.Choice([4, 8])} if kind == "masked" else {"width": 8}
     result = jaxhpt.search(task, {"bits": jaxhpt.Choice([2, 8, 32]), **sizes}, trials=8, algorithm="random",
                            progress=False)  # fmt: skip

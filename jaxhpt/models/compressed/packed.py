@@ -1,4 +1,6 @@
-"""The file of a compressed model: bytes <-> arrays, with NumPy alone. This one file may be copied to where jaxhpt is not.
+"""The file of a compressed model: bytes <-> arrays, with NumPy alone.
+
+This one file may be copied to where jaxhpt is not.
 
 Run: python packed.py model.npz    lists what a file holds
 
@@ -16,9 +18,9 @@ A file is an uncompressed .npz with one member, "model": u8[N], little-endian th
                bitmap   a bit each
                gaps     u32 how many; then what lies between two of them, in the code of Rice: the parts above r bits
                         as so many 0s and a 1, padded to a byte; then the r low bits of each, padded to a byte
-    values     of `bits` bits, padded to a byte: value + 2^(bits-1) - 1, less 1 above 0 where zeros are left out (so that
-               2 bits need only 1)
-    scales     u16, the upper half of a float32, for each channel (last axis) with a value that is not 0; one for a vector
+    values     of `bits` bits, padded to a byte: value + 2^(bits-1) - 1, less 1 above 0 where zeros are left out (so
+               that 2 bits need only 1)
+    scales     u16, the upper half of a float32, for each channel (last axis) that is not all 0; one for a vector
 
 References:
   Rice and Plaunt, "Adaptive variable-length coding for efficient compression of spacecraft television data",
@@ -196,7 +198,9 @@ def _taken(reader: _Reader, count: int, bits: int, sparse: bool, stored: np.dtyp
 
 def live_channels(values: np.ndarray) -> np.ndarray:
     """Tell which channels, the last axis, have a value that is not 0: bool[channels]; [1] for a vector."""
-    return np.any(values != 0, axis=tuple(range(values.ndim - 1))) if values.ndim > 1 else np.any(values != 0).reshape(1)
+    return (
+        np.any(values != 0, axis=tuple(range(values.ndim - 1))) if values.ndim > 1 else np.any(values != 0).reshape(1)
+    )
 
 
 def _scales(reader: _Reader, values: np.ndarray) -> np.ndarray:

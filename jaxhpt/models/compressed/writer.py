@@ -11,9 +11,11 @@ from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.models.compressed import packed
 from jaxhpt.models.leaves import Leaf, named, per_leaf
 from jaxhpt.models.magnitude import apply
-from jaxhpt.models.quantize import WHOLE, check_bits, clips_of, is_whole, quantize, short_bits
+from jaxhpt.models.rounding import WHOLE, check_bits, clips_of, is_whole, quantize, short_bits
 
-_DTYPES = {"bool", "bfloat16", "float16", "float32", "float64"} | {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+_DTYPES = {"bool", "bfloat16", "float16", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
 _BYTES_OF_CODE = 2
 _BYTES_OF_SCALE = 2
 _BYTES_OF_COUNT = 4
