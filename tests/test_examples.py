@@ -162,6 +162,21 @@ def test_asha(capsys):
     assert "trials ended after 12 steps" in capsys.readouterr().out
 
 
+def test_compress(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = load("compress").main(32, 60, 1, 500, 60)
+    assert {name: len(cells) for name, cells in found.items()} == {"dense": 2, "nsga2": 1, "random": 1}
+    for name, cells in found.items():
+        size, accuracy, _ = cells[-1]
+        assert size == (tmp_path / f"{name}.npz").stat().st_size
+        assert size <= 4 * 15_210 / 12 or name == "dense"
+        assert accuracy > 0.2
+    assert found["dense"][0][0] - 4 * 15_210 < 600
+    out = capsys.readouterr().out
+    assert "accuracy on fresh rows" in out
+    assert (tmp_path / "compress.png").exists() or "no plot" in out
+
+
 def test_architecture(capsys):
     example = load("architecture")
     nets = [{"kind": kind, "width": 4, "depth": 2, "act": jnp.tanh} for kind in ("mlp", "cnn", "gru")]
