@@ -40,7 +40,7 @@ EPOCH = 52
 PUBLISHED = "lcbench:167168"  # the task of published results
 LEAST, MOST = 0.1062, 0.8294  # its error where regret is 0 and 1
 INPUTS = ("epoch", "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout")
-ACCURACY = 1  # place of val_accuracy among the surrogate's outputs
+ACCURACY, ENTROPY = 1, 2  # places of val_accuracy and val_cross_entropy among the surrogate's outputs
 TINY = 1e-5  # of its batch norm
 
 
@@ -148,7 +148,7 @@ def _surrogate(folder):
     """Read what all tasks share: the weights and the space."""
     with np.load(folder / "weights.npz") as arrays:
         weights = {name: arrays[name] for name in arrays.files}
-    if not np.isin([*weights["cont_in"][:, 0], weights["y_out"][ACCURACY, 0]], (0, 1)).all():
+    if not np.isin([*weights["cont_in"][:, 0], *weights["y_out"][[ACCURACY, ENTROPY], 0]], (0, 1)).all():
         raise ValueError(f"{folder}: a transform that is neither the identity nor a logarithm")
     about = json.loads((folder / "config_space.json").read_text())["hyperparameters"]
     dimensions = {h["name"]: _ranged(h) for h in about if h["name"] in INPUTS and h["name"] != "epoch"}
@@ -167,16 +167,25 @@ def _final(hparams, weights):
 
 def _error(hparams, weights, epoch):
     """Return 1 - accuracy on validation data after an epoch, by the surrogate: f32[]."""
+    return 1.0 - validated(hparams, weights, epoch)[0] / 100.0
+
+
+def validated(hparams, weights, epoch):
+    """Return accuracy in percent and cross entropy on validation data after an epoch, by the surrogate: f32[] each."""
     numbers = jnp.stack([jnp.float32(epoch if name == "epoch" else hparams[name]) for name in INPUTS])
     kind, shift, mean, deviation = weights["cont_in"].T.astype(jnp.float32)
     numbers = (jnp.where(kind == 1, jnp.log(numbers + shift), numbers) - mean) / deviation
     x = _linear(jnp.concatenate([weights["task"], numbers]), weights, "first_layer")
     for i in range(sum(name.endswith("linear0.weight") for name in weights)):
         x = x + _block(x, weights, f"layers.{i}")
-    out = _linear(jax.nn.relu(_norm(x, weights, "last_normalization")), weights, "head")[ACCURACY]
-    kind, shift, scale, low = weights["y_out"][ACCURACY].astype(jnp.float32)
+    out = _linear(jax.nn.relu(_norm(x, weights, "last_normalization")), weights, "head")
+    return tuple(_unscaled(out[place], weights["y_out"][place].astype(jnp.float32)) for place in (ACCURACY, ENTROPY))
+
+
+def _unscaled(out, transform):
+    kind, shift, scale, low = transform
     value = jax.nn.sigmoid(out) * scale + low
-    return 1.0 - jnp.where(kind == 1, jnp.exp(value) - shift, value) / 100.0
+    return jnp.where(kind == 1, jnp.exp(value) - shift, value)
 
 
 def _block(x, weights, name):

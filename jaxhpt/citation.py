@@ -59,7 +59,7 @@ RESTS_ON: dict[type, tuple[str, ...]] = {  # keys of REFERENCES; what a class in
     Refine: ("rechenberg1973evolutionsstrategie", "beyer2002evolution"),
     Screen: ("jin2011surrogate",),
     TPE: ("bergstra2011algorithms", "falkner2018bohb", "watanabe2023tree"),
-    ASHA: ("li2020system", "klein2020model"),
+    ASHA: ("li2020system", "klein2020model", "schmucker2021multi"),
     EarlyStopping: ("prechelt1998early",),
     GreyStop: ("deng1982control", "viering2022shape", "domhan2015speeding", "maron1993hoeffding"),
     Hyperband: ("li2018hyperband",),

@@ -45,6 +45,7 @@ SCHEDULERS = {
     **{name: kind() for name, kind in jaxhpt.SCHEDULERS.items()},
     "pbt, tournament": jaxhpt.PBT(exploit="tournament"),
 }
+SEVERAL_STOPPED = {name: SCHEDULERS[name] for name in ("asha", "median_stop", "pbt")}  # of two objectives
 TOGETHER = {  # whole searches; one program, in which every part meets all others
     "bayesian, asha": (ALGORITHMS["bayesian"], SCHEDULERS["asha"]),
     "cma_es, hyperband": (ALGORITHMS["cma_es"], SCHEDULERS["hyperband"]),
@@ -185,6 +186,8 @@ def searches():
         yield f"{name}, two objectives", built(algorithm, SCHEDULERS["run_to_end"], task(steps="n", **SEVERAL))
     for name, scheduler in SCHEDULERS.items():
         yield name, built(ALGORITHMS["random"], scheduler)
+    for name, scheduler in SEVERAL_STOPPED.items():
+        yield f"{name}, two objectives", built(ALGORITHMS["random"], scheduler, task(steps="n", **SEVERAL))
     for name, network in networks().items():
         yield name, built(ALGORITHMS["random"], SCHEDULERS["asha"], *network)
 

@@ -1,4 +1,4 @@
-"""Several objectives at once: who dominates whom, fronts, crowding, and exact hypervolume in two and three.
+"""Several objectives at once: who dominates whom, fronts, crowding, spread, and exact hypervolume in two and three.
 
 All functions take scores, which are minimised, and are written for one device program: fixed shapes, masks for what
 is absent.
@@ -37,13 +37,13 @@ def dominates(scores: Array, violation: Array | None = None) -> Array:
     return (violation[:, None] < violation[None, :]) | (same & ahead)
 
 
-def fronts(dominance: Array, alive: Array, enough: int | None = None) -> Array:
+def fronts(dominance: Array, alive: Array, enough: int | Array | None = None) -> Array:
     """Rank rows by non-dominated sorting: peel off the rows that nothing left dominates, again and again.
 
     Args:
       dominance: bool[N, N] as `dominates` returns it.
       alive: bool[N] rows that take part.
-      enough: stop when so many rows are ranked; the rest share one rank behind them. None ranks all.
+      enough: stop when so many rows are ranked, an int or i32[]; the rest share one rank behind them. None ranks all.
 
     Returns:
       i32[N] 0 for the first front; N for rows that take no part.
@@ -96,6 +96,76 @@ def crowding(scores: Array, rank: Array) -> Array:
         gap = (jnp.roll(value, -1) - jnp.roll(value, 1)) / jnp.where(width > 0, width, 1.0)
         total = total.at[order].add(jnp.where(first | last, jnp.inf, gap))
     return total
+
+
+def places(scores: Array, violation: Array | None, alive: Array) -> Array:
+    """Order rows by non-dominated sorting with an epsilon-net: by front, and in a front so that any beginning spreads.
+
+    A front begins with its lowest row in the first objective; next comes, again and again, the row that is farthest
+    from all that came. Each objective counts in units of its range within the front. Of rows that are alike in this,
+    the earlier one comes first.
+
+    Args:
+      scores: f32[N, M] minimised.
+      violation: f32[N] as of `dominates`.
+      alive: bool[N] rows that take part, with finite scores.
+
+    Returns:
+      i32[N] in [0, N), each once among the rows that take part; N for others.
+
+    References:
+      Schmucker, Donini, Zafar, Salinas and Archambeau, "Multi-objective asynchronous successive halving",
+      https://arxiv.org/abs/2106.12639 (2021).
+    """
+    rank, ahead = _ranked(scores, alive, violation, None)
+    return _spread(scores, rank, ahead, alive, jnp.zeros((), jnp.int32), jnp.sum(alive, dtype=jnp.int32))
+
+
+def among_best(scores: Array, violation: Array | None, alive: Array, num: Array) -> Array:
+    """Tell which rows have one of the first i32[] `num` of their `places`, arguments as there: bool[N].
+
+    Only the front that is cut is put in order.
+    """
+    rank, ahead = _ranked(scores, alive, violation, num)
+    cut = jnp.max(jnp.where(alive & (ahead < num), ahead, 0))
+    end = jnp.minimum(num, jnp.sum(alive, dtype=jnp.int32))
+    place = _spread(scores, rank, ahead, alive & (ahead == cut), cut, end)
+    return alive & ((ahead < cut) | (place < num))
+
+
+def _ranked(scores: Array, alive: Array, violation: Array | None, enough: Array | None) -> tuple[Array, Array]:
+    """Return the front of each row, and how many rows are in those before it: i32[N] each; arguments as of `places`."""
+    rank = fronts(dominates(scores, violation) & alive[:, None], alive, enough)
+    size = jax.ops.segment_sum(alive.astype(jnp.int32), rank, scores.shape[0] + 1)
+    return rank, (jnp.cumsum(size, dtype=jnp.int32) - size)[rank]
+
+
+def _spread(scores: Array, rank: Array, ahead: Array, alive: Array, first: Array, end: Array) -> Array:
+    """Give the places from i32[] `first` to `end` to the rows bool[N] `alive`, front by front: i32[N]; N for none."""
+    num, objectives = scores.shape
+    unit = _within_front(scores, rank)
+
+    def take(turn: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        place, alone = carry
+        waiting = alive & (place == num)
+        front = jnp.min(jnp.where(waiting, ahead, num))
+        row = jax.lax.argmax(jnp.where(waiting & (ahead == front), alone, -1.0), 0, jnp.int32)
+        distance = jnp.sum((unit - unit[row][None]) ** 2, axis=1)
+        alone = jnp.where(rank == rank[row], jnp.minimum(alone, distance), alone)
+        return place.at[row].set(turn), alone
+
+    farther_than_any = objectives + 2.0 - unit[:, 0]  # a front's first row: the lowest in the first objective
+    place, _ = jax.lax.fori_loop(first, end, take, (jnp.full(num, num, jnp.int32), farther_than_any))
+    return place
+
+
+def _within_front(scores: Array, rank: Array) -> Array:
+    """Scale each objective to its range in [0, 1] within each front: f32[N, M]."""
+    num = scores.shape[0]
+    half = jnp.where((rank < num)[:, None], scores, 0.0) / 2  # the width of what float32 holds would overflow
+    least, most = (extreme(half, rank, num + 1)[rank] for extreme in (jax.ops.segment_min, jax.ops.segment_max))
+    width = most - least
+    return jnp.where(width > 0, (half - least) / jnp.where(width > 0, width, 1.0), 0.0)
 
 
 def nondominated(scores: Array, alive: Array) -> Array:

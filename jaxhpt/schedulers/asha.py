@@ -3,7 +3,8 @@
 Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar, "A system for massively parallel hyperparameter
 tuning", https://arxiv.org/abs/1810.05934 (2020); the variant that stops is of Klein, Tiao, Lienart, Archambeau and
 Seeger, "Model-based asynchronous hyperparameter and neural architecture search",
-https://arxiv.org/abs/2003.10865 (2020).
+https://arxiv.org/abs/2003.10865 (2020). Of several objectives: Schmucker, Donini, Zafar, Salinas and Archambeau,
+"Multi-objective asynchronous successive halving", https://arxiv.org/abs/2106.12639 (2021).
 """
 
 import dataclasses
@@ -16,8 +17,9 @@ from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
-from jaxhpt.schedulers import rungs
-from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_one_objective, require_to_act, scores_of
+from jaxhpt.schedulers import archive, rungs
+from jaxhpt.schedulers.archive import Archive, Gathering
+from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_to_act, scores_of
 from jaxhpt.schedulers.rungs import Rungs
 
 
@@ -29,13 +31,16 @@ class ASHA(KeepsCurves):
     it is in the best 1/`eta` of all that came so far, itself included; the best always goes on. The lane of one that
     stops begins another trial at once.
 
+    Of several objectives, the best are the first fronts of non-dominated sorting; from the front that is cut, those go
+    on that lie farthest apart. Constraints come before objectives. A rung remembers the latest 512 trials then.
+
     Args:
       eta: at least 2. A rung stops all but one in `eta`, and the next one is `eta` times as far; 2 is careful.
       min_steps: steps before the first rung, at least 1; None is about a 27th of the longest trial. Too few, and slow
         starters are lost.
 
     Raises:
-      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+      ValueError, TypeError: an argument out of range.
 
     Example:
       >>> import jaxhpt, jax.numpy as jnp
@@ -62,11 +67,13 @@ class ASHA(KeepsCurves):
         """Ask for an event at each rung."""
         return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
 
-    def init(self, key: Key, problem: Problem) -> Rungs:
+    def init(self, key: Key, problem: Problem) -> Rungs | Archive:
         """Begin with empty rungs."""
-        require_one_objective(self, problem)
         require_to_act(self, problem, "min_steps", rungs.first_level(self.min_steps, self.eta, problem))
-        return rungs.empty(self.num_brackets(problem) * len(self._levels(problem)), problem, self.eta)
+        groups = self.num_brackets(problem) * len(self._levels(problem))
+        if len(problem.objectives) > 1:
+            return archive.empty(groups, problem, archive.width_of(problem))
+        return rungs.empty(groups, problem, self.eta)
 
     def lane_init(self, problem: Problem) -> Array:
         """Deal the lanes to the brackets in turn: i32[L]."""
@@ -78,13 +85,40 @@ class ASHA(KeepsCurves):
         return lanes.spent | (self._rung(lane_notes, lanes, problem) < rungs)
 
     def decide(
-        self, key: Key, state: Rungs, lane_notes: Array, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Verdict, Rungs, Array]:
+        self,
+        key: Key,
+        state: Rungs | Archive,
+        lane_notes: Array,
+        lanes: Lanes,
+        history: History,
+        problem: Problem,
+    ) -> tuple[Verdict, Rungs | Archive, Array]:
         """Stop what is not among the best at its rung."""
         which, none = self._rung(lane_notes, lanes, problem), state.num_arrived.shape[0]
+        goes_on: Array
+        if isinstance(state, Rungs):
+            state, goes_on = self._by_score(state, which, lanes, history, problem)
+        else:
+            state, goes_on = self._by_front(state, which, lanes, history, problem)
+        return Verdict((which < none) & ~goes_on, lanes.budget, None), state, lane_notes
+
+    def _by_score(
+        self, state: Rungs, which: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Rungs, Array]:
+        """Enter what came to rungs i32[L], and tell what is among the best there: bool[L]."""
         state, better = rungs.enter(state, which, scores_of(lanes, history, problem), lanes.trial)
-        promoted = jnp.maximum(state.num_arrived[jnp.minimum(which, none - 1)] // self.eta, 1)
-        return Verdict((which < none) & (better >= promoted), lanes.budget, None), state, lane_notes
+        last = state.num_arrived.shape[0] - 1
+        return state, better < jnp.maximum(state.num_arrived[jnp.minimum(which, last)] // self.eta, 1)
+
+    def _by_front(
+        self, state: Archive, which: Array, lanes: Lanes, history: History, problem: Problem
+    ) -> tuple[Archive, Array]:
+        """Do as `_by_score`, of several objectives."""
+
+        def judge(gathering: Gathering) -> Array:
+            return archive.in_best(gathering, self.eta, len(problem.objectives), problem.lanes)
+
+        return archive.enter(state, which, archive.points_of(lanes, history, problem), judge)
 
     def num_brackets(self, problem: Problem) -> int:
         """Return how many groups of trials are compared apart from each other: 1."""

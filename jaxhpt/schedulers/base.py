@@ -151,7 +151,7 @@ def scores_of(lanes: Lanes, history: History, problem: Problem) -> Array:
 
 def require_one_objective(scheduler: Any, problem: Problem) -> None:
     """Raise where there are several objectives: which of two trials is better would not be clear."""
-    problem.require_one_objective(scheduler, "RunToEnd takes several")
+    problem.require_one_objective(scheduler, "ASHA, Hyperband, MedianStop, PBT and RunToEnd take several")
 
 
 def require_to_act(scheduler: Any, problem: Problem, name: str, first: int) -> None:

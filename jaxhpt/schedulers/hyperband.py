@@ -17,7 +17,7 @@ class Hyperband(ASHA):
 
     Choose it where nobody knows how early losers show. The first bracket has all rungs, the next one lacks the lowest,
     and so on; the last one stops nothing. Lanes are dealt to the brackets in turn, so that each gets the same compute,
-    and trials are compared within their bracket.
+    and trials are compared within their bracket. It takes several objectives as `ASHA` does.
 
     Args:
       eta: as of `ASHA`.
@@ -25,7 +25,7 @@ class Hyperband(ASHA):
       brackets: at least 1, at most one more than there are rungs, and no more than lanes; None is as many as possible.
 
     Raises:
-      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+      ValueError, TypeError: an argument out of range.
 
     Example:
       >>> import jaxhpt, jax.numpy as jnp

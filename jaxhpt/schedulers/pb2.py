@@ -18,7 +18,7 @@ from jaxhpt.core.keys import uniforms
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
-from jaxhpt.schedulers.base import Verdict, scores_of
+from jaxhpt.schedulers.base import Verdict, require_one_objective, scores_of
 from jaxhpt.schedulers.explore import perturbed
 from jaxhpt.schedulers.pbt import PBT
 from jaxhpt.surrogates import gp
@@ -92,6 +92,7 @@ class PB2(PBT):
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Begin without observations."""
+        require_one_objective(self, problem)
         super().init(key, problem)
         none, size = jnp.zeros(MEMORY, jnp.float32), problem.num_dimensions
         unit = jnp.zeros((MEMORY, size), jnp.float32)

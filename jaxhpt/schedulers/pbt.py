@@ -17,8 +17,8 @@ from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE, Array, Key
-from jaxhpt.schedulers import pairs
-from jaxhpt.schedulers.base import Periodic, Verdict, require_one_objective, require_to_act, scores_of
+from jaxhpt.schedulers import archive, pairs
+from jaxhpt.schedulers.base import Periodic, Verdict, require_to_act, scores_of
 from jaxhpt.schedulers.explore import perturbed
 
 EXPLOITS = ("truncation", "tournament")
@@ -40,6 +40,9 @@ class PBT(Periodic):
     read at the start of a training only, such as the scale of its first weights, no longer has an effect in a copy; nor
     has a hyperparameter that sets the length, as a copy has its parent's budget.
 
+    Of several objectives, the best are the first fronts of non-dominated sorting, and in a front those that lie
+    farthest apart. Constraints come before objectives.
+
     Args:
       perturbation_interval: steps between two comparisons, at least 1; None is a twentieth of the longest trial.
       exploit: "truncation", the worst `quantile_fraction` copies from the best; "tournament", each copies from another
@@ -50,7 +53,7 @@ class PBT(Periodic):
       resample: chance of each dimension to be drawn anew instead, in [0, 1]; unordered choices change only so.
 
     Raises:
-      ValueError, TypeError: an argument out of range; at the start of a search, several objectives.
+      ValueError, TypeError: an argument out of range.
 
     Example:
       >>> import jaxhpt, jax.numpy as jnp
@@ -90,7 +93,6 @@ class PBT(Periodic):
 
     def init(self, key: Key, problem: Problem) -> Any:
         """Return the empty state."""
-        require_one_objective(self, problem)
         require_to_act(self, problem, self.period_name, self.period(problem.schedule))
         return PBTState()
 
@@ -99,7 +101,8 @@ class PBT(Periodic):
     ) -> tuple[Verdict, Any, Any]:
         """Let the worst go on from the best."""
         exploit_key, explore_key = jax.random.split(key)
-        ready, score = self._ready(lanes, problem), scores_of(lanes, history, problem)
+        ready = self._ready(lanes, problem)
+        score = self._standing(ready, lanes, history, problem)
         source, target = self._pairs(exploit_key, ready, score, lanes, history, problem)
         num = lanes.trial.shape[0]
         better = (source < NONE) & (target < NONE) & jnp.isfinite(score[source]) & (score[source] < score[target])
@@ -114,6 +117,13 @@ class PBT(Periodic):
     ) -> tuple[Array, Any]:
         """Return settings for copies of f32[N, D], and the state; nothing of worth where bool[] `wanted` is False."""
         return perturbed(key, unit, problem.space, self.perturbation, self.resample), state
+
+    def _standing(self, ready: Array, lanes: Lanes, history: History, problem: Problem) -> Array:
+        """Return what lanes are compared by, f32[L], minimised; of several objectives among bool[L] `ready` alone."""
+        if len(problem.objectives) == 1:
+            return scores_of(lanes, history, problem)
+        points = archive.points_of(lanes, history, problem)
+        return archive.standing_of(jnp.where(ready[:, None], points, jnp.inf), len(problem.objectives))
 
     def _pairs(
         self, key: Key, ready: Array, score: Array, lanes: Lanes, history: History, problem: Problem

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhpt.core.pareto import crowding, dominates, fronts, hypervolume, nondominated
+from jaxhpt.core.pareto import among_best, crowding, dominates, fronts, hypervolume, nondominated, places
 
 INF = float("inf")
 both = pytest.mark.parametrize("wrap", [jax.jit], ids=["jit"])
@@ -62,6 +62,24 @@ def lonely(scores, rank):
             for before, row, after in zip(order, order[1:], order[2:], strict=False):
                 total[row] += (column[after] - column[before]) / (width or 1.0)
     return total
+
+
+def farthest_first(scores, violation, alive):
+    """Return the rows that take part, best first: front by front, in each the one that is farthest from all before."""
+    rank, order = np.array(peel(beats(scores, violation), alive)), []
+    for front in range(len(scores)):
+        members = np.flatnonzero(rank == front)
+        if not len(members):
+            return order
+        unit = scores[members] - scores[members].min(axis=0)
+        unit = unit / np.where(unit.max(axis=0) > 0, unit.max(axis=0), 1)
+        taken = [int(np.argmin(unit[:, 0]))]
+        while len(taken) < len(members):
+            apart = ((unit[:, None] - unit[taken][None]) ** 2).sum(axis=2).min(axis=1)
+            apart[taken] = -1.0
+            taken.append(int(np.argmax(apart)))
+        order += members[taken].tolist()
+    return order
 
 
 def filled(scores, reference):
@@ -152,6 +170,41 @@ def test_an_objective_that_is_constant_in_a_front_adds_nothing_inside_it(wrap):
     np.testing.assert_allclose(found, [INF, 3 / 9, 3 / 9, 6 / 9, INF], rtol=1e-6)
     alike = np.asarray(wrap(crowding)(np.ones((4, 2), np.float32), np.zeros(4, np.int32)))
     assert sorted(alike.tolist()) == [0.0, 0.0, INF, INF]
+
+
+SPREAD = [(1, None, False), (2, None, False), (2, 4, True), (3, None, True), (3, 3, False)]
+
+
+@both
+@pytest.mark.parametrize(("objectives", "levels", "bounded"), SPREAD)
+def test_places_are_by_front_and_there_by_distance_from_all_before(wrap, objectives, levels, bounded):
+    rng, scores = np.random.default_rng(5), points(32, objectives, levels)
+    scores *= np.array([1.0, 1024.0, 0.5], np.float32)[:objectives]
+    alive = rng.uniform(size=32) < 0.8
+    violation = rng.choice([0.0, 0.0, 0.5, INF], size=32).astype(np.float32) if bounded else None
+    scores[~alive] = INF
+    place, order = wrap(places)(scores, violation, alive), farthest_first(scores, violation, alive)
+    assert place.dtype == jnp.int32
+    assert np.argsort(np.asarray(place))[: alive.sum()].tolist() == order
+    assert (np.asarray(place)[~alive] == 32).all()
+    best = wrap(among_best)
+    for num in range(34):
+        chosen = best(scores, violation, alive, jnp.int32(num))
+        assert set(np.flatnonzero(chosen)) == set(order[:num])
+
+
+@both
+def test_a_front_begins_with_its_ends(wrap):
+    line = np.array([[3.0, 1.0], [0.0, 4.0], [1.0, 3.0], [4.0, 0.0], [2.0, 2.0], [9.0, 9.0]], np.float32)
+    assert wrap(places)(line, None, np.ones(6, bool)).tolist() == [3, 0, 4, 1, 2, 5]
+
+
+@both
+def test_places_of_the_widest_numbers_are_as_of_others(wrap):
+    scores, alive = points(16, 2), np.ones(16, bool)
+    wide = (scores - 0.5) * np.float32(3e38) * 2
+    assert np.isfinite(wide).all()
+    assert wrap(places)(wide, None, alive).tolist() == wrap(places)(scores, None, alive).tolist()
 
 
 @both

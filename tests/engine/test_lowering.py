@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax import export
 from kinds import ALGORITHMS, SEVERAL, task
-from lowering import FRONTS, PLATFORMS, SCHEDULERS, TOGETHER, built, faults, parts, traced
+from lowering import FRONTS, PLATFORMS, SCHEDULERS, SEVERAL_STOPPED, TOGETHER, built, faults, parts, traced
 
 import jaxhpt
 from jaxhpt.training.pool import MOST_STEPS
@@ -49,6 +49,11 @@ def test_what_it_does_with_two_objectives(name):
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_what_a_scheduler_does(name):
     assert_lowers(parts(*built(RANDOM, SCHEDULERS[name])), ["begin", "instruct", "settle", "move", "summary"])
+
+
+@pytest.mark.parametrize("name", SEVERAL_STOPPED)
+def test_what_it_does_for_several_objectives(name):
+    assert_lowers(parts(*built(RANDOM, SEVERAL_STOPPED[name], task(steps="n", **SEVERAL))), ["begin", "settle"])
 
 
 @pytest.mark.parametrize(("name", "microbatch"), [("linen", 2), ("nnx", 4)])

@@ -90,6 +90,12 @@ def cases():
     schedulers = {name: kind() for name, kind in jaxhpt.SCHEDULERS.items() if name != "run_to_end"}
     for name, scheduler in {**schedulers, "tournament": jaxhpt.PBT(exploit="tournament")}.items():
         yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"steps": "n"}
+    for name in ("asha", "median_stop", "pbt"):
+        yield (
+            f"{name}, two objectives",
+            (jaxhpt.Random(), schedulers[name], MIXED),
+            {**SEVERAL, "constraints": BOUNDED["constraints"]},
+        )
     yield "bayesian under asha", (jaxhpt.Bayesian(), jaxhpt.ASHA(), MIXED), {}
     yield "tpe under hyperband", (jaxhpt.TPE(), jaxhpt.Hyperband(), MIXED), {}
 

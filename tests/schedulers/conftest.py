@@ -101,7 +101,7 @@ def simulate(judge, curves, lengths, lanes, interval=1, tail=True):
 
     Args:
       judge: reports -> for each lane that is looked at "on", "stopped" or "done".
-      curves: of each trial, steps -> score.
+      curves: of each trial, steps -> score, or a tuple of scores.
       lengths: of each trial.
       lanes: how many.
       interval: steps of an event.
@@ -132,7 +132,7 @@ def simulate(judge, curves, lengths, lanes, interval=1, tail=True):
 def fates_of(reports, said, lengths, tail, spared):
     fates, left = {}, {r.lane: lengths[r.trial] - r.steps for r in reports}
     for report in reports:
-        if (report.spent or report.lane in said) and not math.isfinite(report.score):
+        if (report.spent or report.lane in said) and not np.isfinite(report.score).all():
             fates[report.lane] = "failed"
         elif report.spent or said.get(report.lane) == "done":
             fates[report.lane] = "done"

@@ -104,21 +104,28 @@ def test_it_follows_the_protocol_to_the_names_of_its_arguments(name):
         assert list(own) == list(inspect.signature(getattr(Scheduler, method)).parameters), method
 
 
-def problem(scheduler, steps=18, interval=1, lanes=5):
+SEVERAL = ("asha", "hyperband", "median_stop", "pbt")  # take several objectives
+ONE, TWO = choose(("loss",)), choose(("loss", "size"), objectives={"loss": "min", "size": "max"})
+every_scheduler_and_its_objectives = pytest.mark.parametrize(
+    ("name", "metrics"), [*((name, ONE) for name in SCHEDULERS), *((name, TWO) for name in SEVERAL)]
+)
+
+
+def problem(scheduler, steps=18, interval=1, lanes=5, metrics=ONE):
     schedule = Schedule(steps, interval)
     schedule = dataclasses.replace(schedule, report_interval=scheduler.report_interval(schedule))
     copies = scheduler.num_copies(schedule, TRIALS)
-    return Problem(Space.of({"x": Float(0, 1)}), choose(("loss",)), TRIALS, lanes, schedule, copies=copies)
+    return Problem(Space.of({"x": Float(0, 1)}), metrics, TRIALS, lanes, schedule, copies=copies)
 
 
 def kinds(tree):
     return [(leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in jax.tree.leaves(tree)]
 
 
-@every_scheduler
-def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
+@every_scheduler_and_its_objectives
+def test_shapes_and_dtypes_stay_and_nothing_is_weak(name, metrics):
     scheduler = SCHEDULERS[name]()
-    made = problem(scheduler)
+    made = problem(scheduler, metrics=metrics)
     number = jax.ShapeDtypeStruct((5,), jnp.int32)
     lanes, past = Lanes(number, number, number), jax.eval_shape(lambda: history.empty_history(made))
     state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
@@ -134,16 +141,17 @@ def test_shapes_and_dtypes_stay_and_nothing_is_weak(name):
     assert (verdict.copies is None) == (made.copies == 0)
 
 
-@every_scheduler
-def test_the_state_is_of_the_study_and_what_is_kept_for_a_lane_is_a_note_of_its_own(name):
+@every_scheduler_and_its_objectives
+def test_the_state_is_of_the_study_and_what_is_kept_for_a_lane_is_a_note_of_its_own(name, metrics):
     scheduler = SCHEDULERS[name]()
-    few, many = (problem(scheduler, lanes=lanes) for lanes in (8, 16))
+    few, many = (problem(scheduler, lanes=lanes, metrics=metrics) for lanes in (8, 16))
     states = (kinds(jax.eval_shape(lambda made=made: scheduler.init(jax.random.key(0), made))) for made in (few, many))
     assert next(states) == next(states)
     for made in (few, many):
         notes = jax.eval_shape(lambda made=made: scheduler.lane_init(made))
         assert all(leaf.shape[0] == made.lanes for leaf in jax.tree.leaves(notes))
-    assert bool(jax.tree.leaves(notes)) == (name in {"asha", "hyperband", "grey_stop", "pb2"})
+    noted = {"asha", "hyperband", "grey_stop", "pb2"} | ({"median_stop"} if metrics == TWO else set())
+    assert bool(jax.tree.leaves(notes)) == (name in noted)
 
 
 @pytest.mark.parametrize(
@@ -192,18 +200,18 @@ def test_trials_are_stopped_at_rungs_only(run, name, lanes):
     assert stopped
 
 
-def test_several_objectives_are_refused_before_anything_is_compiled(monkeypatch, compilations):
+def test_several_objectives_are_refused_by_those_that_follow_one_before_anything_is_compiled(monkeypatch, compilations):
     def search(scheduler):
         return jaxhpt.minimize(
             lambda h, key: {"a": h["x"], "b": 1 - h["x"]}, {"x": Float(0, 1)}, objectives={"a": "min", "b": "min"},
             trials=4, lanes=2, scheduler=scheduler, progress=False,
         )  # fmt: skip
 
-    with pytest.raises(ValueError, match="RunToEnd takes several"):
-        search("asha")  # compiles what is done with the arguments
+    with pytest.raises(ValueError, match="ASHA, Hyperband, MedianStop, PBT and RunToEnd take several"):
+        search("pb2")  # compiles what is done with the arguments
     monkeypatch.setattr(Split, "run", lambda *args: pytest.fail("the loop was reached"))
     for name in SCHEDULERS:
-        if name != "run_to_end":
+        if name not in SEVERAL and name != "run_to_end":
             kind = SCHEDULERS[name].__name__
             with compilations() as seen, pytest.raises(ValueError, match=rf"objectives=\['a', 'b'\].*one, for {kind}"):
                 search(name)
