@@ -19,7 +19,7 @@ from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.devices import together, usable
+from jaxhpt.training.devices import cut_by_xla, require_no_mesh, together, usable
 from jaxhpt.training.layout import AUTO, Layout, Settled
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.ragged import Ragged
@@ -86,6 +86,7 @@ def build(
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
     """
+    require_no_mesh()
     train, valid, lengths = given or Given(task.train_data, task.valid_data)
     rows = train.data if isinstance(train, Ragged) else train
     batches = batches_of(space, rows, task.batches, task.batch_size, min(lengths, default=None))
@@ -131,4 +132,4 @@ def _nothing(space: Space, metrics: MetricSpec) -> Known:
 
 def _on_device(array: Any) -> jax.Array:
     """Put an array on the device; copied, as its owner may change it in place."""
-    return array if isinstance(array, jax.Array) else jnp.array(array)
+    return cut_by_xla(array) if isinstance(array, jax.Array) else jnp.array(array)
