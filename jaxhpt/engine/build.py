@@ -19,7 +19,8 @@ from jaxhpt.engine.state import Program, Study
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
-from jaxhpt.training.devices import together, usable
+from jaxhpt.training.devices import cut_by_xla, require_no_mesh, together, usable
+from jaxhpt.training.hosts import require_alike
 from jaxhpt.training.layout import AUTO, Layout, Settled
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.ragged import Ragged
@@ -86,6 +87,7 @@ def build(
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
     """
+    require_no_mesh()
     train, valid, lengths = given or Given(task.train_data, task.valid_data)
     rows = train.data if isinstance(train, Ragged) else train
     batches = batches_of(space, rows, task.batches, task.batch_size, min(lengths, default=None))
@@ -112,6 +114,8 @@ def build(
     pool = _pool(functions, batches, metrics, schedule, laid, specs)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
+    settings = repr((study, dataclasses.replace(laid, devices=None), laid.devices is None))
+    require_alike(task=functions.fingerprint, settings=settings, data=data, prior=before)
     return Built(program, data, structures, before)
 
 
@@ -131,4 +135,4 @@ def _nothing(space: Space, metrics: MetricSpec) -> Known:
 
 def _on_device(array: Any) -> jax.Array:
     """Put an array on the device; copied, as its owner may change it in place."""
-    return array if isinstance(array, jax.Array) else jnp.array(array)
+    return cut_by_xla(array) if isinstance(array, jax.Array) else jnp.array(array)

@@ -21,7 +21,7 @@ from jaxhpt.engine import memory
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.devices import home_of
-from jaxhpt.training.hosts import agreed, alone, elsewhere, leads, lost
+from jaxhpt.training.hosts import agreed, alone, elsewhere, leads, lost, require_alike
 from jaxhpt.training.pool import Data
 
 SECONDS_A_DISPATCH = 0.25
@@ -126,6 +126,7 @@ def drive(
       make: begins the search by a program, this one or one that needs less memory; called where its device is the
         default.
     """
+    require_alike(seed=key)
     called = time.perf_counter()
     shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
     try:

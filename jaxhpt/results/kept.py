@@ -13,7 +13,7 @@ from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
-from jaxhpt.training.devices import together, tracing
+from jaxhpt.training.devices import places_of, together, tracing
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.replica import ReplicaTask, unstacked
 from jaxhpt.training.structures import Structure, Structures
@@ -73,7 +73,8 @@ class Run:
     def data_of(self, unit: Any) -> Data:
         """Return what it was given, on the device."""
         data, devices = self.of(unit).data(self.data), self.program.devices
-        return devices.put(data) if devices and devices.cuts_models else together(data)
+        several = devices and (devices.cuts_models or len(places_of(data)) > 1)
+        return devices.put(data) if devices and several else together(data)
 
     def warn_of_changes(self, unit: Any) -> None:
         """Warn where an export would be made by functions that are not those of the search any more."""

@@ -167,14 +167,42 @@ def usable(mesh: Any, data: PyTree) -> tuple[Devices | None, PyTree]:
     return Devices.in_a_row(found) if len(found) > 1 else None, data
 
 
+def cut_by_xla(array: jax.Array) -> jax.Array:
+    """Return the same array, of a mesh whose axes do not show in types: such ones fit to arrays of that mesh alone."""
+    placed = array.sharding
+    if not isinstance(placed, NamedSharding) or AxisType.Explicit not in placed.mesh.axis_types:
+        return array
+    mesh = Mesh(placed.mesh.devices, placed.mesh.axis_names, axis_types=(AxisType.Auto,) * placed.mesh.devices.ndim)
+    cut: jax.Array = jax.device_put(array, NamedSharding(mesh, placed.spec))  # copies nothing
+    return cut
+
+
+def require_no_mesh() -> None:
+    """Raise where JAX is told of a mesh for all that is computed, data that a search makes itself included.
+
+    Raises:
+      ValueError: it is, by `jax.set_mesh`, of several devices.
+    """
+    found = jax.sharding.get_abstract_mesh()
+    if found.size > 1:
+        raise ValueError(
+            f"jax.set_mesh: {found} is in force; search outside of it, and say mesh= for the devices of the search"
+        )
+
+
+def places_of(tree: PyTree) -> list[jax.Device]:
+    """Return the devices where the user has put arrays; none where he leaves that to JAX."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array) and leaf.committed]
+    return sorted({d for leaf in leaves for d in leaf.devices()}, key=lambda d: d.id)
+
+
 def home_of(tree: PyTree) -> jax.Device | None:
     """Return the device where the user has put arrays; None where he leaves that to JAX.
 
     Raises:
       ValueError: he has put them on several.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array) and leaf.committed]
-    places = sorted({d for leaf in leaves for d in leaf.devices()}, key=lambda d: d.id)
+    places = places_of(tree)
     if len(places) > 1:
         raise ValueError(
             f"train_data, valid_data: arrays lie on {len(places)} devices, {', '.join(map(str, places))}; give their "
@@ -204,11 +232,13 @@ def part(tree: PyTree, lanes: int) -> PyTree:
 
 def gathered(tree: PyTree) -> PyTree:
     """Return all lanes on each device, of leaves [lanes, ...]: leaves [L, ...]. Inside `Devices.program`."""
+    if jax.lax.axis_size(LANES) == 1:
+        return tree
     return jax.tree.map(lambda a: jax.lax.all_gather(a, LANES, tiled=True), tree)
 
 
 def owned(tree: PyTree, mine: Array) -> PyTree:
-    """Return on each device what the one holds that has it, or zeros where none does, to the bit.
+    """Return on each device what the one holds that has it, to the bit; where none does, anything.
 
     A masked sum, of whole numbers, as it is written so for every type: no index that depends on a device.
 
@@ -216,6 +246,8 @@ def owned(tree: PyTree, mine: Array) -> PyTree:
       tree: any leaves; what a device holds that has it not does not matter.
       mine: bool[], or bool[N] for leaves [N, ...]: whether this device has it.
     """
+    if jax.lax.axis_size(LANES) == 1:  # whose sums XLA refuses where further axes cut models
+        return tree
     return jax.tree.map(lambda a: _owned(a, mine), tree)
 
 
@@ -225,6 +257,8 @@ def _owned(leaf: Array, mine: Array) -> Array:
         return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(leaf))
     if leaf.dtype == jnp.bool_:
         return _owned(leaf.astype(jnp.uint8), mine).astype(jnp.bool_)
+    if jnp.iscomplexobj(leaf):
+        return jax.lax.complex(_owned(leaf.real, mine), _owned(leaf.imag, mine))
     kind = jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")
     bits = jax.lax.bitcast_convert_type(leaf, kind)
     wide = bits.astype(jnp.uint32) if kind.itemsize < 4 else bits  # few devices add up what is narrower

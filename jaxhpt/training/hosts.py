@@ -5,13 +5,16 @@ same in all of them.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 KIB = 1 << 10
+ADDRESS = re.compile("0x[0-9a-fA-F]+")
 LOST = re.compile("gloo|nccl|heartbeat|unavailable|coordination", re.IGNORECASE)  # in what is raised
 
 
@@ -43,6 +46,44 @@ def agreed(endings: Sequence[str], verdict: str, grains: int) -> tuple[str, int]
         return verdict, grains
     said = told(grains, endings.index(verdict) if verdict else len(endings))
     return [*endings, ""][int(said[:, 1].min())], int(said[0, 0])
+
+
+def require_alike(**parts: Any) -> None:
+    """Raise where processes do not search the same: they would wait for each other for ever, or find nonsense.
+
+    Args:
+      **parts: pytrees of arrays, and of values that show what they are, by the names that an error gives them.
+
+    Raises:
+      ValueError: some differ.
+    """
+    if alone():
+        return
+    said = told(*map(_digest, parts.values()))
+    differing = [name for name, each in zip(parts, said.T, strict=True) if len(set(each.tolist())) > 1]
+    if differing:
+        raise ValueError(
+            f"{', '.join(differing)}: differ between the processes of the search; call it with the same arguments, on "
+            "the same data, in all of them"
+        )
+
+
+def _digest(tree: Any) -> int:
+    """Return a whole number below 2^31 that tells trees apart."""
+    leaves, structure = jax.tree.flatten(tree)
+    found = zlib.crc32(str(structure).encode())
+    for leaf in leaves:
+        found = zlib.crc32(_content(leaf), found)
+    return found >> 1
+
+
+def _content(leaf: Any) -> bytes:
+    if not isinstance(leaf, (jax.Array, np.ndarray)):
+        return ADDRESS.sub("", repr(leaf)).encode()
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    told, here = f"{leaf.dtype}{leaf.shape}".encode(), not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+    return told + np.asarray(leaf).tobytes() if here else told
 
 
 def elsewhere() -> RuntimeError:

@@ -6,7 +6,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jaxhpt
 from jaxhpt.engine import compiling
@@ -17,11 +17,11 @@ DATA = {"x": X, "y": X.sum(1)}
 COPIES = {"algorithm": "random", "scheduler": jaxhpt.PBT(perturbation_interval=2, quantile_fraction=0.4)}
 KINDS = {
     "genetic": ({"algorithm": "genetic"}, ("split",)),
-    "copies": (COPIES, ("split", "fused", "cut models")),
+    "copies": (COPIES, ("split", "fused", "cut models", "one model on all")),
     "a model": ({"algorithm": "bayesian", "trials": 20, "lanes": 8}, ("split",)),
     "replicas": ({"algorithm": "random", "seeds": 2, "trials": 16}, ("cut models",)),
 }
-WAYS = {"split": {"execution": "split"}, "fused": {"execution": "fused"}, "cut models": {}}
+WAYS = {"split": {"execution": "split"}, "fused": {"execution": "fused"}}
 
 
 def output(w, x):
@@ -39,12 +39,13 @@ def init(key, h):
     keys = jax.random.split(key)
     flag, noise = jnp.bool_(True), jax.random.fold_in(key, 1)  # which are copied, too
     net = {"inner": jax.random.normal(keys[0], (4, 6)) * 0.5, "outer": jax.random.normal(keys[1], (6, 1)) * 0.5}
-    return {"net": net, "half": -jnp.zeros(3, jnp.bfloat16), "flag": flag, "noise": noise}
+    wave = jax.random.normal(keys[1], (2,), jnp.complex64)
+    return {"net": net, "half": -jnp.zeros(3, jnp.bfloat16), "flag": flag, "noise": noise, "wave": wave}
 
 
 def step(state, batch, h, key):
     net = jax.tree.map(lambda p, g: p - h["lr"] * g, state["net"], jax.grad(loss)(state["net"], batch))
-    return {**state, "net": net}
+    return {**state, "net": net, "wave": state["wave"] * 1j} if "wave" in state else {**state, "net": net}
 
 
 TASK = jaxhpt.Task(
@@ -65,6 +66,7 @@ def numbers(result):
     state, history = result.best_state, result.history
     states = state if isinstance(state, list) else [state]
     nets = [np.asarray(leaf).tolist() for one in states for leaf in jax.tree.leaves(one["net"])]
+    nets += [part.tolist() for one in states if "wave" in one for part in (one["wave"].real, one["wave"].imag)]
     return {
         "unit": history.unit.tolist(), "scores": np.where(np.isfinite(history.metrics), history.metrics, 0.0).tolist(),
         "parents": history.parent.tolist(), "status": history.status.tolist(), "best": nets,
@@ -77,7 +79,7 @@ def exchanged():
     """Return what programs exchange between devices: name of the program -> sorted shapes with operations."""
     found = {}
     for key, program in compiling._programs.items():
-        text = program.result().as_text()
+        text = re.sub(r"/\*index=\d+\*/", "", program.result().as_text())
         found.setdefault(key[0].__name__, set()).update(f"{kind} {shape}" for shape, kind in COLLECTIVE.findall(text))
     return {name: sorted(lines) for name, lines in found.items()}
 
@@ -105,12 +107,14 @@ def main():
     """Run all."""
     told, mesh = {}, jax.make_mesh((8,), ("lanes",))
     cut = Mesh(np.array(jax.devices()).reshape(4, 2), ("lanes", "model"), axis_types=(AxisType.Auto,) * 2)
+    whole = Mesh(np.array(jax.devices()[:2]).reshape(1, 2), ("lanes", "model"), axis_types=(AxisType.Auto,) * 2)
+    meshes = {"cut models": cut, "one model on all": whole}
     for kind, (options, ways) in KINDS.items():
         with jax.default_device(jax.devices()[0]):
             told[kind] = {"one device": numbers(search(cores=1, **options))}
         for how in ways:
             compiling.forget()
-            told[kind][how] = numbers(search(mesh=cut if how == "cut models" else None, **WAYS[how], **options))
+            told[kind][how] = numbers(search(mesh=meshes.get(how), **WAYS.get(how, {}), **options))
             if kind == "copies" and how in ("split", "fused"):
                 told["exchanged" + " fused" * (how == "fused")] = exchanged()
     with jax.default_device(jax.devices()[0]):
@@ -120,6 +124,13 @@ def main():
     told["fewer"] = {name: [r.stats.devices, r.stats.lanes] for name, r in fewer.items()}
     auto = search(algorithm="random", lanes="auto", mesh=mesh, trials=9)
     told["auto"] = [auto.stats.devices, auto.stats.lanes, len(auto.trials)]
+    rows = jax.device_put(DATA, NamedSharding(jax.make_mesh((8,), ("rows",)), PartitionSpec("rows")))  # Explicit axes
+    told["data of another mesh"] = [
+        numbers(search(mesh=one, algorithm="random", train_data=rows, valid_data=rows, trials=16))
+        for one in (cut, jax.make_mesh((4,), ("lanes",)))
+    ]
+    with jax.set_mesh(mesh):
+        told["set_mesh"] = refused()
     told["errors"] = [
         refused(lanes=12, mesh=mesh),
         refused(mesh=cut, partition=None),

@@ -37,11 +37,14 @@ def pair():
 def lines(process):
     out, err = process.communicate(timeout=PATIENCE)
     assert "found" in out or "raised" in out, err[-3000:]
-    return [line for line in out.splitlines() if line.split()[0] in ("found", "called", "raised")]
+    return [line for line in out.splitlines() if line.split()[0] in ("found", "called", "raised", "refused")]
 
 
 def test_two_processes_find_the_same_and_end_together(pair):
     one, other = map(lines, pair("agree"))
+    for name in ("settings", "seed"):
+        said = f"refused {name}: differ between the processes of the search; call it with the same arguments, on the "
+        assert one.pop(0) == other.pop(0) == said + "same data, in all of them"
     assert one[0] == other[0]
     assert " 2 finished " in one[0]
     value, replayed = float(one[0].split()[1]), float(one[0].split()[-1])

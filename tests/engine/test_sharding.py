@@ -13,8 +13,13 @@ import pytest
 import jaxhpt
 
 ROOT = pathlib.Path(__file__).parents[2]
-KINDS = {"genetic": (), "copies": ("split", "fused", "cut models"), "a model": (), "replicas": ("cut models",)}
-LEAVES = {"u32[]", "u32[3]", "u32[4,6]", "u32[6,1]", "u32[2]"}  # of one model: flag, half, two layers, key
+KINDS = {
+    "genetic": (),
+    "copies": ("split", "fused", "cut models", "one model on all"),
+    "a model": (),
+    "replicas": ("cut models",),
+}
+LEAVES = {"u32[]", "u32[3]", "u32[4,6]", "u32[6,1]", "u32[2]"}  # of one model: flag, half, two layers, key and wave
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +38,9 @@ def test_eight_devices_find_what_one_finds(told, kind):
     assert one["devices"] == 1
     for how in KINDS[kind] or ("split",):
         several = told[kind][how]
-        assert several["devices"] == 8
-        assert several["places"] == (8 if how == "cut models" else 1)  # a model that is whole is handed out as one
+        assert several["devices"] == (2 if how == "one model on all" else 8)
+        cut = how in ("cut models", "one model on all")  # a model that is whole is handed out as one
+        assert several["places"] == (several["devices"] if cut else 1)
         assert several["parents"] == one["parents"]
         assert several["status"] == one["status"]
         np.testing.assert_allclose(several["unit"], one["unit"], atol=1e-5)
@@ -42,6 +48,19 @@ def test_eight_devices_find_what_one_finds(told, kind):
         np.testing.assert_allclose(several["replayed"], several["value"], rtol=1e-4)
         for a, b in zip(several["best"], one["best"], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_data_may_lie_on_another_mesh_than_the_search(told):
+    """Whose axes may be of any kind: a trial is trained again on it, too."""
+    one, other = told["data of another mesh"]
+    np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-4)
+    for found in (one, other):
+        np.testing.assert_allclose(found["replayed"], found["value"], rtol=1e-4)
+
+
+def test_a_mesh_that_is_in_force_is_refused(told):
+    assert told["set_mesh"].startswith("jax.set_mesh: AbstractMesh('lanes': 8")
+    assert told["set_mesh"].endswith("is in force; search outside of it, and say mesh= for the devices of the search")
 
 
 def test_structures_are_shared_out_over_devices(told):
