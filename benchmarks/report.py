@@ -21,8 +21,8 @@ from benchmarks.records import ROOT, git, load
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
-    "throughput", "compile", "layout", "wide", "many", "architecture", "latency", "masked", "share", "bayesian", "suggest",
-    "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
+    "throughput", "compile", "layout", "wide", "many", "architecture", "latency", "masked", "share", "bayesian",
+    "suggest", "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
 )  # fmt: skip
 HEAD = """# Benchmarks
 
