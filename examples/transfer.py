@@ -48,8 +48,8 @@ def compared(steps=150, proxies=64, trials=16, width=128, seeds=3):
     for seed in range(seeds):
         found = [tuned(width, False, steps, 1, seed, [DEFAULT])]
         found += [tuned(width, False, steps, number, seed) for number in (few, trials)]
-        for scaled in (False, True):
-            found.append(tuned(width, scaled, steps, 1, seed, [tuned(BASE, scaled, steps, proxies, seed)[0]]))
+        best, _ = tuned(BASE, True, steps, proxies, seed)  # of both: at the base they are the same
+        found += [tuned(width, scaled, steps, 1, seed, [best]) for scaled in (False, True)]
         for (_, losses), (_, loss) in zip(rows.values(), found, strict=True):
             losses.append(loss)
     print(f"test loss at width {width}, {seeds} seeds{'':12}cost  median     least      most")

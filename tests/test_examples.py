@@ -199,7 +199,7 @@ def test_transfer(capsys, monkeypatch, tmp_path):
     losses = [losses[0] for _, losses in rows.values()]
     assert losses[:4] == [1.0] * 4
     assert 1.0 < losses[4] < np.log(example.drift.CHARACTERS)
-    assert [one[2] for one in asked] == [1, 2, 3, 4, 1, 4, 1]
+    assert [one[2] for one in asked] == [1, 2, 3, 4, 1, 1]
     assert f"{losses[4]:.4f}" in capsys.readouterr().out
     ladder = (8, 16, 32, 64, 128)
     exact = [0.5 * width**-0.5 for width in ladder]
