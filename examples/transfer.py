@@ -1,8 +1,6 @@
 """Tune narrow transformers, and carry what was found to one 8 times as wide: text of Python's standard library.
 
 Run: python examples/transfer.py [--quick]
-
-The model and its data are those of drift.py.
 """
 
 import importlib.util
@@ -27,19 +25,18 @@ SPACE = {
 
 def cost(width):
     """Return the operations of a training step, as the compiler counts them."""
-    one = task(width, True, 1)
-    batch = jax.tree.map(lambda rows: jnp.asarray(rows[:ROWS]), one.train_data)
+    one, batch = task(width, True, 1), jax.tree.map(lambda rows: jnp.asarray(rows[:ROWS]), load()[0])
     state = jax.eval_shape(lambda: one.init(jax.random.key(0), DEFAULT))
     return jax.jit(one.step).lower(state, batch, DEFAULT, jax.random.key(0)).cost_analysis()["flops"]
 
 
 def tuned(width, scaled, steps, trials, seed, first=()):
     """Search; return the winner's settings, and its loss on test rows, which chose nothing."""
-    options = {"algorithm": "quasi_random", "first": first, "seed": seed, "progress": False}
-    found = jaxhpt.search(task(width, scaled, steps), SPACE, trials=trials, **options)
+    options = {"trials": trials, "algorithm": "quasi_random", "first": first, "seed": seed, "progress": False}
+    found = jaxhpt.search(task(width, scaled, steps), SPACE, **options)
     (x, y), model = load()[2], found.best_state
-    logits = jax.jit(lambda x: model(x))(x)
-    return found.best.hparams, float(optax.softmax_cross_entropy_with_integer_labels(logits, y).mean())
+    losses = optax.softmax_cross_entropy_with_integer_labels(jax.jit(lambda x: model(x))(x), y)
+    return found.best.hparams, float(losses.mean())
 
 
 def compared(steps=150, proxies=64, trials=16, width=128, seeds=3):
@@ -51,8 +48,8 @@ def compared(steps=150, proxies=64, trials=16, width=128, seeds=3):
     for seed in range(seeds):
         found = [tuned(width, False, steps, 1, seed, [DEFAULT])]
         found += [tuned(width, False, steps, number, seed) for number in (few, trials)]
-        for scaled in (False, True):
-            found.append(tuned(width, scaled, steps, 1, seed, [tuned(BASE, scaled, steps, proxies, seed)[0]]))
+        best, _ = tuned(BASE, True, steps, proxies, seed)  # of both: at the base they are the same
+        found += [tuned(width, scaled, steps, 1, seed, [best]) for scaled in (False, True)]
         for (_, losses), (_, loss) in zip(rows.values(), found, strict=True):
             losses.append(loss)
     print(f"test loss at width {width}, {seeds} seeds{'':12}cost  median     least      most")
@@ -73,7 +70,7 @@ def drifted(found, widths):
     for scaled, pairs in found.items():
         for name, values in zip(("rate", "loss"), zip(*pairs, strict=True), strict=True):
             power, grey = forecasts(widths, values)
-            nearer = ("power law", "grey model")[abs(grey - values[-1]) < abs(power - values[-1])]
+            nearer = "grey model" if abs(grey - values[-1]) < abs(power - values[-1]) else "power law"
             said = f"by power law {power:.4f}, by grey model {grey:.4f}: nearer is the {nearer}"
             print(f"best {name} at {widths[-1]}, {('without', 'with')[scaled]:8}{values[-1]:.4f}; {said}")
 
@@ -82,22 +79,20 @@ def plot(found, widths):
     """Save the best rates over widths as transfer.png; it needs matplotlib."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3.5))
-    axes = figure.add_subplot(xlabel="width", ylabel="best learning rate")
+    axes = Figure(figsize=(5, 3.5)).add_subplot(xlabel="width", ylabel="best learning rate")
     for scaled, pairs in found.items():
         axes.loglog(widths, [rate for rate, _ in pairs], "o-", label=("without", "with")[scaled])
     axes.legend()
-    figure.savefig("transfer.png")
+    axes.figure.savefig("transfer.png")
 
 
 def main(quick=False):
     """Compare ways to tune the wide model; then show how the best rate drifts, and what that forecasts."""
-    rows, widths = compared(*((20, 4, 2, 32, 1) if quick else ())), (8, 16, 32, 64, 128)
+    compared(*((20, 4, 2, 32, 1) if quick else ()))
+    widths = (8, 16, 32, 64, 128)
     found = drift.main(*((20, 3, widths) if quick else ()))
     drifted(found, widths)
-    if importlib.util.find_spec("matplotlib"):
-        plot(found, widths)
-    return rows, found
+    return importlib.util.find_spec("matplotlib") and plot(found, widths)
 
 
 if __name__ == "__main__":
