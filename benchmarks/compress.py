@@ -11,9 +11,7 @@ import contextlib
 import pathlib
 import sys
 import tempfile
-import time
 
-import jax
 import numpy as np
 
 from benchmarks.records import Table, save
@@ -27,24 +25,6 @@ def cell(values):
     return {"median": float(np.median(values)), "low": float(min(values)), "high": float(max(values))}
 
 
-def latency(path, rows, calls=300):
-    """Return the median time of a call in microseconds, of the net in a file."""
-    import compress
-    from flax import nnx
-
-    from jaxhpt.models.compressed import load_compressed
-
-    net, x, times = compress.MLP({}, nnx.Rngs(0)), np.zeros((rows, 40), np.float32), []
-    nnx.update(net, jax.tree.map(jax.numpy.asarray, load_compressed(path)))
-    graph, state = nnx.split(net)
-    predict = jax.jit(lambda state, x: nnx.merge(graph, state)(x))
-    for _ in range(calls):
-        begin = time.perf_counter()
-        jax.block_until_ready(predict(state, x))
-        times.append(1e6 * (time.perf_counter() - begin))
-    return float(np.median(times[calls // 10 :]))
-
-
 def main():
     """Run the example, and keep its table."""
     parser = argparse.ArgumentParser()
@@ -54,14 +34,15 @@ def main():
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
     import compress
+    from compress_file import latency, loaded
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        sizes = (32, 60, 1, 500, 60) if options.quick else (options.trials, 1000, options.seeds)
+        sizes = (32, 60, 1, 500, 60) if options.quick else (options.trials, 1500, options.seeds)
         found = compress.main(*sizes)
         rows = []
         for name, cells in found.items():
             bytes_, accuracy, seconds = (cell(column) for column in zip(*cells, strict=True))
-            rows.append((name, bytes_, accuracy, seconds, *(latency(f"{name}.npz", n) for n in (1, 128))))
+            rows.append((name, bytes_, accuracy, seconds, *(latency(loaded(f"{name}.npz"), n) for n in (1, 128))))
     columns = ("net", "bytes", "accuracy", "seconds", "us, 1 row", "us, 128 rows")
     title = "Files of the dense net and of the best that two searches found: medians and ranges over seeds"
     formats = ("{}", "{median:,.0f} [{low:,.0f}, {high:,.0f}]", RANGE, RANGE, "{:.0f}", "{:.0f}")

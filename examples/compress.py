@@ -11,9 +11,11 @@ import importlib.util
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from architecture import load
+from compress_file import MLP, loaded
 from flax import nnx
 from mnist1d.data import ObjectView, get_dataset_args, make_dataset
 
@@ -21,19 +23,9 @@ import jaxhpt
 from jaxhpt.models import compressed, prune, quantize
 
 LAYERS = ("first", "second", "last")
-SPACE = {layer: jaxhpt.Float(0.3, 0.98) for layer in LAYERS}  # sparsity
-SPACE |= {"bits": jaxhpt.Int(2, 8), "lr": jaxhpt.Float(2e-3, 5e-2, log=True), "decay": jaxhpt.Float(1e-3, 1, log=True)}
-
-
-class MLP(nnx.Module):
-    """The published net, with its one skip connection."""
-
-    def __init__(self, h, rngs):
-        sizes = ((40, 100), (100, 100), (100, 10))
-        self.first, self.second, self.last = (nnx.Linear(*size, rngs=rngs) for size in sizes)
-
-    def __call__(self, x):
-        return self.last((x := nnx.relu(self.first(x))) + nnx.relu(self.second(x)))
+SPACE = {layer: jaxhpt.Float(0.3, 0.95) for layer in LAYERS} | {"bits": jaxhpt.Int(2, 8)}  # sparsity; bits of weights
+SPACE |= {"lr": jaxhpt.Float(3e-3, 3e-2, log=True), "decay": jaxhpt.Float(1e-3, 0.3, log=True)}
+SPACE |= {"shift": jaxhpt.Float(0, 8), "noise": jaxhpt.Float(0.01, 0.4, log=True)}  # what training does to rows
 
 
 def bits_of(h):
@@ -43,6 +35,14 @@ def bits_of(h):
 
 def tune(train, valid, limit, algorithm, trials, steps, seed):
     """Search for nets that are small and accurate; return the result, and the most accurate net of at most `limit`."""
+    x, y = map(jnp.asarray, train)
+
+    def batches(key, tick, h):
+        keys = jax.random.split(key, 3)
+        rows = jax.random.randint(keys[0], 100, 0, len(x))
+        far = jnp.round(h["shift"] * jax.random.uniform(keys[1], (100, 1), minval=-1)).astype(jnp.int32)
+        moved = jnp.take_along_axis(x[rows], (jnp.arange(40)[None] - far) % 40, axis=1)
+        return moved + h["noise"] * jax.random.normal(keys[2], moved.shape), y[rows]
 
     def optimizer(h):
         inner = optax.adamw(jaxhpt.traced.cosine_decay_schedule(h["lr"], steps), weight_decay=h["decay"])
@@ -52,7 +52,7 @@ def tune(train, valid, limit, algorithm, trials, steps, seed):
         return {**task.evaluate(state, data, h), "bytes": compressed.size_in_bytes(state["params"], bits=bits_of(h))}
 
     model = quantize.quantized(lambda h, rngs: MLP(h, rngs), bits_of)
-    task = jaxhpt.FlaxTask(model, optimizer, train_data=train, valid_data=valid, batch_size=100, steps=steps)
+    task = jaxhpt.FlaxTask(model, optimizer, batches=batches, valid_data=valid, steps=steps)
     wanted = {"objectives": {"accuracy": "max", "bytes": "min"}, "constraints": {"bytes": ("<=", limit)}}
     told = {"algorithm": algorithm, "trials": trials, "lanes": 32, "interval": steps, "seed": seed, "progress": False}
     result = jaxhpt.search(task, SPACE, evaluate=evaluate, **wanted, **told)
@@ -62,11 +62,10 @@ def tune(train, valid, limit, algorithm, trials, steps, seed):
 def score(path, net, seconds, rows, bits=quantize.WHOLE):
     """Write a net, read it again; return bytes, accuracy of what was read, and the seconds it took to find."""
     size = compressed.export_compressed(path, nnx.state(net, nnx.Param), bits=bits)
-    nnx.update(net := MLP({}, nnx.Rngs(0)), jax.tree.map(jax.numpy.asarray, compressed.load_compressed(path)))
-    return size, float((jax.jit(net)(rows["x"].astype("float32")).argmax(-1) == rows["y"]).mean()), seconds
+    return size, float((loaded(path)(rows["x"].astype("float32")).argmax(-1) == rows["y"]).mean()), seconds
 
 
-def main(trials=96, steps=1000, seeds=3, rows=20_000, dense_steps=6000):
+def main(trials=96, steps=1500, seeds=3, rows=20_000, dense_steps=6000):
     """Print a table of dense and compressed nets, medians and ranges over seeds, and save a plot; return the table."""
     settings = get_dataset_args(as_dict=True) | {"num_samples": rows, "seed": 7, "train_split": 1.0}
     train, valid, fresh = *load()[:2], make_dataset(ObjectView(settings))

@@ -162,6 +162,13 @@ def test_asha(capsys):
     assert "trials ended after 12 steps" in capsys.readouterr().out
 
 
+def test_compress_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    size = load("compress_file").main()
+    assert size == (tmp_path / "dense.npz").stat().st_size
+    assert f"{size:,} bytes" in capsys.readouterr().out
+
+
 def test_compress(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = load("compress").main(32, 60, 1, 500, 60)
