@@ -40,7 +40,7 @@ def size_in_bytes(params: PyTree, masks: PyTree | None = None, bits: Any = WHOLE
       >>> import jax, jax.numpy as jnp
       >>> weights = {"kernel": jnp.zeros((100, 100)).at[:5, :10].set(1.0)}
       >>> [int(jax.jit(size_in_bytes)(weights, bits=b)) for b in (2, 4, 32)]
-      [334, 353, 508]
+      [351, 369, 524]
     """
     params = params if masks is None else apply(params, masks)
     widths, clips = per_leaf("bits", bits, params, check_bits), clips_of(clip, params)
@@ -79,8 +79,8 @@ def export_compressed(
       >>> path = pathlib.Path(folder.name) / "model.npz"
       >>> export_compressed(path, {"w": jnp.asarray([[0.5, 0.0], [-0.25, 1.0]])}, bits=4) == path.stat().st_size
       True
-      >>> packed.load_compressed(path)["w"].round(2).tolist()
-      [[0.57, 0.0], [-0.29, 1.0]]
+      >>> packed.load_compressed(path)["w"].astype(float).round(2).tolist()
+      [[0.5, 0.0], [-0.22, 1.0]]
       >>> folder.cleanup()
     """
     params = params if masks is None else apply(params, masks)
