@@ -169,6 +169,7 @@ def test_compress_file(capsys, tmp_path, monkeypatch):
     assert f"{size:,} bytes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_compress(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = load("compress").main(32, 60, 1, 500, 60)

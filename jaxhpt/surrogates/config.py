@@ -26,7 +26,8 @@ class GPConfig:
       absence: distance between a dimension that exists and one that does not, in units of the range.
       tail_from: the best of so many are as they are, the others bent by a logarithm. Ablation: `log_tail`.
       front_straight: how many such parts are as they are where hypervolume counts: an end of a front is bad in one
-        objective. `benchmarks/latency.py`, seeds below 10,000: .979 for .972 and .973 for .954 without any bend.
+        objective. Between one part and all: on real cells, four seeds, no bend at all was better on two devices (.979
+        for .972, .973 for .954) and worse on a third; no table of its own chose this number.
       broken_cost: what a broken constraint costs, in deviations of the objective: more than any of those.
       fit_start: length-scale before D^(1/4), and log noise, at which a first fit begins: short scales, so that it is
         well conditioned.
