@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxhpt.algorithms.beliefs import designed
 from jaxhpt.core.control import when
 from jaxhpt.core.qmc import sobol
 from jaxhpt.core.space import Space
@@ -9,7 +10,7 @@ from jaxhpt.core.typing import Array, Key
 
 
 def initial_design(key: Key, index: Array, fresh: Array, child: Array, space: Space) -> Array:
-    """Put points of a quasi-random design in the places of the first generation.
+    """Put points of a quasi-random design, which lean to what is believed, in the places of the first generation.
 
     Args:
       key: of the scramble; the same in every event.
@@ -23,6 +24,7 @@ def initial_design(key: Key, index: Array, fresh: Array, child: Array, space: Sp
     """
 
     def design() -> Array:
-        return jnp.where(fresh[:, None], space.snap(sobol(key, index, space.num_dimensions)), child)
+        unit = designed(sobol(key, index, space.num_dimensions), index, space)
+        return jnp.where(fresh[:, None], space.snap(unit), child)
 
     return when(jnp.any(fresh), design, lambda: child)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.checks import plain, switch
-from jaxhpt.core.dimension import Dimension, write_fields
+from jaxhpt.core.dimension import Dimension, settle_belief, write_fields
 from jaxhpt.core.showing import apart, shown
 from jaxhpt.core.values import check_values, is_number, marked
 
@@ -25,9 +25,12 @@ class Choice(Dimension):
       values: a list of at least one value; hashable and distinct.
       structural: whether the functions get the value itself, as plain Python: a width for a shape, a text for an `if`,
         a function, a class. Each value is then a program of its own; few are best.
+      near: the value that you believe to be best, as of `Float`; a value None cannot be believed in.
+      trust: as of `Float`.
 
     Raises:
-      ValueError: no value, a duplicate, or numbers that int32 or float32 do not hold or tell apart.
+      ValueError: no value, a duplicate, numbers that int32 or float32 do not hold or tell apart, or a belief in what is
+        no value.
       TypeError: no list, a value that is not hashable, a range or a space as a value, or numbers beside other things
         where the choice is not structural.
 
@@ -39,19 +42,29 @@ class Choice(Dimension):
     values: tuple
     structural: bool = dataclasses.field(default=False, repr=False)
     marks: tuple = dataclasses.field(init=False, repr=False)  # tells 1, 1.0 and True apart
+    near: Any = dataclasses.field(default=None, repr=False)
+    trust: str | None = dataclasses.field(default=None, repr=False)
 
-    def __init__(self, values: Any, *more: Any, structural: bool = False) -> None:
+    def __init__(
+        self, values: Any, *more: Any, structural: bool = False, near: Any = None, trust: str | None = None
+    ) -> None:
         if more:
             raise TypeError(f"Choice values={(values, *more)!r}: must be one list, as in Choice([...])")
         plain_values = switch("Choice structural", structural, "must be True or False")
         given = check_values(values, mixed=plain_values)
         write_fields(self, values=given, structural=plain_values, marks=tuple(marked(v) for v in given))
+        settle_belief(self, near, trust)
 
     def __reduce__(self) -> tuple:
-        return _remade, (type(self), self.values, self.structural)  # marks hold types that do not pickle
+        given = self.structural, self.near, self.trust  # marks hold types that do not pickle
+        return _remade, (type(self), self.values, *given)
 
     def __repr__(self) -> str:
-        return f"Choice(values={shown(self.values)}{', structural=True' if self.structural else ''})"
+        return f"Choice(values={shown(self.values)}{', structural=True' if self.structural else ''}{self._believed})"
+
+    @property
+    def _believed(self) -> str:
+        return "" if self.near is None else f", near={shown(self.near)}, trust={self.trust!r}"
 
     @property
     def levels(self) -> int | None:
@@ -120,8 +133,9 @@ class Choice(Dimension):
         return apart(self.values)
 
 
-def _remade(kind: type[Choice], values: tuple, structural: bool) -> Choice:
-    return Bool(structural=structural) if kind is Bool else Choice(list(values), structural=structural)
+def _remade(kind: type[Choice], values: tuple, structural: bool, near: Any, trust: str | None) -> Choice:
+    given: dict[str, Any] = {"structural": structural, "near": near, "trust": trust}
+    return Bool(**given) if kind is Bool else Choice(list(values), **given)
 
 
 class Bool(Choice):
@@ -129,14 +143,16 @@ class Bool(Choice):
 
     Args:
       structural: whether the functions get the plain bool, for an `if`: each value is then a program of its own.
+      near: as of `Choice`.
+      trust: as of `Float`.
 
     Example:
       >>> Bool().label(0.9)
       True
     """
 
-    def __init__(self, *, structural: bool = False) -> None:
-        super().__init__((False, True), structural=structural)
+    def __init__(self, *, structural: bool = False, near: bool | None = None, trust: str | None = None) -> None:
+        super().__init__((False, True), structural=structural, near=near, trust=trust)
 
     def __repr__(self) -> str:
-        return f"Bool({'structural=True' if self.structural else ''})"
+        return f"Bool({', '.join(filter(None, ['structural=True' if self.structural else '', self._believed[2:]]))})"

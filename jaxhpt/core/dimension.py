@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.belief import Belief, check_trust
 from jaxhpt.core.typing import Array
 from jaxhpt.core.values import Part
 
@@ -19,9 +20,13 @@ class Dimension(Part):
 
     Attributes:
       structural: whether its value shapes the program, and so reaches the user's functions as plain Python.
+      near: the value that is believed to be near the best; None where nothing is believed.
+      trust: "low" or "high", how much that is trusted; None where nothing is believed.
     """
 
     structural = False
+    near: Any = None
+    trust: str | None = None
 
     @property
     def levels(self) -> int | None:
@@ -50,6 +55,11 @@ class Dimension(Part):
         """Return the bin of `unit`, i32 of the same shape."""
         top = (self.levels or 1) - 1
         return xp.clip(xp.floor(xp.asarray(unit, np.float32) * (top + 1)), 0, top).astype(np.int32)
+
+    @property
+    def belief(self) -> Belief | None:
+        """Where the best value is believed to be; None where nothing is believed."""
+        return None if self.near is None else Belief(self.encode(self.near), self.trust == "high")
 
     def with_values(self, change: Callable[[Any, int], Any]) -> "Dimension":
         """Return the dimension with other objects in the places of the user's own; see `Space.with_values`."""
@@ -106,3 +116,19 @@ def write_fields(dimension: Any, **fields: Any) -> None:
     """Write fields of a frozen dataclass."""
     for name, value in fields.items():
         object.__setattr__(dimension, name, value)
+
+
+def settle_belief(dimension: Any, near: Any, trust: Any) -> None:
+    """Check a belief, and write its fields.
+
+    Raises:
+      ValueError, TypeError: a value that the dimension does not have, or an unknown trust.
+    """
+    kind = type(dimension).__name__
+    write_fields(dimension, near=near, trust=check_trust(kind, near, trust))
+    if near is None:
+        return
+    try:
+        dimension.encode(near)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{kind} near: {error}") from error

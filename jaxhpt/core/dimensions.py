@@ -10,7 +10,7 @@ import numpy as np
 from jaxhpt.core import decoding
 from jaxhpt.core.checks import number, require, switch, whole
 from jaxhpt.core.choice import Bool, Choice
-from jaxhpt.core.dimension import Dimension, write_fields
+from jaxhpt.core.dimension import Dimension, settle_belief, write_fields
 from jaxhpt.core.ranges import check_apart, check_fine, check_float, check_int, check_step, spacing
 from jaxhpt.core.typing import Array
 from jaxhpt.core.values import Part
@@ -29,10 +29,13 @@ class Float(Dimension):
       high: upper end, included; above `low`.
       log: search the exponent evenly; needs `low` > 0. Right for anything that spans decades.
       step: distance between neighbours; must divide `high - low`. None is continuous.
+      near: a value in the range that you believe to be near the best: searches lean to it, less and less as trials
+        end. None is no belief.
+      trust: how sure you are, "low" or "high"; None is "low" where there is a belief.
 
     Raises:
-      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, a `step` that does not divide the range, or a
-        range that float32 does not hold, or holds fewer than 256 values of.
+      ValueError: `low` >= `high`, `log` with `low` <= 0 or with `step`, a `step` that does not divide the range, a
+        range that float32 does not hold, or holds fewer than 256 values of, or a belief outside of the range.
       TypeError: an end or a step that is no number, a `log` that is no bool.
 
     Example:
@@ -44,8 +47,14 @@ class Float(Dimension):
     high: float
     log: bool = False
     step: float | None = None
+    near: float | None = dataclasses.field(default=None, kw_only=True, repr=False)
+    trust: str | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_range()
+        settle_belief(self, self.near, self.trust)
+
+    def _check_range(self) -> None:
         write_fields(self, low=number("Float low", self.low), high=number("Float high", self.high))
         write_fields(self, log=_switch("Float", self.log))
         check_float(self.low, self.high)
@@ -98,9 +107,12 @@ class Int(Dimension):
       step: distance between neighbours; must divide `high - low`; 1 where `log`.
       structural: whether the functions get the plain int, for a shape or a loop in Python: each value is then a program
         of its own. Few values are best.
+      near: as of `Float`.
+      trust: as of `Float`.
 
     Raises:
-      ValueError: a range the wrong way round, not divided by `step`, too wide for float32, or not positive where `log`.
+      ValueError: a range the wrong way round, not divided by `step`, too wide for float32, or not positive where `log`,
+        or a belief outside of the range.
       TypeError: an end or a step that is no whole number, a `log` that is no bool.
 
     Example:
@@ -113,8 +125,14 @@ class Int(Dimension):
     log: bool = False
     step: int = 1
     structural: bool = False
+    near: int | None = dataclasses.field(default=None, kw_only=True, repr=False)
+    trust: str | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_range()
+        settle_belief(self, self.near, self.trust)
+
+    def _check_range(self) -> None:
         for name in ("low", "high", "step"):
             write_fields(
                 self, **{name: whole(f"Int {name}", getattr(self, name), "an int; use Float for real numbers")}

@@ -1,7 +1,7 @@
 """A space as algorithms see it: rows in [0, 1], and what tells its settings apart, but not the values they stand for.
 
 Spaces that differ in the ends of continuous ranges alone, or in the values of steps, are one encoded space: what is
-compiled for it serves all of them.
+compiled for it serves all of them. What is believed of it stays with it, as places.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ def _encoded(dimension: Dimension) -> Dimension:
     if dimension.levels is None:
         return Float(0.0, 1.0)
     if not dimension.even:
-        return dimension
+        return dataclasses.replace(dimension, near=None, trust=None)  # type: ignore[type-var]
     places = list(range(dimension.levels))
     if isinstance(dimension, Choice):
         named = places if dimension.ordered else [str(place) for place in places]

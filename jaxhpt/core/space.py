@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.belief import Belief
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimension import Dimension, even_snap
 from jaxhpt.core.dimensions import Choice
@@ -34,6 +35,8 @@ class Space(Part):
       names: dotted path of each dimension, [D].
       dimensions: the dimensions, [D].
       conditions: for each dimension, all the conditions under which it exists, [D].
+      beliefs: where the best value of each dimension is believed to be, [D], None for anywhere; () where nothing is
+        believed.
 
     Example:
       >>> from jaxhpt import Float
@@ -49,6 +52,7 @@ class Space(Part):
     conditions: tuple[tuple[Condition, ...], ...]
     slots: tuple[Slot | Constant, ...]
     treedef: Any
+    beliefs: tuple[Belief | None, ...] = dataclasses.field(default=(), repr=False)
 
     @classmethod
     def of(cls, spec: Any) -> "Space":
@@ -70,13 +74,16 @@ class Space(Part):
         twice = sorted({name for name in walk.names if walk.names.count(name) > 1})
         require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
         conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
-        return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef)
+        beliefs = tuple(dimension.belief for dimension in walk.dimensions)
+        beliefs = beliefs if any(beliefs) else ()
+        return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef, beliefs)
 
     def bare(self) -> "Space":
         """Return the same ranges without the user's own objects and constants: all that a compiled program needs."""
         bare = tuple(d.with_values(lambda value, place: str(place)) for d in self.dimensions)
         slots = tuple(Slot(column) for column in range(self.num_dimensions))
-        return Space(self.names, bare, self.conditions, slots, jax.tree.structure(tuple(range(self.num_dimensions))))
+        treedef = jax.tree.structure(tuple(range(self.num_dimensions)))
+        return Space(self.names, bare, self.conditions, slots, treedef, self.beliefs)
 
     def with_values(self, change: Callable[[Any, int], Any]) -> "Space":
         """Return the space with other objects in the places of choices without numbers, and of constants.

@@ -23,6 +23,7 @@ from jaxhpt.algorithms.base import (
     proposals,
     require_one_objective,
 )
+from jaxhpt.algorithms.beliefs import start_of
 from jaxhpt.algorithms.evolution.cma_update import (
     CORNER,
     CMAESState,
@@ -98,12 +99,12 @@ class CMAES(AlgorithmDefaults):
         return CMAESNote(column(jnp.float32, problem.num_dimensions), column(jnp.int32))
 
     def init(self, key: Key, problem: Problem) -> CMAESState:
-        """Start in the middle of the space."""
+        """Start in the middle of the space, or where the best is believed to be."""
         require_one_objective(self, problem)
         size, zero = problem.num_dimensions, jnp.zeros((), jnp.int32)
         first = self._first(problem)
         return CMAESState(
-            mean=jnp.full(size, 0.5, jnp.float32),
+            mean=jnp.asarray(start_of(problem.space)),
             sigma=jnp.full((), self.sigma, jnp.float32),
             axes=jnp.eye(size, dtype=jnp.float32),
             scale=jnp.ones(size, jnp.float32),

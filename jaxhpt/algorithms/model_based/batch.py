@@ -5,11 +5,13 @@ Every pick of a batch is bolder or more careful than its neighbours, and counts 
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxhpt.algorithms.beliefs import BETA, BETA_OF_BOUNDS, weighed
 from jaxhpt.algorithms.model_based import candidates
 from jaxhpt.algorithms.model_based.dataset import Aim
 from jaxhpt.algorithms.model_based.model import Surrogate, each, posterior
@@ -36,6 +38,7 @@ class Shortlist(NamedTuple):
       covariance: f32[J, S, S].
       noise: f32[J].
       aim: what is to be beaten.
+      belief: f32[S] what is taken from their scores, because they are believed in; None where nothing is believed.
     """
 
     unit: Array
@@ -44,6 +47,7 @@ class Shortlist(NamedTuple):
     covariance: Array
     noise: Array
     aim: Aim
+    belief: Array | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +86,15 @@ class BatchSelector:
         there = posterior(model, pool, problem)
         params = self._params(draws, model.aim.nadir.shape[0], self.num_ascents)
         score = self._score(there.mean[:, None], jnp.sqrt(there.variance)[:, None], params, model.aim)
+        believed = self._believed(history, problem)
+        if believed:
+            score = score - believed(pool)[None]
 
         def at(x: Array) -> Array:
             found = posterior(model, x, problem)
             mean, deviation = found.mean[:, :, None], jnp.sqrt(found.variance)[:, :, None]
-            return self._score(mean, deviation, params, model.aim)[:, 0]
+            value = self._score(mean, deviation, params, model.aim)[:, 0]
+            return value - believed(x) if believed else value
 
         tried = repeated(history, pool) if problem.space.size is not None else jnp.zeros(pool.shape[0], bool)
         most, apiece = CONFIG.shortlist
@@ -107,7 +115,16 @@ class BatchSelector:
             covariance,
             noise,
             model.aim,
+            believed(unit) if believed else None,
         )
+
+    def _believed(self, history: History, problem: Problem) -> Callable[[Array], Array] | None:
+        """Return what is taken from the scores of settings, f32[P, D] -> f32[P]; None where nothing is believed."""
+        if not problem.space.beliefs:
+            return None
+        beta = BETA if self.acquisition in OBJECTIVES else BETA_OF_BOUNDS
+        trials = jnp.sum(history.ok, dtype=jnp.int32)
+        return lambda unit: weighed(unit, trials, beta, problem.space)
 
     def pick(self, draws: Draws, found: Shortlist, num: int, count: Array) -> Array:
         """Pick places of the shortlist: i32[Q]."""
@@ -120,8 +137,10 @@ class BatchSelector:
             own = jax.tree.map(lambda a: a[i][None], params)
             if self.acquisition == "thompson":
                 draw = functions[:, i]
-                return acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], own, found.aim.nadir)[0]
-            return self._score(mean[:, None], deviation[:, None], own, found.aim)[0]
+                value = acquisition.lower_bound(draw[:, None], jnp.zeros_like(draw)[:, None], own, found.aim.nadir)[0]
+            else:
+                value = self._score(mean[:, None], deviation[:, None], own, found.aim)[0]
+            return value if found.belief is None else value - found.belief
 
         return acquisition.pick_one_by_one(score, found.mean, found.covariance, found.noise, num, count)
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from jaxhpt.algorithms import operators
+from jaxhpt.algorithms.beliefs import leaned
 from jaxhpt.algorithms.variation import existing, genes, pick, settle
 from jaxhpt.core.arrays import leave_bin, reflect
 from jaxhpt.core.keys import Draws
@@ -102,6 +103,9 @@ def ascend(start: Array, score: Callable[[Array], Array], scale: Array, space: S
 
 
 def global_candidates(draws: Draws, space: Space, num: int) -> Array:
-    """Draw settings evenly over the space: f32[num, D], snapped."""
-    even = scrambled_sobol(draws.words((1, space.num_dimensions)), jnp.arange(num, dtype=jnp.int32))
+    """Draw settings evenly over the space: f32[num, D], snapped; a share of them where the best is believed to be."""
+    index = jnp.arange(num, dtype=jnp.int32)
+    even = scrambled_sobol(draws.words((1, space.num_dimensions)), index)
+    if space.beliefs:
+        even = leaned(even, index.astype(jnp.float32) / num, space)
     return space.snap(even)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, proposals
+from jaxhpt.algorithms.beliefs import SHARES, fading, leaned, log_belief
 from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based.base import ModelBased
@@ -114,9 +115,12 @@ class TPE(ModelBased):
         ours = estimate(history.unit[top], good, space, vague)
         theirs = estimate(history.unit[rows], others, space)
         few = settings(space, FEW)
-        many = num * self.candidates
-        unit = draw(key, ours, many, space) if few is None else _untried(key, ours, history, few, many, space)
-        score = log_density(ours, unit, space) - log_density(theirs, unit, space)
+        many, left = num * self.candidates, fading(history.num_rows)
+        if few is None:
+            unit = _leaned(key, draw(key, ours, many, space), left, space)
+        else:
+            unit = _untried(key, ours, history, few, many, space, left)
+        score = _log_good(ours, unit, left, space) - log_density(theirs, unit, space)
         score = jnp.where(repeated(history, unit), -jnp.inf, score)
         pick = jax.lax.argmax(score.reshape(num, self.candidates), 1, jnp.int32)
         return unit.reshape(num, self.candidates, -1)[jnp.arange(num, dtype=jnp.int32), pick]
@@ -127,12 +131,32 @@ class TPE(ModelBased):
         return jnp.maximum(jnp.ceil(num), 2.0).astype(jnp.int32)
 
 
-def _untried(key: Key, density: Density, history: History, table: Array, num: int, space: Space) -> Array:
+def _log_good(density: Density, unit: Array, left: Array, space: Space) -> Array:
+    """Return the logarithm of the density of good settings, mixed with what is left of beliefs: f32[P, D] -> f32[P]."""
+    learned = log_density(density, unit, space)
+    if not space.beliefs:
+        return learned
+    share = SHARES[0] * left
+    one = jnp.ones((), jnp.float32)
+    return jnp.logaddexp(jnp.log1p(-share) + learned, jnp.log(share) + log_belief(unit, one, space))
+
+
+def _leaned(key: Key, unit: Array, left: Array, space: Space) -> Array:
+    """Draw a share of settings anew, where the best is believed to be: f32[P, D] snapped -> f32[P, D] snapped."""
+    if not space.beliefs:
+        return unit
+    k = jax.random.split(jax.random.fold_in(key, 0), 2)
+    chance = jax.random.uniform(k[0], (2, unit.shape[0]), jnp.float32)
+    anew = leaned(jax.random.uniform(k[1], unit.shape, jnp.float32), chance[0], space)
+    return jnp.where((chance[1] < SHARES[0] * left)[:, None], space.snap(anew), unit)
+
+
+def _untried(key: Key, density: Density, history: History, table: Array, num: int, space: Space, left: Array) -> Array:
     """Draw from a density among those settings of a table f32[S, D] that are untried: f32[num, D].
 
     Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
     """
-    chance = jnp.where(is_tried(history, table), -jnp.inf, log_density(density, table, space))
+    chance = jnp.where(is_tried(history, table), -jnp.inf, _log_good(density, table, left, space))
     largest = jnp.max(chance)
     sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
     place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")

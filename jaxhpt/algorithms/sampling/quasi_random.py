@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
+from jaxhpt.algorithms.beliefs import designed
 from jaxhpt.core.checks import require
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -52,5 +53,5 @@ class QuasiRandom(AlgorithmDefaults):
     ) -> tuple[Proposals, QuasiRandomState]:
         """Take the next points; see `Algorithm.ask`."""
         index = state.position + jnp.arange(num, dtype=jnp.int32)
-        unit = sobol(state.scramble, index, problem.num_dimensions)
+        unit = designed(sobol(state.scramble, index, problem.num_dimensions), index, problem.space)
         return proposals(unit), state._replace(position=state.position + count)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import AlgorithmDefaults, Proposals, proposals
+from jaxhpt.algorithms.beliefs import drawn
 from jaxhpt.algorithms.variation import Focus
 from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
@@ -50,7 +51,12 @@ class Random(AlgorithmDefaults):
         self, key: Key, state: RandomState, history: History, problem: Problem, num: int, count: Array
     ) -> tuple[Proposals, RandomState]:
         """Draw `num` rows; see `Algorithm.ask`."""
-        return proposals(jax.random.uniform(key, (num, problem.num_dimensions), jnp.float32)), state
+        unit = self._uniform(key, num, problem)
+        lean = jax.random.fold_in(key, 0)
+        return proposals(drawn(lean, unit, history.next_rows(num), problem.space)), state
+
+    def _uniform(self, key: Key, num: int, problem: Problem) -> Array:
+        return jax.random.uniform(key, (num, problem.num_dimensions), jnp.float32)
 
     def steered(
         self,
@@ -62,6 +68,6 @@ class Random(AlgorithmDefaults):
         count: Array,
         focus: Focus,
     ) -> tuple[Proposals, RandomState]:
-        """Draw within the ranges of a focus; see `Steerable`."""
-        found, state = self.ask(key, state, history, problem, num, count)
-        return found._replace(unit=focus.low[None] + found.unit * (focus.high - focus.low)[None]), state
+        """Draw within the ranges of a focus, which is what was learned; see `Steerable`."""
+        unit = self._uniform(key, num, problem)
+        return proposals(focus.low[None] + unit * (focus.high - focus.low)[None]), state
