@@ -83,15 +83,8 @@ def main(trials=128, seed=0, steps=600, space=None, **options):
     """Search; print the report, and how good the winner is on rows that chose nothing."""
     train, valid, (x, y) = load()
     scheduler = jaxhpt.ASHA(eta=3, min_steps=max(1, steps // 30))
-    result = jaxhpt.search(
-        training(train, valid, steps),
-        space or SPACE,
-        trials=trials,
-        algorithm="tpe",
-        scheduler=scheduler,
-        seed=seed,
-        **options,
-    )
+    given = {"algorithm": "tpe", "scheduler": scheduler, **options}
+    result = jaxhpt.search(training(train, valid, steps), space or SPACE, trials=trials, seed=seed, **given)
     outputs = nnx.jit(lambda model, x: model(x))(result.best_state, x)
     accuracy = float((outputs.argmax(-1) == y).mean())
     print(result)
