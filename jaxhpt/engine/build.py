@@ -20,7 +20,7 @@ from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
 from jaxhpt.training.devices import cut_by_xla, require_no_mesh, together, usable
-from jaxhpt.training.hosts import require_alike
+from jaxhpt.training.hosts import alone, require_alike
 from jaxhpt.training.layout import AUTO, Layout, Settled
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.ragged import Ragged
@@ -114,8 +114,9 @@ def build(
     pool = _pool(functions, batches, metrics, schedule, laid, specs)
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
-    settings = repr((study, dataclasses.replace(laid, devices=None), laid.devices is None))
-    require_alike(task=functions.fingerprint, settings=settings, data=data, prior=before)
+    if not alone():
+        settings = repr((study, dataclasses.replace(laid, devices=None), laid.devices is None))
+        require_alike(task=functions.fingerprint, settings=settings, data=data, prior=before)
     return Built(program, data, structures, before)
 
 

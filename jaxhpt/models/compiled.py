@@ -58,11 +58,12 @@ def analyse(function: Callable, weights: PyTree, *inputs: PyTree) -> Cost:
       >>> cost.analyse(lambda w, x: x @ w, jnp.zeros((4, 3)), jnp.zeros((8, 4))).flops
       192.0
     """
-    traced, constants = trace(function, *shapes_of((weights, *inputs)))
+    shapes = shapes_of((weights, *inputs))
+    traced, constants = trace(function, *shapes)
     with _lock:
         name = (traced, _device())
         if name not in _analysed:
-            _analysed[name] = _totals(traced, constants, shapes_of((weights, *inputs)))
+            _analysed[name] = _totals(traced, constants, shapes)
         return Cost(*_analysed[name], **sizes(weights))
 
 

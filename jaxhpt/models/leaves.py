@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.checks import leaf_name, suggest
+from jaxhpt.core.checks import leaf_name, plain, require, suggest
 from jaxhpt.core.typing import PyTree
 
 
@@ -93,3 +93,19 @@ def _short(path: tuple) -> tuple:
     """Drop the attribute by which nnx holds the array of a variable."""
     last = path[-1] if path else None
     return path[:-1] if isinstance(last, jax.tree_util.GetAttrKey) and last.name == "value" else path
+
+
+def number(name: str, value: Any, what: str, remedy: str, fits: Callable[[Any], bool]) -> Any:
+    """Return a number, plain or traced; raise for a plain one that is none, or does not fit.
+
+    Raises:
+      TypeError: no number; it must be `what`.
+      ValueError: it must be as `remedy` says.
+    """
+    found = plain(value)
+    if isinstance(found, jax.Array):
+        return found
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise TypeError(f"{name}={value!r}: must be {what}, or names with numbers")
+    require(fits(found), name, value, remedy)
+    return found

@@ -10,9 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.checks import plain, require
 from jaxhpt.core.typing import Array, PyTree
-from jaxhpt.models.leaves import per_leaf
+from jaxhpt.models.leaves import number, per_leaf
 
 Number = Array | float | int
 
@@ -130,13 +129,7 @@ def cubic_sparsity(step: Number, final: Number, begin: Number, end: Number, init
 
 def share(name: str, value: Any) -> Any:
     """Return a share, plain or traced; raise for a plain one that is not in [0, 1]."""
-    found = plain(value)
-    if isinstance(found, jax.Array):
-        return found
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{name}={value!r}: must be a number in [0, 1], or names with numbers")
-    require(0 <= found <= 1, name, value, "a share in [0, 1]")
-    return found
+    return number(name, value, "a number in [0, 1]", "a share in [0, 1]", lambda found: 0 <= found <= 1)
 
 
 def everything(params: PyTree) -> PyTree:

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.checks import plain, require
 from jaxhpt.core.typing import Array, PyTree
-from jaxhpt.models.leaves import per_leaf
+from jaxhpt.models.leaves import number, per_leaf
 
 WHOLE = 32  # bits that mean: as it is
 MOST = 8  # bits of the widest whole numbers
@@ -91,13 +90,11 @@ def fake_quantize(params: PyTree, bits: Any, clip: Any = 1.0) -> PyTree:
 
 def check_bits(name: str, value: Any) -> Any:
     """Return a number of bits, plain or traced; raise for a plain one that means nothing."""
-    found = plain(value)
-    if isinstance(found, jax.Array):
-        return found
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{name}={value!r}: must be a number of bits, or names with numbers")
-    require(found == WHOLE or (2 <= found <= MOST and found == int(found)), name, value, "2 to 8, or 32 for none")
-    return found
+
+    def fits(found: Any) -> bool:
+        return found == WHOLE or (2 <= found <= MOST and found == int(found))
+
+    return number(name, value, "a number of bits", "2 to 8, or 32 for none", fits)
 
 
 def clips_of(clip: Any, params: PyTree) -> list[Any]:
@@ -135,10 +132,4 @@ def _short(scale: Array) -> Array:
 
 
 def _check_clip(name: str, value: Any) -> Any:
-    found = plain(value)
-    if isinstance(found, jax.Array):
-        return found
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{name}={value!r}: must be a number in (0, 1], or names with numbers")
-    require(0 < found <= 1, name, value, "above 0 and at most 1")
-    return found
+    return number(name, value, "a number in (0, 1]", "above 0 and at most 1", lambda found: 0 < found <= 1)

@@ -45,12 +45,12 @@ class Devices:
         if jax.process_count() > 1:
             left = {d.process_index for d in jax.devices()} - {d.process_index for d in mesh.devices.flat}
             require(not left, "mesh", mesh, f"one with devices of every process, also of {sorted(left)}")
-        return cls(Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names)))
+        return cls(_untyped(mesh.devices, mesh.axis_names))
 
     @classmethod
     def in_a_row(cls, devices: list[jax.Device]) -> "Devices":
         """Return devices that have a part of the lanes each."""
-        return cls(Mesh(np.array(devices), (LANES,), axis_types=(AxisType.Auto,)))
+        return cls(_untyped(np.array(devices), (LANES,)))
 
     def first(self, num: int) -> "Devices | None":
         """Return the first so many of devices in a row; None for one, where it is the default."""
@@ -120,6 +120,11 @@ class Devices:
         return jax.shard_map(run, mesh=self.mesh, in_specs=given, out_specs=out, axis_names=only, check_vma=False)
 
 
+def _untyped(devices: np.ndarray, names: tuple[str, ...]) -> Mesh:
+    """Return a mesh whose axes do not show in the types of arrays: XLA cuts what is computed over them."""
+    return Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))
+
+
 def put_of(devices: Devices | None) -> Callable[[PyTree], PyTree]:
     """Return what puts arrays where a search runs; None for the one device that is the default."""
     return jax.device_put if devices is None else devices.put
@@ -172,7 +177,7 @@ def cut_by_xla(array: jax.Array) -> jax.Array:
     placed = array.sharding
     if not isinstance(placed, NamedSharding) or AxisType.Explicit not in placed.mesh.axis_types:
         return array
-    mesh = Mesh(placed.mesh.devices, placed.mesh.axis_names, axis_types=(AxisType.Auto,) * placed.mesh.devices.ndim)
+    mesh = _untyped(placed.mesh.devices, placed.mesh.axis_names)
     cut: jax.Array = jax.device_put(array, NamedSharding(mesh, placed.spec))  # copies nothing
     return cut
 
