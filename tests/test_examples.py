@@ -199,17 +199,23 @@ def test_architecture(capsys):
     assert f"{accuracy:.3f} on the test rows" in capsys.readouterr().out
 
 
-def test_accelerate(capsys):
+def test_accelerate(capsys, monkeypatch, tmp_path):
     example = load("accelerate")
+    monkeypatch.chdir(tmp_path)
     space = {**example.SPACE, "kind": "mlp", "width": jaxhpt.Choice([4, 256], structural=True), "depth": 1}
-    one = {"random": jaxhpt.Random()}
-    result, default, rank = example.main(4, 0, 4, space, one, example.DEFAULT | {"kind": "mlp", "width": 4, "depth": 1})
+    untuned = example.DEFAULT | {"kind": "mlp", "width": 4, "depth": 1}
+    found, rank = example.main(4, 1, 4, space, {"random": ("random", 1)}, untuned)
+    (default,), (result,) = (results for results in found.values())
     latency = {trial.hparams["width"]: trial.metrics["latency_128"] for trial in result.trials}
     assert len(latency) == len({t.metrics["latency_128"] for t in result.trials}) == 2  # one figure a structure
     assert latency[4] < latency[256]
-    assert default.metrics["latency_128"] == latency[4]  # measured once a process
+    assert default.trials[0].metrics["latency_128"] == latency[4]  # measured once a process
     assert rank == pytest.approx(1.0)
     assert "measured afresh: 1.000" in capsys.readouterr().out
+    assert (tmp_path / "accelerate.png").stat().st_size > 10_000
+    volume, faster, _ = example.gains(default, default.trials[0], 2 * latency[4])
+    assert volume == pytest.approx(default.trials[0].value / 2)
+    assert faster == 1.0
     assert [example.spearman([1, 2, 3], [2, 4, 9]), example.spearman([1, 2, 3], [3, 2, 1])] == pytest.approx([1, -1])
 
 

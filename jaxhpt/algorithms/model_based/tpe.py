@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxhpt.algorithms.base import Proposals, proposals
-from jaxhpt.algorithms.beliefs import SHARES, fading, leaned, log_belief
+from jaxhpt.algorithms.beliefs import BETA, SHARES, fading, leaned, weighed
 from jaxhpt.algorithms.enumeration import settings
 from jaxhpt.algorithms.initial_design import initial_design
 from jaxhpt.algorithms.model_based.base import ModelBased
@@ -119,8 +119,8 @@ class TPE(ModelBased):
         if few is None:
             unit = _leaned(key, draw(key, ours, many, space), left, space)
         else:
-            unit = _untried(key, ours, history, few, many, space, left)
-        score = _log_good(ours, unit, left, space) - log_density(theirs, unit, space)
+            unit = _untried(key, ours, history, few, many, space, count)
+        score = _log_good(ours, unit, count, space) - log_density(theirs, unit, space)
         score = jnp.where(repeated(history, unit), -jnp.inf, score)
         pick = jax.lax.argmax(score.reshape(num, self.candidates), 1, jnp.int32)
         return unit.reshape(num, self.candidates, -1)[jnp.arange(num, dtype=jnp.int32), pick]
@@ -131,14 +131,10 @@ class TPE(ModelBased):
         return jnp.maximum(jnp.ceil(num), 2.0).astype(jnp.int32)
 
 
-def _log_good(density: Density, unit: Array, left: Array, space: Space) -> Array:
-    """Return the logarithm of the density of good settings, mixed with what is left of beliefs: f32[P, D] -> f32[P]."""
+def _log_good(density: Density, unit: Array, trials: Array, space: Space) -> Array:
+    """Return the logarithm of the density of good settings, and what is believed of them: f32[P, D] -> f32[P]."""
     learned = log_density(density, unit, space)
-    if not space.beliefs:
-        return learned
-    share = SHARES[0] * left
-    one = jnp.ones((), jnp.float32)
-    return jnp.logaddexp(jnp.log1p(-share) + learned, jnp.log(share) + log_belief(unit, one, space))
+    return learned + weighed(unit, trials, BETA, space) if space.beliefs else learned
 
 
 def _leaned(key: Key, unit: Array, left: Array, space: Space) -> Array:
@@ -151,12 +147,14 @@ def _leaned(key: Key, unit: Array, left: Array, space: Space) -> Array:
     return jnp.where((chance[1] < SHARES[0] * left)[:, None], space.snap(anew), unit)
 
 
-def _untried(key: Key, density: Density, history: History, table: Array, num: int, space: Space, left: Array) -> Array:
+def _untried(
+    key: Key, density: Density, history: History, table: Array, num: int, space: Space, trials: Array
+) -> Array:
     """Draw from a density among those settings of a table f32[S, D] that are untried: f32[num, D].
 
     Otherwise all draws of a proposal might be settings that were tried, where the good trials lie close together.
     """
-    chance = jnp.where(is_tried(history, table), -jnp.inf, _log_good(density, table, left, space))
+    chance = jnp.where(is_tried(history, table), -jnp.inf, _log_good(density, table, trials, space))
     largest = jnp.max(chance)
     sums = jnp.cumsum(jnp.exp(chance - jnp.where(jnp.isfinite(largest), largest, 0.0)))
     place = jnp.searchsorted(sums, uniforms(key, (num,)) * sums[-1], side="right")
