@@ -40,7 +40,6 @@ PEERS = {
     "optuna nsga2, default": ("NSGAIISampler", {}),
     "optuna nsga2, population 20": ("NSGAIISampler", {"population_size": 20}),
     "optuna motpe, default": ("TPESampler", {}),
-    "optuna motpe, multivariate=False": ("TPESampler", {"multivariate": False}),
 }
 
 

@@ -109,6 +109,7 @@ def _boosted(folder, task):
     """Return the surrogate of gradient boosting; a step is a repetition, or a share of the training data."""
     reader, codes = _reader(folder / task["data"]), json.loads((folder / task["data"] / "encoding.json").read_text())
     fidelity, (weights, _, _) = task["fidelity"]["name"], reader.load()
+    weights = {name: jnp.asarray(array) for name, array in weights.items()}
     steps, fixed = BOOSTED[fidelity], {**task["fixed_fidelities"]}
     coded = {n: jnp.array([codes[n][c] for c in task["space"][n]["choices"]], jnp.int32) for n in reader.CATEGORIES[1:]}
 

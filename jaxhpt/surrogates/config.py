@@ -25,9 +25,6 @@ class GPConfig:
       noise_floor: variance below which float32 cannot factorise crowded places.
       absence: distance between a dimension that exists and one that does not, in units of the range.
       tail_from: the best of so many are as they are, the others bent by a logarithm. Ablation: `log_tail`.
-      front_straight: how many such parts are as they are where hypervolume counts: an end of a front is bad in one
-        objective. Between one part and all: on real cells, four seeds, no bend at all was better on two devices (.979
-        for .972, .973 for .954) and worse on a third; no table of its own chose this number.
       broken_cost: what a broken constraint costs, in deviations of the objective: more than any of those.
       fit_start: length-scale before D^(1/4), and log noise, at which a first fit begins: short scales, so that it is
         well conditioned.
@@ -60,7 +57,6 @@ class GPConfig:
     noise_floor: float = 1e-4
     absence: float = 0.5
     tail_from: int = 4
-    front_straight: int = 3
     broken_cost: float = 100.0
     fit_start: tuple[float, float] = (0.3, -4.0)
     fit_steps: tuple[float, float, float] = (0.2, 1.0, 0.1)

@@ -9,22 +9,21 @@ from jaxhpt.core.typing import Array
 from jaxhpt.surrogates.config import CONFIG
 
 
-def standardize(score: Array, observed: Array, straight: int = 1) -> Array:
+def standardize(score: Array, observed: Array) -> Array:
     """Prepare an objective: the bad part bent by a logarithm, failures as the worst of the others, then standardised.
 
     Args:
       score: f32[N] minimised; +inf where failed.
       observed: bool[N] rows that count.
-      straight: static; how many quarters, the best, are not bent.
 
     Returns:
       f32[N] of mean 0 and deviation 1 over `observed`; 0 elsewhere. Rising with `score`, and 0 where all are equal.
     """
     value, count = _filled(score, observed)
-    return _scaled(log_tail(value, observed, count, straight), observed, count)[0]
+    return _scaled(log_tail(value, observed, count), observed, count)[0]
 
 
-def noise_variance(score: Array, spread: Array, models: int, observed: Array, straight: int = 1) -> Array:
+def noise_variance(score: Array, spread: Array, models: int, observed: Array) -> Array:
     """Return how noisy each standardised objective is known to be, from the spread of trainings of which it is a mean.
 
     The variance of few trainings is itself uncertain, so it is drawn to that of all trials.
@@ -34,14 +33,13 @@ def noise_variance(score: Array, spread: Array, models: int, observed: Array, st
       spread: f32[N] standard deviations over the trainings; +inf where not known.
       models: static; how many trainings there were, at least 2.
       observed: bool[N] rows that count.
-      straight: static; as for `standardize`.
 
     Returns:
       f32[N] variances of the means; 0 where not `observed`.
     """
     value, count = _filled(score, observed)
-    bend, width = _tail(value, observed, count, straight)
-    _, deviation = _scaled(log_tail(value, observed, count, straight), observed, count)
+    bend, width = _tail(value, observed, count)
+    _, deviation = _scaled(log_tail(value, observed, count), observed, count)
     slope = jnp.where(value > bend, 1.0 / (1.0 + (value - bend) / width), 1.0)
     known = observed & jnp.isfinite(score) & jnp.isfinite(spread)
     variance = jnp.where(known, jnp.minimum(spread * slope / deviation, CONFIG.most_noise) ** 2, 0.0)
@@ -59,23 +57,22 @@ def _filled(score: Array, observed: Array) -> tuple[Array, Array]:
     return value, jnp.maximum(jnp.sum(observed, dtype=jnp.int32), 1)
 
 
-def log_tail(value: Array, observed: Array, count: Array, straight: int = 1) -> Array:
+def log_tail(value: Array, observed: Array, count: Array) -> Array:
     """Bend the worse part of values by a logarithm: finite f32[N] -> f32[N], in the same order.
 
     Args:
       value: f32[N].
       observed: bool[N] rows that count.
       count: i32[] how many, at least 1.
-      straight: static; how many quarters, the best, are not bent.
     """
-    bend, width = _tail(value, observed, count, straight)
+    bend, width = _tail(value, observed, count)
     return jnp.where(value > bend, bend + width * jnp.log1p((value - bend) / width), value)
 
 
-def _tail(value: Array, observed: Array, count: Array, straight: int) -> tuple[Array, Array]:
+def _tail(value: Array, observed: Array, count: Array) -> tuple[Array, Array]:
     """Return where the worse part begins, f32[], and how wide the better one is, f32[]."""
     ordered = jnp.sort(jnp.where(observed, value, jnp.inf))
-    bend = ordered[straight * count // CONFIG.tail_from]
+    bend = ordered[count // CONFIG.tail_from]
     return bend, jnp.maximum(bend - ordered[0], 1e-6 * jnp.abs(bend) + 1e-30)
 
 

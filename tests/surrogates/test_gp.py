@@ -274,16 +274,6 @@ def test_features_keep_choices_unordered_and_numbers_in_order():
     assert apart(part("z.k"))[0, 1] > 0
 
 
-def test_a_tail_that_begins_later_leaves_more_of_the_scores_as_they_are():
-    score, known = jnp.arange(16, dtype=jnp.float32), jnp.ones(16, bool)
-    for straight in (1, 3):
-        steps = np.diff(np.asarray(standardize(score, known, straight)))
-        even = np.isclose(steps, steps[0], rtol=1e-4)
-        assert even[: 4 * straight].all()
-        assert not even[4 * straight :].any()
-        assert (steps > 0).all()
-
-
 def test_outcomes_are_standardized_with_a_log_tail_and_in_order():
     score = jnp.array([3.0, 1.0, 2.0, 1e30, jnp.inf, 5.0, 100.0, 4.0])
     known = jnp.arange(8) < 7

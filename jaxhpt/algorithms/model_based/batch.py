@@ -69,11 +69,6 @@ class BatchSelector:
         """Whether the steps of trials are an output of the model, the last one."""
         return self.acquisition == "log_ei_per_step"
 
-    @property
-    def straight(self) -> int:
-        """How many quarters of the scores the model sees as they are: a hypervolume counts all of a front alike."""
-        return CONFIG.front_straight if self.acquisition == "log_ehvi" else 1
-
     def shortlist(
         self, draws: Draws, pool: Array, model: Surrogate, history: History, problem: Problem, num: int
     ) -> Shortlist:

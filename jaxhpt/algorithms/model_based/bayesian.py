@@ -166,8 +166,7 @@ class Bayesian(ModelBased):
 
         def score() -> Array:
             rows = chosen(history, problem, state.best, num_rows(self.limit, problem))
-            selector = self._selector(problem)
-            data = training_data(history, problem, rows, selector.costs, selector.straight)
+            data = training_data(history, problem, rows, self._selector(problem).costs)
             model = surrogate(state.fit.theta, data, history, problem)
             predicted = posterior(model, unit, problem)
             mean, deviation = predicted.mean[outputs], jnp.sqrt(predicted.variance)[outputs]
@@ -211,7 +210,7 @@ class Bayesian(ModelBased):
         best = history.unit[_filled(state.best[: CONFIG.num_local_starts])]
 
         rows = chosen(history, problem, state.best, num_rows(self.limit, problem))
-        data = training_data(history, problem, rows, selector.costs, selector.straight)
+        data = training_data(history, problem, rows, selector.costs)
         state = self._refitted(state, data, problem, num)
         model = surrogate(state.fit.theta, data, history, problem)
         pool = self._pool(draws, best, problem, local)

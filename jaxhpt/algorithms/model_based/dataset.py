@@ -114,9 +114,7 @@ def chosen(history: History, problem: Problem, best: Array, size: int) -> Array:
     return jnp.where(first, rows, NONE)[compact(first)]
 
 
-def training_data(
-    history: History, problem: Problem, rows: Array, costs: bool = False, straight: int = 1
-) -> TrainingData:
+def training_data(history: History, problem: Problem, rows: Array, costs: bool = False) -> TrainingData:
     """Read rows of the history.
 
     Args:
@@ -124,7 +122,6 @@ def training_data(
       problem: static.
       rows: i32[N], NONE for none.
       costs: static; whether the steps of trials are an output, too, the last one.
-      straight: static; how many quarters of the scores, the best, are not bent; see `standardize`.
     """
     there = rows < NONE
     ended = there & (history.status[rows] >= Status.DONE)
@@ -132,7 +129,7 @@ def training_data(
     rows, observed = rows[order], ended[order]
     unit, scores = history.unit[rows], history.metrics[rows]
     columns = problem.metrics
-    y = [standardize(scores[:, i], observed, straight) for i in range(len(columns.objectives))]
+    y = [standardize(scores[:, i], observed) for i in range(len(columns.objectives))]
     for constraint in columns.constraints:
         column = columns.names.index(constraint.name)
         excess = constraint.excess(scores[:, column] * columns.signs[column])
@@ -140,21 +137,17 @@ def training_data(
     if costs:
         y.append(log_cost(history.steps[rows], observed))
     x = inputs(unit, trained(history, problem, rows), problem)
-    return TrainingData(
-        rows, unit, x, jnp.stack(y), observed, rows < NONE, _noise(scores, observed, columns, len(y), straight)
-    )
+    return TrainingData(rows, unit, x, jnp.stack(y), observed, rows < NONE, _noise(scores, observed, columns, len(y)))
 
 
-def _noise(scores: Array, observed: Array, columns: MetricSpec, outputs: int, straight: int) -> Array | None:
+def _noise(scores: Array, observed: Array, columns: MetricSpec, outputs: int) -> Array | None:
     """Return the noise of standardised objectives, as spreads over replicas tell it: f32[J, N]; None for none."""
     spreads = [columns.spread_of(objective.name) for objective in columns.objectives]
     if not any(spreads):
         return None
     none = jnp.zeros(scores.shape[0], jnp.float32)
     told = [
-        none
-        if spread is None
-        else noise_variance(scores[:, i], jnp.abs(scores[:, spread[0]]), spread[1], observed, straight)
+        none if spread is None else noise_variance(scores[:, i], jnp.abs(scores[:, spread[0]]), spread[1], observed)
         for i, spread in enumerate(spreads)
     ]
     return jnp.stack([*told, *[none] * (outputs - len(told))])

@@ -1,0 +1,78 @@
+"""What a search needs to go on later, bit for bit, in another process: its arrays on the host, and facts in words."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.typing import PyTree
+
+
+class Carried(NamedTuple):
+    """A search between two dispatches.
+
+    Attributes:
+      arrays: leaves, copies on the host; keys as their data, and of dtypes that numpy has not as bytes.
+      facts: what is not in arrays, as JSON has it.
+    """
+
+    arrays: list[np.ndarray]
+    facts: dict[str, Any]
+
+
+class DoesNotFitError(ValueError):
+    """Arrays are not those of this search."""
+
+
+def on_host(tree: PyTree) -> list[np.ndarray]:
+    """Copy the leaves of a tree to the host: what they are copied from may be given away."""
+    leaves = jax.device_get([_plain(leaf) for leaf in jax.tree.leaves(tree)])
+    return [np.array(_native(np.asarray(leaf))) for leaf in leaves]
+
+
+def onto(like: PyTree, arrays: list[np.ndarray]) -> PyTree:
+    """Put arrays back into a tree, each where a leaf of `like` lies.
+
+    Args:
+      like: arrays or their shapes.
+      arrays: as `on_host` made them of such a tree.
+
+    Raises:
+      DoesNotFitError: other arrays.
+    """
+    leaves, structure = jax.tree.flatten(like)
+    if len(leaves) != len(arrays):
+        raise DoesNotFitError(f"{len(arrays)} arrays for {len(leaves)} leaves")
+    return jax.tree.unflatten(structure, [_put(*pair) for pair in zip(leaves, arrays, strict=True)])
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array of a dtype that numpy itself has: of others, such as bfloat16, the bytes, along the last axis."""
+    if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
+        return array
+    return np.ascontiguousarray(array).reshape(*array.shape, 1).view(np.uint8)
+
+
+def _put(like: Any, array: np.ndarray) -> jax.Array:
+    shapes = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+    dtype = np.dtype(shapes.dtype)
+    native = dtype.kind in "biufc" and dtype.isbuiltin == 1
+    wanted = (dtype, shapes.shape) if native else (np.dtype(np.uint8), (*shapes.shape, dtype.itemsize))
+    if (array.dtype, array.shape) != wanted:
+        raise DoesNotFitError(f"{array.dtype}{list(array.shape)} in the place of {wanted[0]}{list(wanted[1])}")
+    found: Any = array if native else array.view(dtype).reshape(shapes.shape)
+    found = jnp.array(found, dtype)  # a copy: what is on the host may be given away, too
+    if _is_key(like):
+        found = jax.random.wrap_key_data(found, impl=jax.random.key_impl(like))
+    place = getattr(like, "sharding", None)
+    placed: jax.Array = found if place is None else jax.device_put(found, place)
+    return placed
