@@ -5,7 +5,7 @@ A space is static and hashable by value, so it may be part of a compiled program
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from jaxhpt.core.belief import Belief
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimension import Dimension, even_snap
 from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.plain_data import parts_of, spec_of
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space_spec import Condition, Constant, Slot, Walk, constant
 from jaxhpt.core.typing import Array, Hparams
@@ -74,9 +75,26 @@ class Space(Part):
         twice = sorted({name for name in walk.names if walk.names.count(name) > 1})
         require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
         conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))
-        beliefs = tuple(dimension.belief for dimension in walk.dimensions)
-        beliefs = beliefs if any(beliefs) else ()
-        return cls(tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef, beliefs)
+        return cls(
+            tuple(walk.names), tuple(walk.dimensions), conditions, tuple(slots), treedef, _beliefs(walk.dimensions)
+        )
+
+    def to_spec(self) -> dict[str, Any]:
+        """Return the space as plain data, which JSON holds: what `Space.from_spec` makes an equal space of.
+
+        Values that are no plain data, such as functions, are there by name.
+        """
+        return spec_of(self.names, self.dimensions, self.conditions, self.slots, self.treedef)
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> "Space":
+        """Return the space that was written by `to_spec`; what was there by name alone is a name in it.
+
+        Raises:
+          ValueError: no such data.
+        """
+        parts = parts_of(spec)
+        return cls(*parts, _beliefs(parts.dimensions))
 
     def bare(self) -> "Space":
         """Return the same ranges without the user's own objects and constants: all that a compiled program needs."""
@@ -266,3 +284,8 @@ class Space(Part):
             return self.dimensions[column].encode(value)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.names[column]}: {error}") from error
+
+
+def _beliefs(dimensions: Sequence[Dimension]) -> tuple[Belief | None, ...]:
+    beliefs = tuple(dimension.belief for dimension in dimensions)
+    return beliefs if any(beliefs) else ()

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine import memory
+from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.devices import home_of
@@ -107,6 +108,9 @@ class Execution(Protocol):
 
     def run(self, grains: int) -> None:
         """Train for at most so many grains, and look."""
+
+    def carried(self) -> Carried:
+        """Copy all that it needs to go on from here."""
 
     def close(self) -> None:
         """Leave nothing running."""

@@ -10,8 +10,10 @@ import numpy as np
 from jaxhpt.core.history import Known
 from jaxhpt.core.typing import Array, Key, TrainState
 from jaxhpt.engine import event
+from jaxhpt.engine.carrying import Carried, on_host, onto
 from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.memory import Fitting, halved_inside
+from jaxhpt.engine.raising import like_of, raised, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.training.devices import WHOLE, put_of
@@ -82,7 +84,7 @@ dispatch = Function(_dispatch, 1, donated=(0,), out=(CARRY, WHOLE))
 
 
 class Fused:
-    """A search that runs as one program.
+    """A search that runs as one program, from its beginning, or from where another stood that was `carried` here.
 
     Attributes:
       summary: after the last dispatch.
@@ -91,11 +93,17 @@ class Fused:
       devices: that share the lanes.
     """
 
-    def __init__(self, program: Program, root: Key, known: Known | None, data: Data) -> None:
-        begun = time.perf_counter()
+    def __init__(
+        self, program: Program, root: Key, known: Known | None, data: Data, carried: Carried | None = None
+    ) -> None:
+        begun, self._program = time.perf_counter(), program
         self._put, self.devices = put_of(program.devices), program.num_devices
         self._data, self.told = self._put(data), list[str]()
         self._carry: SearchState | None = begin(program, *self._put((root, known)))
+        if carried is not None:
+            like = self._carry._replace(study=like_of(program, carried.facts["sizes"], root, known))
+            then = onto(like, carried.arrays)
+            self._carry = self._put(then._replace(study=raised(then.study, self._carry.study, program.problem.trials)))
         given = (self._carry, self._data, self._put(np.int32(0)))
         self._run = Fitting(dispatch, program, given, halved_inside, self.told)
         self.compile_seconds = time.perf_counter() - begun
@@ -109,6 +117,10 @@ class Fused:
         carry, found = self._run(carry, self._data, number)
         self.summary: Summary = jax.block_until_ready(found)
         self._carry = carry
+
+    def carried(self) -> Carried:
+        """Copy all that it needs to go on from here."""
+        return Carried(on_host(self._carry), {"sizes": sizes_of(self._program)})
 
     @property
     def best(self) -> TrainState | None:

@@ -26,6 +26,7 @@ from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.control import REPLICA
 from jaxhpt.core.history import Known
 from jaxhpt.core.typing import Array, Key, PyTree
+from jaxhpt.engine.carrying import Carried, on_host, onto
 from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.loop import SearchState, run_event
 from jaxhpt.engine.loop import fresh as fresh_one
@@ -168,6 +169,7 @@ class Many:
       own: what each has for itself, leaves [R, ...].
       shared: what all share.
       parts: cores of a CPU that run a part of the searches each; 1 where there are several devices.
+      carried: of searches that go on; None for those that begin.
 
     Attributes:
       summary: after the last dispatch, leaves [R, ...].
@@ -175,7 +177,16 @@ class Many:
       told: what was done where memory did not suffice.
     """
 
-    def __init__(self, searches: Searches, roots: Key, known: Known, own: Own, shared: Data, parts: int = 1) -> None:
+    def __init__(
+        self,
+        searches: Searches,
+        roots: Key,
+        known: Known,
+        own: Own,
+        shared: Data,
+        parts: int = 1,
+        carried: Carried | None = None,
+    ) -> None:
         begun, self.told, self._searches, self._num = time.perf_counter(), list[str](), searches, roots.shape[0]
         alike = _filled((roots, known, own), self._num, searches.devices * parts)
         placed, self._shared = searches.placed(alike, shared)
@@ -183,6 +194,8 @@ class Many:
         self._own = [own for _, _, own in each]
         self._threads = concurrent.futures.ThreadPoolExecutor(parts, thread_name_prefix="jaxhpt-searches")
         self._carries: list[Any] = [BEGIN(searches, roots, known) for roots, known, _ in each]
+        if carried is not None:
+            self._carries = onto(self._carries, carried.arrays)
         self._run = Fitting(DISPATCH, searches, self._arguments(0, jnp.int32(0)), Searches.halved, self.told)
         self.compile_seconds = time.perf_counter() - begun
         self.run(0)
@@ -217,6 +230,10 @@ class Many:
             return None
         best = _joined([carry.best for carry in self._carries], self._num)
         return best if self._searches.devices == 1 else jax.device_put(best, self._searches.mesh.devices[0])
+
+    def carried(self) -> Carried:
+        """Copy all that they need to go on from here."""
+        return Carried(on_host(self._carries), {})
 
     def close(self) -> None:
         """Leave nothing running."""

@@ -59,3 +59,16 @@ class Opening:
             units[place] = key
         made: Any = Opened(*jax.device_put((units, np.int32(len(latest)), np.int32(min(self.more, ROOM)))))
         return made
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it, as JSON has it."""
+        return {
+            "used": [list(key) for key in self._used],
+            "begun": sorted(map(list, self._begun)),
+            "trained": self._trained,
+        }
+
+    def go_on(self, facts: dict[str, Any]) -> None:
+        """Stand where another one stood."""
+        self._used = dict.fromkeys(tuple(key) for key in facts["used"])
+        self._begun, self._trained = {tuple(key) for key in facts["begun"]}, facts["trained"]

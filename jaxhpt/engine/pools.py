@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from jaxhpt.algorithms.opened import Opened
-from jaxhpt.core.typing import Array, Key, TrainState
+from jaxhpt.core.typing import Array, Key, PyTree, TrainState
+from jaxhpt.engine.carrying import Carried, onto
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.memory import Fitting, halved
 from jaxhpt.engine.programs import Programs
@@ -108,6 +109,14 @@ class Pools(Protocol):
         """Put the weights of a new winner aside, and copy weights from lane to lane."""
         ...
 
+    def carried(self) -> tuple[PyTree, dict[str, Any]]:
+        """Return all that is needed to go on from here: arrays, and facts; see `Carried`."""
+        ...
+
+    def go_on(self, places: Places, orders: tuple[Orders, ...], carried: Carried) -> None:
+        """Stand where other pools stood, in the event of these orders."""
+        ...
+
     def report_shapes(self) -> tuple[Report, ...]:
         """Return the shapes of what `advance` returns."""
         ...
@@ -183,6 +192,15 @@ class AlikePools:
         self.best = self._programs.call("keep", KEEP, self._copying, self._pools, self.best, moves.keep)
         if moves.target.size:
             self._pools = self._programs.call("move", MOVE, self._copying, self._pools, moves.source, moves.target)
+
+    def carried(self) -> tuple[PyTree, dict[str, Any]]:
+        """Return the weights."""
+        return (self._pools, self.best), {}
+
+    def go_on(self, places: Places, orders: tuple[Orders, ...], carried: Carried) -> None:
+        """Take the weights."""
+        self.begin(places, orders)
+        self._pools, self.best = onto((self._pools, self.best), carried.arrays)
 
     def report_shapes(self) -> tuple[Report, ...]:
         """Return the shapes of the pools' reports."""

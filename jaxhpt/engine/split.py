@@ -13,14 +13,16 @@ from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
 from jaxhpt.core.typing import Key
 from jaxhpt.engine import event
+from jaxhpt.engine.carrying import Carried, on_host, onto
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import AlikePools, Pools
 from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.raising import like_of, raised, sizes_of
 from jaxhpt.engine.settle import settle, summary
-from jaxhpt.engine.state import Program, StudyState, Summary
+from jaxhpt.engine.state import Places, Program, StudyState, Summary
 from jaxhpt.engine.structured import StructuredPools
 from jaxhpt.training.hosts import alone
-from jaxhpt.training.pool import Data, Report
+from jaxhpt.training.pool import Data, Orders, Report
 from jaxhpt.training.structures import Structures
 
 AHEAD = 8  # events that the host may run ahead of an accelerator
@@ -37,6 +39,14 @@ class Split:
 
     The first trials do not wait for the algorithm's model: while they train, what follows is compiled.
 
+    Args:
+      program: all that is static.
+      root: the root key.
+      known: before.
+      data: on device.
+      structures: of the space.
+      carried: of a search that goes on; None for one that begins.
+
     Attributes:
       best: weights of the winner as of the last look, without the lane axis.
       summary: as of the last look.
@@ -44,7 +54,13 @@ class Split:
     """
 
     def __init__(
-        self, program: Program, root: Key, known: Known | None, data: Data, structures: Structures | None = None
+        self,
+        program: Program,
+        root: Key,
+        known: Known | None,
+        data: Data,
+        structures: Structures | None = None,
+        carried: Carried | None = None,
     ) -> None:
         self.program, self.told = program, list[str]()
         several = structures is not None and bool(structures.space.structural)
@@ -59,7 +75,10 @@ class Split:
             self._pools = self._made(root, structures)
             undone.callback(self._pools.close)
             self._done, self._events = 0, 0
-            self._open()
+            if carried is None:
+                self._open()
+            else:
+                self._go_on(carried, like_of(program, carried.facts["sizes"], root, known))
             self._prepare()
             self._look()
             undone.pop_all()
@@ -119,12 +138,40 @@ class Split:
         designed = self._designed(self._events)
         name = "design" if designed else "propose"
         given = (self.program.study, designed, self.study, *self._pools.opened())
-        self.study, places = self._programs.call(name, PROPOSE, *given)
+        self.study, self._places = self._programs.call(name, PROPOSE, *given)
+        self._pools.begin(self._places, self._instructed())
+        self._done, self._events = 0, self._events + 1
+
+    def _instructed(self) -> tuple[Orders, ...]:
+        """Make the orders of an event from where its trials are."""
         functions, scheduler = self.program.pool.functions, self.program.study.scheduler
         known = (self.program.ranges, scheduler, functions.steps, self.program.pools, self.data.captured.steps)
-        orders, self._lanes, self._scored = self._programs.call("instruct", INSTRUCT, *known, places)
-        self._pools.begin(places, orders)
-        self._done, self._events = 0, self._events + 1
+        orders, self._lanes, self._scored = self._programs.call("instruct", INSTRUCT, *known, self._places)
+        found: tuple[Orders, ...] = orders
+        return found
+
+    def carried(self) -> Carried:
+        """Copy all that it needs to go on from here."""
+        pools, facts = self._pools.carried()
+        return Carried(on_host((self.study, self._places, pools)), facts | self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {"done": self._done, "events": self._events, "sizes": sizes_of(self.program)}
+
+    def _go_on(self, carried: Carried, like: StudyState) -> None:
+        """Stand where another search stood, whose study had shapes `like` these."""
+        problem, lanes = self.program.problem, (self.program.problem.lanes,)
+        fresh, unit = self._programs.put(
+            (np.zeros(lanes, bool), np.zeros((*lanes, problem.num_dimensions), np.float32))
+        )
+        both = (like, Places(fresh, unit, like.lanes, like.lane_notes, like.clock))
+        num = len(jax.tree.leaves(both))
+        state, places = self._programs.put(onto(both, carried.arrays[:num]))
+        self.study, self._places = self._programs.put(raised(state, self.study, problem.trials)), places
+        self._done, self._events = carried.facts["done"], carried.facts["events"]
+        self._pools.go_on(places, self._instructed(), carried._replace(arrays=carried.arrays[num:]))
+        if self._done == self.program.pool.grains:
+            self._lanes = self.study.lanes
 
     def _designed(self, events: int) -> bool:
         """Tell whether all that the next event asks for is of a design, so that the model is not needed."""

@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms.opened import Opened
-from jaxhpt.core.typing import NONE, Key, TrainState
+from jaxhpt.core.typing import NONE, Key, PyTree, TrainState
+from jaxhpt.engine.carrying import Carried, onto
 from jaxhpt.engine.compiling import shapes_of
 from jaxhpt.engine.groups import ADVANCE, FILL, PUT, SELECT, TAKE, VACANT, Fitted, Group, fitted
 from jaxhpt.engine.opening import Opening
 from jaxhpt.engine.pools import report_shape
 from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
+from jaxhpt.training.copying import Copying
 from jaxhpt.training.devices import together, usable
 from jaxhpt.training.memory import footprint
 from jaxhpt.training.pool import Data, Orders, Report
@@ -50,6 +52,7 @@ class StructuredPools:
         self._devices: list[jax.Device | None] = list(several.mesh.devices.flat) if several else [None]
         self._placed: dict[jax.Device | None, Data] = {None: data}
         self.best: TrainState | None = None
+        self._winner: Structure | None = None  # whose weights the best ones are
 
     @property
     def devices(self) -> int:
@@ -74,11 +77,47 @@ class StructuredPools:
         for group in self._groups:
             steps = self._program.pool.interval * int((group.lanes != NONE).sum())
             self._opening.train(group.structure, steps)
+        self._order(fresh, orders)
+
+    def _order(self, fresh: np.ndarray, orders: tuple[Orders, ...]) -> None:
+        """Give each group the orders of its lanes, of which those bool[L] `fresh` begin."""
+        for group in self._groups:
             group.begins = bool(fresh[group.lanes[group.lanes != NONE]].any())
             lanes = jax.device_put(group.lanes)
             mine = self._programs.call(("select", group.pool.lanes), SELECT, orders[0], lanes)
             group.orders = mine if group.device is None else group.put(mine)
         self._compile()
+
+    def carried(self) -> tuple[PyTree, dict[str, Any]]:
+        """Return the weights, and which structures they are of."""
+        groups = [
+            {"key": group.structure.key, "lanes": group.lanes.tolist(), "place": self._devices.index(group.device)}
+            for group in self._groups
+        ]
+        used = [(key, width, self._devices.index(device)) for key, width, device in self._used]
+        best = None if self._winner is None else self._winner.key
+        facts = {"groups": groups, "used": used, "opening": self._opening.facts(), "best": best}
+        return ([group.state for group in self._groups], self.best), facts
+
+    def go_on(self, places: Places, orders: tuple[Orders, ...], carried: Carried) -> None:
+        """Make the groups as they were, and take the weights once their programs are known to fit."""
+        facts = carried.facts
+        for told in facts["groups"]:
+            group = self._made(self._structures.named(told["key"]), len(told["lanes"]), self._devices[told["place"]])
+            group.lanes[:] = told["lanes"]
+            self._groups.append(group)
+        self._opening.go_on(facts["opening"])
+        for key, width, place in facts["used"]:
+            self._used[tuple(key), width, self._devices[place]] = None
+            self._used.move_to_end((tuple(key), width, self._devices[place]))
+        self._order(np.asarray(places.fresh), orders)
+        for group in self._groups:
+            self._prepare(group, min(self._cores, len(self._groups)))
+        self._winner = None if facts["best"] is None else self._structures.named(facts["best"])
+        best = None if self._winner is None else Copying().nobody(self._winner.functions.state)
+        states, self.best = onto(([group.state for group in self._groups], best), carried.arrays)
+        for group, state in zip(self._groups, states, strict=True):
+            group.state = state
 
     def _release(self, free: np.ndarray) -> None:
         """Free the places of lanes, bool[L], and let go of groups without any."""
@@ -203,7 +242,8 @@ class StructuredPools:
         """Keep, and move, within a structure."""
         keep, source, target = jax.device_get(moves)
         if keep != NONE:
-            self.best = self._taken(*self._find(int(keep)))
+            group, place = self._find(int(keep))
+            self.best, self._winner = self._taken(group, place), group.structure
         made = [(self._find(int(s)), self._find(int(t))) for s, t in zip(source, target, strict=True) if t != NONE]
         assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written

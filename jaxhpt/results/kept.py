@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.plain_data import Named
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
 from jaxhpt.engine.driver import Outcome
@@ -172,27 +173,6 @@ def _on_host(leaf: Any) -> Any:
 
 def _given_back(leaf: Any) -> Any:
     return jax.random.wrap_key_data(jnp.asarray(leaf.data), impl=leaf.kind) if isinstance(leaf, _KeyData) else leaf
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """What stands in a pickled result for a value that does not pickle, such as a function.
-
-    Attributes:
-      name: how it was shown.
-      place: tells values of one name apart.
-    """
-
-    name: str
-    place: int = 0
-
-    @property
-    def __name__(self) -> str:
-        """The name, as the value itself had it."""
-        return self.name
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 def portable(problem: Problem) -> Problem:

@@ -5,6 +5,7 @@ A space without structural dimensions has one structure.
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -105,6 +106,12 @@ class Structures:
             if key not in self._made:
                 self._made[key] = self._traced(key, unit)
             return self._made[key]
+
+    def named(self, key: Sequence[float]) -> Structure:
+        """Return the structure of a name."""
+        row = np.array(first_unit(self.space))
+        row[list(self.space.structural)] = key
+        return self.of(row)
 
     def pool(self, structure: Structure, alike: Pool, lanes: int) -> Pool:
         """Return how so many lanes of a structure train, in all else as other lanes of the search."""

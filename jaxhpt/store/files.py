@@ -1,0 +1,120 @@
+"""The files of a run: written whole or not at all, and by one process at a time."""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import tempfile
+import time
+from typing import Any
+
+MANIFEST, LOG, CHECKPOINTS, BEST, LOCK, COMMANDS = (
+    "manifest.json", "trials.jsonl", "checkpoints", "best", "lock", "commands",
+)  # fmt: skip
+GIVEN_UP = 60.0  # seconds after which a lock that says nothing of its owner is taken over
+
+
+class RunError(ValueError):
+    """A run directory cannot be used as it is: it is damaged, in use, or holds another run."""
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a file so that whoever reads it finds the old one or the new one, after a power cut too."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
+            raise
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Read a file that `write_json` wrote.
+
+    Raises:
+      RunError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged, no JSON: {error}") from error
+
+
+class Lock:
+    """One process at a time in a run directory.
+
+    A lock of a process of this machine that is gone is taken over. One of another machine cannot be looked at from
+    here, so it stays until a person takes it away.
+
+    Args:
+      folder: of the run.
+
+    Raises:
+      RunError: another process is in it.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._path = folder / LOCK
+        for _ in range(3):
+            if self._taken():
+                return
+            self._require_stale()
+        raise RunError(f"run_dir={str(folder)!r}: other processes keep taking it")
+
+    def _taken(self) -> bool:
+        mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())})
+        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".lock-", delete=False) as file:
+            file.write(mine)
+        try:
+            os.link(file.name, self._path)  # fails where there is one, on network file systems too
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(file.name)
+
+    def _require_stale(self) -> None:
+        """Take away the lock of a process that is gone."""
+        try:
+            owner = read_json(self._path)
+            host, pid, began = str(owner["host"]), int(owner["pid"]), owner["began"]
+        except FileNotFoundError:
+            return
+        except (RunError, KeyError, TypeError, ValueError):
+            if time.time() - self._path.stat().st_mtime < GIVEN_UP:
+                raise RunError(
+                    f"run_dir: {self._path} does not tell whose it is; remove it if no search runs"
+                ) from None
+            host, pid, began = socket.gethostname(), -1, None
+        where = f"run_dir={str(self._path.parent)!r}: process {pid} on {host} runs in it"
+        if host != socket.gethostname():
+            raise RunError(f"{where}; if it is gone, remove {self._path}")
+        if pid == os.getpid() or (_alive(pid) and _began(pid) == began):
+            raise RunError(f"{where}; wait for its end, or take another run_dir")
+        self._path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let others in."""
+        self._path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid > 0
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began, so that another of the same number is told apart; None where nobody tells."""
+    with contextlib.suppress(OSError, IndexError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    return None

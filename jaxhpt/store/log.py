@@ -1,0 +1,110 @@
+"""The log of a run: a line of JSON for each trial that ended, in order of their ends."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxhpt.core.history import History, Status
+from jaxhpt.core.plain_data import plain_value
+from jaxhpt.core.problem import Problem
+from jaxhpt.results.trial import read_rows
+from jaxhpt.store.files import RunError
+
+
+class Log:
+    """The log of a run, to which lines are added.
+
+    What was logged already is not logged again: a search that goes on from a checkpoint runs some trials once more,
+    to the same bits.
+
+    Args:
+      path: of the file; what an interrupted write left at its end is cut off.
+      problem: the search, in the user's own space.
+      searches: of the run; None for one alone.
+    """
+
+    def __init__(self, path: pathlib.Path, problem: Problem, searches: int | None) -> None:
+        self._path, self._problem, self._searches = path, problem, searches
+        self._logged = np.zeros((searches or 1, problem.capacity), bool)
+        lines, whole = read(path)
+        for line in lines:
+            search, row = line.get("search", 0), line["trial"]
+            if search < self._logged.shape[0] and row < self._logged.shape[1]:
+                self._logged[search, row] = True
+        if path.exists() and path.stat().st_size != whole:
+            os.truncate(path, whole)
+
+    def add(self, history: History) -> None:
+        """Write the trials of a history that ended since, and see them on the disk."""
+        lines = []
+        for search in range(self._logged.shape[0]):
+            one = history if self._searches is None else _one(history, search)
+            status = np.asarray(one.status)[: self._logged.shape[1]]
+            ended = (status >= Status.DONE) & (status != Status.PRIOR)
+            rows = np.flatnonzero(ended & ~self._logged[search, : len(status)])
+            lines += self._lines(one, rows, search)
+            self._logged[search, rows] = True
+        if lines:
+            with self._path.open("a") as file:
+                file.write("".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _lines(self, history: History, rows: np.ndarray, search: int) -> list[str]:
+        first = {} if self._searches is None else {"search": search}
+        trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows)
+        names = self._problem.space.names
+        values = self._problem.space.label_rows(history.unit[rows]) if len(rows) else []
+        found = []
+        for trial, row in zip(trials, values, strict=True):
+            told = {**first, "trial": trial.id, "status": trial.status, "steps": trial.steps}
+            told |= {"metrics": {name: _number(value) for name, value in trial.metrics.items()}}
+            told |= {"hparams": {name: plain_value(value) for name, value in zip(names, row, strict=True)}}
+            told |= {"start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
+            told |= {"unit": history.unit[trial.id].tolist()}
+            found.append(json.dumps(told, allow_nan=False) + "\n")
+        return found
+
+
+def read(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
+    """Read the whole lines of a log, and how many bytes they are; an unfinished line at the end does not count.
+
+    Raises:
+      RunError: a line before the last is damaged.
+    """
+    if not path.exists():
+        return [], 0
+    lines, whole, content = [], 0, path.read_bytes()
+    parts = content.split(b"\n")
+    for place, part in enumerate(parts[:-1]):
+        try:
+            lines.append(_line(part))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if place == len(parts) - 2:  # the last one: a power cut leaves any bytes there
+                break
+            raise RunError(f"{path}: line {place + 1} is damaged: {error}; remove that line to go on") from error
+        whole += len(part) + 1
+    return lines, whole
+
+
+def _line(part: bytes) -> dict[str, Any]:
+    line = json.loads(part)
+    if not (isinstance(line, dict) and isinstance(line["trial"], int) and isinstance(line.get("search", 0), int)):
+        raise ValueError("no trial")
+    if min(line["trial"], line.get("search", 0)) < 0:
+        raise ValueError("no such trial")
+    return line
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _one(history: History, search: int) -> History:
+    import jax
+
+    found: History = jax.tree.map(lambda column: column[search], history)
+    return found
