@@ -169,16 +169,16 @@ def test_compress_file(capsys, tmp_path, monkeypatch):
     assert f"{size:,} bytes" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_compress(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = load("compress").main(32, 60, 1, 500, 60)
-    assert {name: len(cells) for name, cells in found.items()} == {"dense": 2, "nsga2": 1, "random": 1}
+    example = load("compress")
+    found = example.main(16, 40, 1, 500, 40)
+    assert {name: len(cells) for name, cells in found.items()} == {"dense": 2, **dict.fromkeys(example.WAYS, 1)}
     for name, cells in found.items():
         size, accuracy, _ = cells[-1]
         assert size == (tmp_path / f"{name}.npz").stat().st_size
-        assert size <= 4 * 15_210 / 12 or name == "dense"
-        assert accuracy > 0.2
+        assert size <= 4 * 15_210 / 12 or name.startswith("dense")
+        assert accuracy > 0.15
     assert found["dense"][0][0] - 4 * 15_210 < 600
     out = capsys.readouterr().out
     assert "accuracy on fresh rows" in out
