@@ -28,7 +28,7 @@ from jaxhpt.models import compressed, prune, quantize
 LAYERS, MOST = ("first", "second", "last"), 4 * 15_210 // 12  # bytes: a twelfth of those of the dense weights
 TRAINING = {"lr": jaxhpt.Float(3e-3, 3e-2, log=True), "decay": jaxhpt.Float(1e-3, 0.3, log=True)}
 TRAINING |= {"shift": jaxhpt.Float(0, 8), "noise": jaxhpt.Float(0.01, 0.4, log=True)}  # what is done to rows
-SMALL = TRAINING | dict.fromkeys(LAYERS, jaxhpt.Float(0.3, 0.95)) | {"bits": jaxhpt.Int(2, 8)}  # sparsity, and bits
+SMALL = TRAINING | dict.fromkeys(LAYERS, jaxhpt.Float(0.5, 0.95)) | {"bits": jaxhpt.Int(2, 8)}  # sparsity, and bits
 NSGA2 = jaxhpt.NSGA2(population=16)
 WAYS = {"dense-tuned": (TRAINING, "random"), "nsga2": (SMALL, NSGA2), "random": (SMALL, "random")}
 
