@@ -17,7 +17,7 @@ from benchmarks.records import Table, save
 FOLDER = pathlib.Path(__file__).parent.parent / "examples"
 EXAMPLES = ("transfer", "drift", "coordinates")
 EXERCISES = ("jaxhpt/models/mup", "jaxhpt/grey", *(f"examples/{name}.py" for name in EXAMPLES))
-QUICK = {"seeds": 2, "proxies": 4, "trials": 3, "steps": 6, "widths": [16, 32]}
+QUICK = {"seeds": 2, "proxies": 4, "trials": 3, "steps": 6, "widths": [8, 16, 32]}
 RANGE = "{median:.4f} [{low:.4f}, {high:.4f}]"
 WORDS = {False: "without", True: "with"}
 
@@ -92,7 +92,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         tables = [transferred(transfer, options), *drifting(drift, options), changing(coordinates, options)]
-    notes = ["Cost is that of all trainings in trainings of the wide model, by the operations that the compiler counts. "
+    notes = ["Cost is that of all trainings, in trainings of the wide model: operations as the compiler counts them. "
              "Test rows chose nothing, and are the same everywhere."]  # fmt: skip
     save("large-models", tables, options, EXERCISES, notes=notes)
 
