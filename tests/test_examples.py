@@ -268,8 +268,8 @@ def test_drift(capsys, tmp_path, monkeypatch):
     example = load("drift")
     cells = example.best_rates(16, True, 6, 3, 2)
     assert cells.shape == (2, 2)
-    assert ((2**-10 <= cells[:, 0]) & (cells[:, 0] <= 2**-3)).all()
-    assert ((0 < cells[:, 1]) & (cells[:, 1] < np.log(128))).all()
+    assert ((cells[:, 0] >= 2**-10) & (cells[:, 0] <= 2**-3)).all()
+    assert ((cells[:, 1] > 0) & (cells[:, 1] < np.log(128))).all()
     falling = lambda width, *rest: np.array([[0.5 * width**-0.5, 2.0], [0.6 * width**-0.5, 2.1]])  # noqa: E731
     monkeypatch.setattr(example, "best_rates", falling)  # few to compile
     assert {scaled: one.shape for scaled, one in example.main().items()} == dict.fromkeys((False, True), (5, 2, 2))
@@ -292,9 +292,9 @@ def test_forecasts_over_widths():
 def test_transfer(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example, asked = load("transfer"), []
-    task = example.task
+    narrow = example.task(16, False, 2)  # few to compile
     monkeypatch.setattr(example, "cost", lambda width: {16: 1.0, 32: 4.0}[width])
-    monkeypatch.setattr(example, "task", lambda width, *rest: asked.append((width, *rest)) or task(16, False, 2))
+    monkeypatch.setattr(example, "task", lambda width, *rest: asked.append((width, *rest)) or narrow)
     rows = example.main(32, 2, 4, 3, 2)
     assert asked == [(16, True, 2), (32, False, 2), (32, True, 2), (32, False, 2), (32, True, 2)]
     costs = {name: cost for name, (cost, _) in rows.items()}
