@@ -1,62 +1,28 @@
-"""How the best learning rate drifts with the width, with maximal update parametrisation and without.
+"""How the best learning rate drifts with the width, with maximal update parametrisation and without, and a forecast.
 
 Run: python examples/drift.py [--quick]
 """
 
-import functools
-import os
-import pathlib
+import importlib.util
 import sys
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
+from coordinates import DEFAULT, HELD, NAMES, ROWS, Net, grown, load
 
 import jaxhpt
 from jaxhpt.models import mup
 
-CHARACTERS, CONTEXT, HEADS, BASE, ROWS = 128, 32, 4, 16, 8  # a character is its ASCII code; rows of a batch
-DEFAULT = {"lr": 1e-3, "warmup": 0.0, "forget": 0.1, "scale": 1.0}
 
-
-class Net(nnx.Module):
-    """A transformer of one block, whose heads grow with the width: i32[B, 32] -> logits f32[B, 32, 128]."""
-
-    def __init__(self, width, h, rngs, scaled):
-        size = width // HEADS
-        self.attention = mup.attention_scale(size, BASE // HEADS) if scaled else size**-0.5
-        self.scale = h["scale"]
-        self.embed, self.place = nnx.Embed(CHARACTERS, width, rngs=rngs), nnx.Embed(CONTEXT, width, rngs=rngs)
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(3)])
-        sizes = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
-        self.qkv, self.mix, self.up, self.down = (nnx.Linear(*pair, rngs=rngs) for pair in sizes)
-        self.head = nnx.Linear(width, CHARACTERS, kernel_init=nnx.initializers.zeros, rngs=rngs)
-
-    def __call__(self, codes):
-        x = self.embed(codes) + self.place(jnp.arange(CONTEXT))[None]
-        q, k, v = jnp.moveaxis(self.qkv(self.norms[0](x)).reshape(*x.shape[:2], 3, HEADS, -1), 2, 0)
-        x = x + self.mix(jax.nn.dot_product_attention(q, k, v, scale=self.attention, is_causal=True).reshape(x.shape))
-        x = x + self.down(nnx.gelu(self.up(self.norms[1](x))))
-        return self.scale * self.head(self.norms[2](x))
-
-
-@functools.cache
-def load():
-    """Return rows for training, validation and test, pairs i32[rows, 32]; targets are one character ahead."""
-    paths, rows = sorted(pathlib.Path(os.__file__).parent.glob("[a-z]*.py")), []
-    for part, most in ((paths[:40], 10**9), (paths[40:50], 512), (paths[50:60], 512)):
-        text = b"".join(path.read_text("utf-8").encode("ascii", "replace") for path in part)
-        codes = np.frombuffer(text, np.uint8)[: len(text) // (CONTEXT + 1) * (CONTEXT + 1)].astype("int32")
-        codes = codes.reshape(-1, CONTEXT + 1)[:: max(1, len(text) // (CONTEXT + 1) // most)][:most]
-        rows.append((codes[:, :-1], codes[:, 1:]))
-    return rows
+def part(rows):
+    """Return the mean loss of some of the rows held out."""
+    return lambda logits, y: optax.softmax_cross_entropy_with_integer_labels(logits[rows], y[rows]).mean()
 
 
 def task(width, scaled, steps):
     """Return the training at a width: with maximal update parametrisation, or as Flax does it."""
-    found = mup.widths(lambda width: Net(width, DEFAULT, nnx.Rngs(0), scaled), BASE, width if scaled else BASE)
+    found = grown(width, scaled)
 
     def optimizer(h):
         rate = jaxhpt.traced.warmup_cosine_decay_schedule(0.0, h["lr"], h["warmup"] * steps, steps)
@@ -66,29 +32,72 @@ def task(width, scaled, steps):
     def model(h, rngs):
         return mup.initialised(Net(width, h, rngs, True), found) if scaled else Net(width, h, rngs, False)
 
-    data = {"train_data": load()[0], "valid_data": load()[1], "batch_size": ROWS}
-    return jaxhpt.FlaxTask(model, optimizer, **data, steps=steps, objective="loss")
+    data = {"train_data": load()[0], "valid_data": load()[1], "batch_size": ROWS, "steps": steps}
+    metrics = {"valid": part(slice(HELD)), "test": part(slice(HELD, None))}
+    return jaxhpt.FlaxTask(model, optimizer, **data, metrics=metrics, objective="valid", direction="min")
 
 
-def best_rate(width, scaled, steps, points):
-    """Try learning rates at a width; return the vertex of a parabola through the best three, and the least loss."""
-    space = {**DEFAULT, "lr": jaxhpt.Float(2**-10, 2**-3, log=True)}
-    found = jaxhpt.search(task(width, scaled, steps), space, algorithm=jaxhpt.Grid(points), seeds=2, progress=False)
-    trials = sorted((np.log2(t.hparams["lr"]), t.metrics["loss"]) for t in found.trials)
-    at = np.clip(int(np.argmin([loss for _, loss in trials])), 1, points - 2)
+def vertex(result):
+    """Return the vertex of a parabola through the losses about the best rate of a grid, and the least loss."""
+    trials = sorted((np.log2(t.hparams["lr"]), t.value) for t in result.trials)
+    at = np.clip(int(np.argmin([loss for _, loss in trials])), 1, len(trials) - 2)
     a, b, _ = np.polyfit(*zip(*trials[at - 1 : at + 2], strict=True), 2)
-    vertex = -b / (2 * a) if a > 0 else min(trials, key=lambda t: t[1])[0]
-    return 2 ** np.clip(vertex, trials[at - 1][0], trials[at + 1][0]), found.best.value
+    place = -b / (2 * a) if a > 0 else min(trials, key=lambda t: t[1])[0]
+    return 2 ** np.clip(place, trials[at - 1][0], trials[at + 1][0]), result.best.value
 
 
-def main(steps=150, points=8, widths=(8, 16, 32, 64, 128)):
-    """Print the best learning rate and its loss at each width, without the parametrisation and with it."""
-    found = {scaled: [best_rate(width, scaled, steps, points) for width in widths] for scaled in (False, True)}
-    for scaled, pairs in found.items():
-        cells = [f"{width}: {rate:.4f} ({loss:.3f})" for width, (rate, loss) in zip(widths, pairs, strict=True)]
-        print(f"best rate (loss), {('without', 'with')[scaled]}:", *cells, sep="  ")
+def best_rates(width, scaled, steps, points, seeds):
+    """Try learning rates at a width; return the best one of each seed, and its loss: f64[seeds, 2]."""
+    space, options = {**DEFAULT, "lr": jaxhpt.Float(2**-10, 2**-3, log=True)}, {"algorithm": jaxhpt.Grid(points)}
+    found = jaxhpt.search_many(task(width, scaled, steps), space, seed=list(range(seeds)), progress=False, **options)
+    return np.array([vertex(result) for result in found])
+
+
+def forecasts(widths, values):
+    """Forecast the last value of those before it, at widths of equal ratios: power law and grey model."""
+    line = np.polyfit(np.log(widths[:-1]), np.log(values[:-1]), 1)
+    grey = jaxhpt.grey.DGM11.fit(jnp.asarray(values[:-1], jnp.float32)).at(float(len(values) - 1))
+    return float(np.exp(np.polyval(line, np.log(widths[-1])))), float(grey[0])
+
+
+def off(widths, values):
+    """Return by which factor forecasts of the last of values f64[W, S] are off, and by which it differs from the first.
+
+    Returns:
+      f64[3, S], each at least 1: power law, grey model, and the drift, which is what no forecast is off.
+    """
+    said = np.array([(*forecasts(widths, column), column[0]) for column in values.T]).T
+    return np.exp(np.abs(np.log(said / values[-1])))
+
+
+def plot(found, widths):
+    """Save the best rates over widths as drift.png; it needs matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return print("no plot: pip install matplotlib")
+    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="width", ylabel="best learning rate")
+    for scaled, cells in found.items():
+        rates = cells[..., 0]
+        axes.loglog(widths, np.median(rates, 1), "o-", label=f"{NAMES[scaled]} the parametrisation")
+        axes.fill_between(widths, rates.min(1), rates.max(1), alpha=0.3)
+    axes.legend()
+    return figure.savefig("drift.png")
+
+
+def main(steps=150, points=8, seeds=3, widths=(8, 16, 32, 64, 128)):
+    """Print and plot the best rate at each width, and how far off forecasts of the widest are; f64[W, S, 2] of both."""
+    found = {scaled: np.array([best_rates(w, scaled, steps, points, seeds) for w in widths]) for scaled in NAMES}
+    for scaled, cells in found.items():
+        for name, values in zip(("rate", "loss"), np.moveaxis(cells, 2, 0), strict=True):
+            told = [f"{np.median(v):.4f} [{v.min():.4f}, {v.max():.4f}]" for v in values]
+            print(f"best {name}, {NAMES[scaled]} it, at widths", *map("{}: {}".format, widths, told), sep="  ")
+            power, grey, drift = np.median(off(widths, values), 1)
+            print(
+                f"  first and last differ {drift:.2f} times; off by {power:.2f}: power law; by {grey:.2f}: grey model"
+            )
+    plot(found, widths)
     return found
 
 
 if __name__ == "__main__":
-    main(*((20, 3) if "--quick" in sys.argv else ()))
+    main(*((20, 3, 2, (8, 16, 32)) if "--quick" in sys.argv else ()))

@@ -1,17 +1,21 @@
 """Tune narrow transformers, and carry what was found to one 8 times as wide: text of Python's standard library.
 
 Run: python examples/transfer.py [--quick]
+
+Carried settings stand beside the untuned default and beside random searches of the wide model itself: one that costs
+as many operations as the narrow search and the training it is for, and more costly ones, without maximal update
+parametrisation and with it. Losses are of rows that chose nothing, the same for all.
 """
 
 import importlib.util
+import math
 import sys
 
-import drift
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from drift import BASE, DEFAULT, ROWS, load, task
+from coordinates import BASE, DEFAULT, NAMES, ROWS, load
+from drift import task
 
 import jaxhpt
 
@@ -21,6 +25,7 @@ SPACE = {
     "forget": jaxhpt.Float(0.01, 0.5, log=True),  # 1 - Adam's first beta
     "scale": jaxhpt.Float(0.25, 4.0, log=True),  # of the logits
 }
+OPTIONS = {"algorithm": "random", "progress": False}
 
 
 def cost(width):
@@ -30,70 +35,58 @@ def cost(width):
     return jax.jit(one.step).lower(state, batch, DEFAULT, jax.random.key(0)).cost_analysis()["flops"]
 
 
-def tuned(width, scaled, steps, trials, seed, first=()):
-    """Search; return the winner's settings, and its loss on test rows, which chose nothing."""
-    options = {"trials": trials, "algorithm": "quasi_random", "first": first, "seed": seed, "progress": False}
-    found = jaxhpt.search(task(width, scaled, steps), SPACE, **options)
-    (x, y), model = load()[2], found.best_state
-    losses = optax.softmax_cross_entropy_with_integer_labels(jax.jit(lambda x: model(x))(x), y)
-    return found.best.hparams, float(losses.mean())
+def loss(trials):
+    """Return the loss on test rows of what is best on validation rows."""
+    return min(trials, key=lambda trial: trial.value).metrics["test"]
 
 
-def compared(steps=150, proxies=64, trials=16, width=128, seeds=3):
-    """Print the loss at the wide width by how its settings were found, and what finding them cost."""
-    share = cost(BASE) / cost(width)
-    few = round(1 + proxies * share)  # trainings of the wide model that cost as much as the proxies and it
-    rows = {"untuned": (1, []), f"tuned itself, {few} settings": (few, []), f"tuned itself, {trials}": (trials, [])}
-    rows |= {f"carried from {BASE}, {name} it": (1 + proxies * share, []) for name in ("without", "with")}
-    for seed in range(seeds):
-        found = [tuned(width, False, steps, 1, seed, [DEFAULT])]
-        found += [tuned(width, False, steps, number, seed) for number in (few, trials)]
-        best, _ = tuned(BASE, True, steps, proxies, seed)  # of both: at the base they are the same
-        found += [tuned(width, scaled, steps, 1, seed, [best]) for scaled in (False, True)]
-        for (_, losses), (_, loss) in zip(rows.values(), found, strict=True):
-            losses.append(loss)
-    print(f"test loss at width {width}, {seeds} seeds{'':12}cost  median     least      most")
+def compared(width, steps, proxies, trials, seeds):
+    """Return of each way of tuning its cost, in trainings of the wide model, and losses on test rows, one a seed."""
+    runs, price = list(range(seeds)), 1 + proxies * cost(BASE) / cost(width)
+    narrow = jaxhpt.search_many(task(BASE, True, steps), SPACE, trials=proxies, seed=runs, **OPTIONS)
+    options = {"trials": 1 + trials, "first": [DEFAULT], "seed": runs, **OPTIONS}
+    wide = [result.trials for result in jaxhpt.search_many(task(width, False, steps), SPACE, **options)]
+    rows = {"untuned": (1.0, [loss(found[:1]) for found in wide])}
+    for count in (math.ceil(price), trials):
+        rows[f"random search, {count} settings"] = float(count), [loss(found[1 : 1 + count]) for found in wide]
+    own = jaxhpt.search_many(task(width, True, steps), SPACE, trials=trials, seed=runs, **OPTIONS)
+    rows[f"random search, {trials} settings, with it"] = float(trials), [loss(found.trials) for found in own]
+    best = [result.best.hparams for result in narrow]  # at the base the parametrisation changes nothing
+    for scaled, name in NAMES.items():
+        carried = jaxhpt.search(task(width, scaled, steps), SPACE, first=best, trials=seeds, seed=seeds, **OPTIONS)
+        rows[f"carried from {BASE}, {name} it"] = price, [loss([trial]) for trial in carried.trials]
+    return {name: (price, np.array(losses)) for name, (price, losses) in rows.items()}
+
+
+def show(rows, seeds):
+    """Print the table, and what carrying with the parametrisation gains over each other way."""
+    ours = list(rows.values())[-1][1]
+    print(f"loss on test rows, {seeds} seeds{'':12}cost   mean +- error    [least, most]    less with carrying")
     for name, (price, losses) in rows.items():
-        print(f"{name:36}{price:10.2f}  {np.median(losses):.4f}    {min(losses):.4f}    {max(losses):.4f}")
+        error, gain = losses.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0, 1 - ours.mean() / losses.mean()
+        told = f"{losses.mean():.4f} +- {error:.4f}  [{losses.min():.4f}, {losses.max():.4f}]"
+        print(f"{name:35}{price:6.2f}   {told}{gain:>+13.1%}")
+
+
+def plot(rows):
+    """Save the losses over costs as transfer.png; it needs matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return print("no plot: pip install matplotlib")
+    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="cost, in trainings of the wide model", ylabel="loss on test rows")
+    for name, (price, losses) in rows.items():
+        axes.plot(np.full(len(losses), price), losses, "o", label=name)
+    axes.legend(fontsize="small")
+    return figure.savefig("transfer.png")
+
+
+def main(width=128, steps=150, proxies=64, trials=16, seeds=5):
+    """Print and plot the loss at the wide width by how its settings were found, and what finding them cost."""
+    rows = compared(width, steps, proxies, trials, seeds)
+    show(rows, seeds)
+    plot(rows)
     return rows
 
 
-def forecasts(widths, values):
-    """Forecast the last value of those before it, at widths of equal ratios: power law and grey model."""
-    line = np.polyfit(np.log(widths[:-1]), np.log(values[:-1]), 1)
-    grey = jaxhpt.grey.DGM11.fit(jnp.asarray(values[:-1], jnp.float32)).at(float(len(values) - 1))
-    return float(np.exp(np.polyval(line, np.log(widths[-1])))), float(grey[0])
-
-
-def drifted(found, widths):
-    """Print what the narrow models say of the widest: its best learning rate, and the loss there."""
-    for scaled, pairs in found.items():
-        for name, values in zip(("rate", "loss"), zip(*pairs, strict=True), strict=True):
-            power, grey = forecasts(widths, values)
-            nearer = "grey model" if abs(grey - values[-1]) < abs(power - values[-1]) else "power law"
-            said = f"by power law {power:.4f}, by grey model {grey:.4f}: nearer is the {nearer}"
-            print(f"best {name} at {widths[-1]}, {('without', 'with')[scaled]:8}{values[-1]:.4f}; {said}")
-
-
-def plot(found, widths):
-    """Save the best rates over widths as transfer.png; it needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    axes = Figure(figsize=(5, 3.5)).add_subplot(xlabel="width", ylabel="best learning rate")
-    for scaled, pairs in found.items():
-        axes.loglog(widths, [rate for rate, _ in pairs], "o-", label=("without", "with")[scaled])
-    axes.legend()
-    axes.figure.savefig("transfer.png")
-
-
-def main(quick=False):
-    """Compare ways to tune the wide model; then show how the best rate drifts, and what that forecasts."""
-    compared(*((20, 4, 2, 32, 1) if quick else ()))
-    widths = (8, 16, 32, 64, 128)
-    found = drift.main(*((20, 3, widths) if quick else ()))
-    drifted(found, widths)
-    return importlib.util.find_spec("matplotlib") and plot(found, widths)
-
-
 if __name__ == "__main__":
-    main("--quick" in sys.argv)
+    main(*((32, 20, 4, 3, 2) if "--quick" in sys.argv else ()))

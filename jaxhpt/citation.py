@@ -1,4 +1,4 @@
-"""Citations: BibTeX of what an algorithm, a scheduler or a combination of them rests on."""
+"""Citations: BibTeX of what an algorithm, a scheduler, a combination of them or a practice rests on."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from jaxhpt.algorithms import (
     Screen,
 )
 from jaxhpt.core.checks import suggest
+from jaxhpt.core.space import Space
 from jaxhpt.references import REFERENCES, Reference
 from jaxhpt.schedulers import (
     ASHA,
@@ -68,13 +69,17 @@ RESTS_ON: dict[type, tuple[str, ...]] = {  # keys of REFERENCES; what a class in
     PBT: ("jaderberg2017population",),
     RunToEnd: (),
 }  # fmt: skip
+PRACTICES: dict[str, tuple[str, ...]] = {  # what is no class of its own
+    "beliefs": ("hvarfner2022pibo", "mallik2023priorband"),
+    "mup": ("yang2022tensor",),
+}
 PARTS: dict[type, tuple[type, ...]] = {  # of classes whose instances need not hold them
     Auto: (QuasiRandom, Screen, Genetic, Bayesian, NSGA2, CMAES, TPE),
     Screen: (Bayesian,),
 }
 
 
-def cite(method: Any) -> str:
+def cite(method: Any, space: Any = None) -> str:
     """BibTeX of what a method rests on: ready to be pasted into a bibliography.
 
     An instance that is made of others, such as `Portfolio(TPE(), CMAES())`, gives their entries, too; a class has none
@@ -82,7 +87,9 @@ def cite(method: Any) -> str:
 
     Args:
       method: an algorithm or a scheduler: its name in `ALGORITHMS` or `SCHEDULERS`, its class or an instance; also of a
-        class of your own that inherits from one of these.
+        class of your own that inherits from one of these. Or "beliefs", for dimensions with `near`, or "mup", for
+        `jaxhpt.models.mup`.
+      space: what was searched; where something is believed of it, the entries of "beliefs" are added.
 
     Returns:
       The entries, the method's own first, an empty line between two, each once; "" for what rests on no publication:
@@ -100,9 +107,15 @@ def cite(method: Any) -> str:
       5
       >>> jaxhpt.cite("run_to_end")
       ''
+      >>> jaxhpt.cite("random", {"lr": jaxhpt.Float(1e-5, 1e-1, log=True, near=1e-3)}).count("@")
+      3
     """
-    keys = dict.fromkeys(key for kind in _kinds(method) for key in _own(kind))
-    return "\n\n".join(bibtex(REFERENCES[key]) for key in keys)
+    if isinstance(method, str) and method in PRACTICES:
+        own = PRACTICES[method]
+    else:
+        own = tuple(key for kind in _kinds(method) for key in _own(kind))
+    believed = PRACTICES["beliefs"] if space is not None and Space.of(space).beliefs else ()
+    return "\n\n".join(bibtex(REFERENCES[key]) for key in dict.fromkeys((*own, *believed)))
 
 
 def bibtex(reference: Reference) -> str:
@@ -130,7 +143,7 @@ def _kinds(method: Any) -> Iterator[type]:
     if isinstance(method, str):
         names = {**ALGORITHMS, **SCHEDULERS}
         if method not in names:
-            raise ValueError(f"method={method!r}: unknown; {suggest(method, names)}")
+            raise ValueError(f"method={method!r}: unknown; {suggest(method, (*names, *PRACTICES))}")
         method = names[method]
     kind = method if isinstance(method, type) else type(method)
     yield kind

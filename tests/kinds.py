@@ -15,6 +15,12 @@ MIXED = {
     "c": ["a", "b", "c"],
     "w": jaxhpt.When("c", "a", {"v": jaxhpt.Choice([1, 2, 3]), "u": jaxhpt.Float(0, 1)}),
 }
+BELIEVED = {
+    **MIXED,
+    "x": jaxhpt.Float(1e-3, 1.0, log=True, near=0.1, trust="high"),
+    "n": jaxhpt.Int(4, 24, log=True, near=8),
+    "c": jaxhpt.Choice(["a", "b", "c"], near="b"),
+}
 SEVERAL = {"objective": None, "objectives": {"loss": "min", "size": "max"}}
 ALGORITHMS = {
     **{name: kind() for name, kind in jaxhpt.ALGORITHMS.items() if name != "auto"},  # which is one of the others

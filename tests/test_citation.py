@@ -10,7 +10,7 @@ import pytest
 
 import jaxhpt
 from jaxhpt import ALGORITHMS, SCHEDULERS
-from jaxhpt.citation import PARTS, RESTS_ON, bibtex, cite
+from jaxhpt.citation import PARTS, PRACTICES, RESTS_ON, bibtex, cite
 from jaxhpt.references import REFERENCES
 
 ROOT = pathlib.Path(__file__).parent.parent / "jaxhpt"
@@ -88,8 +88,20 @@ def test_an_entry_is_whole(reference):
     assert str(reference.year) in reference.key
 
 
-def test_every_reference_is_of_some_method():
-    assert {key for keys in RESTS_ON.values() for key in keys} == REFERENCES.keys()
+def test_every_reference_is_of_some_method_or_practice():
+    assert {key for keys in (*RESTS_ON.values(), *PRACTICES.values()) for key in keys} == REFERENCES.keys()
+
+
+@pytest.mark.parametrize(("practice", "module"), [("beliefs", "algorithms.beliefs"), ("mup", "models.mup")])
+def test_a_practice_is_cited_by_its_name_as_its_module_does(practice, module):
+    text = importlib.import_module(f"jaxhpt.{module}").__doc__
+    assert [REFERENCES[key].link in text for key in keys_of(cite(practice))] == [True] * len(PRACTICES[practice])
+
+
+def test_what_is_believed_of_a_space_is_cited_with_the_method_that_searches_it():
+    believed = {"x": jaxhpt.Float(0, 1, near=0.5), "y": jaxhpt.Float(0, 1)}
+    assert keys_of(cite("tpe", believed)) == [*keys_of(cite("tpe")), *PRACTICES["beliefs"]]
+    assert cite("tpe", {"y": believed["y"]}) == cite("tpe")
 
 
 def test_an_entry_by_hand():

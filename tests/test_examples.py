@@ -305,39 +305,55 @@ def test_grey_hybrid(capsys, monkeypatch):
     assert {"b"} <= set("".join(lines[4:-1])) <= set("ab ")
 
 
-def test_drift(capsys, monkeypatch):
+def test_coordinates(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = load("coordinates")
+    found = example.main((16, 64), 3, 1)
+    assert abs(found[True].slopes["block"]) < 0.2 < found[False].slopes["block"]
+    out = capsys.readouterr().out
+    assert out.count("slope") == 2
+    assert (tmp_path / "coordinates.png").exists() or "no plot" in out
+
+
+def test_drift(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     example = load("drift")
-    rate, loss = example.best_rate(16, True, 6, 3)
-    assert 2**-10 <= rate <= 2**-3
-    assert 0 < loss < np.log(example.CHARACTERS)
-    monkeypatch.setattr(example, "best_rate", lambda width, *rest: (rate / width, loss))  # few to compile
-    assert set(example.main(6, 3, (8, 16))) == {False, True}
-    assert capsys.readouterr().out.count(f"16: {rate / 16:.4f} ({loss:.3f})") == 2
+    cells = example.best_rates(16, True, 6, 3, 2)
+    assert cells.shape == (2, 2)
+    assert ((cells[:, 0] >= 2**-10) & (cells[:, 0] <= 2**-3)).all()
+    assert ((cells[:, 1] > 0) & (cells[:, 1] < np.log(128))).all()
+    falling = lambda width, *rest: np.array([[0.5 * width**-0.5, 2.0], [0.6 * width**-0.5, 2.1]])  # noqa: E731
+    monkeypatch.setattr(example, "best_rates", falling)  # few to compile
+    assert {scaled: one.shape for scaled, one in example.main().items()} == dict.fromkeys((False, True), (5, 2, 2))
+    out = capsys.readouterr().out
+    assert out.count("128: 0.0486 [0.0442, 0.0530]") == 2
+    assert out.count("differ 4.00 times; off by 1.00: power law; by 1.00: grey model") == 2
+    assert (tmp_path / "drift.png").exists() or "no plot" in out
 
 
-def test_transfer(capsys, monkeypatch, tmp_path):
-    example, asked = load("transfer"), []
-    tuned = example.tuned
-
-    def kept(width, scaled, steps, trials, seed, first=()):
-        asked.append((width, scaled, trials, tuple(first)))
-        return tuned(width, scaled, steps, 1, seed, first) if scaled and width == 32 else (example.DEFAULT, 1.0)
-
-    monkeypatch.setattr(example, "tuned", kept)
-    rows = example.compared(20, 4, 3, 32, 1)
-    losses = [losses[0] for _, losses in rows.values()]
-    assert losses[:4] == [1.0] * 4
-    assert 1.0 < losses[4] < np.log(example.drift.CHARACTERS)
-    assert [one[2] for one in asked] == [1, 2, 3, 4, 1, 1]
-    assert f"{losses[4]:.4f}" in capsys.readouterr().out
-    ladder = (8, 16, 32, 64, 128)
+def test_forecasts_over_widths():
+    example, ladder = load("drift"), (8, 16, 32, 64, 128)
     exact = [0.5 * width**-0.5 for width in ladder]
     assert example.forecasts(ladder, exact) == pytest.approx((exact[-1],) * 2, rel=1e-3)  # both know a power law
     power, grey = example.forecasts(ladder, [1.0, *exact[1:]])
     assert grey == pytest.approx(exact[-1], rel=1e-3)  # and the grey model one that begins at the second width
     assert abs(power - exact[-1]) > 1e-2
+    assert example.off(ladder, np.array([exact]).T)[:, 0] == pytest.approx([1.0, 1.0, 4.0], rel=1e-3)
+
+
+def test_transfer(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pairs = [(value, 2.0 * value) for value in [1.0, *exact[1:]]]
-    example.drifted({False: pairs}, ladder)
-    example.plot({False: pairs}, ladder)
-    assert "nearer is the grey model" in capsys.readouterr().out
+    example, asked = load("transfer"), []
+    narrow = example.task(16, False, 2)  # few to compile
+    monkeypatch.setattr(example, "cost", lambda width: {16: 1.0, 32: 4.0}[width])
+    monkeypatch.setattr(example, "task", lambda width, *rest: asked.append((width, *rest)) or narrow)
+    rows = example.main(32, 2, 4, 3, 2)
+    assert asked == [(16, True, 2), (32, False, 2), (32, True, 2), (32, False, 2), (32, True, 2)]
+    costs = {name: cost for name, (cost, _) in rows.items()}
+    assert list(costs.values()) == [1.0, 2.0, 3.0, 3.0, 2.0, 2.0]
+    losses = np.array([losses for _, losses in rows.values()])
+    assert losses.shape == (6, 2)
+    np.testing.assert_array_equal(losses[4], losses[5])  # the same task here, settings and seed
+    out = capsys.readouterr().out
+    assert out.count(f"{losses[5].mean():.4f} +- ") >= 2
+    assert (tmp_path / "transfer.png").exists() or "no plot" in out

@@ -124,7 +124,7 @@ def log_belief(unit: Array, left: Array, space: Space) -> Array:
         if belief is not None:
             value = _log_kernel(unit[..., i], np.float32(belief.unit), belief.high, space.dimensions[i])
             value = jnp.where(active[..., i], value, 0.0)
-            every, much = every + value, much + value * belief.high
+            every, much = every + value, much + value * float(belief.high)
     low, high = SHARES
     near = jnp.logaddexp(every + math.log(low), much + math.log(high - low)) + jnp.log(left)
     return jnp.logaddexp(near, jnp.log1p(-high * left))

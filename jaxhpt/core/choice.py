@@ -63,10 +63,6 @@ class Choice(Dimension):
         return f"Choice(values={shown(self.values)}{', structural=True' if self.structural else ''}{self._believed})"
 
     @property
-    def _believed(self) -> str:
-        return "" if self.near is None else f", near={shown(self.near)}, trust={self.trust!r}"
-
-    @property
     def levels(self) -> int | None:
         return len(self.values)
 

@@ -4,6 +4,7 @@ A dimension maps `unit` in [0, 1] to a value and back. A dimension with `levels`
 into as many bins; its snapped unit is the middle of a bin, so that equal values are equal bits.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.core.belief import Belief, check_trust
+from jaxhpt.core.showing import shown
 from jaxhpt.core.typing import Array
 from jaxhpt.core.values import Part
 
@@ -27,6 +29,16 @@ class Dimension(Part):
     structural = False
     near: Any = None
     trust: str | None = None
+
+    def __repr__(self) -> str:
+        """Write the fields, and what is believed where something is."""
+        fields: Any = dataclasses.fields(self)  # type: ignore[arg-type]
+        written = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields if field.repr)
+        return f"{type(self).__name__}({written}{self._believed})"
+
+    @property
+    def _believed(self) -> str:
+        return "" if self.near is None else f", near={shown(self.near)}, trust={self.trust!r}"
 
     @property
     def levels(self) -> int | None:

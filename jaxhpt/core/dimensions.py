@@ -20,7 +20,7 @@ __all__ = ["Bool", "Choice", "Dimension", "Float", "Int", "When"]
 MAX_LOG_INT = 2**16  # the bins at the upper end of a logarithmic range are narrower than float32 resolves in [0, 1]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Float(Dimension):
     """A real number in [low, high], decoded to float32. Choose it for rates, scales and probabilities.
 
@@ -96,7 +96,7 @@ class Float(Dimension):
         return [float(str(value)) for value in self.value(unit, np)]  # the shortest number that is this float32
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Int(Dimension):
     """A whole number in [low, high], decoded to int32; every value, the ends too, has its full share.
 

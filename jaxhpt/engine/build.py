@@ -115,7 +115,7 @@ def build(
     study = Study(dataclasses.replace(problem, space=encoded(space), trials=most), chosen, scheduler)
     program = Program(study, problem, pool, laid.pools, laid.fused, layout.lanes == AUTO, laid.devices)
     if not alone():
-        settings = repr((study, dataclasses.replace(laid, devices=None), laid.devices is None))
+        settings = repr((study, space.beliefs, dataclasses.replace(laid, devices=None), laid.devices is None))
         require_alike(task=functions.fingerprint, settings=settings, data=data, prior=before)
     return Built(program, data, structures, before)
 

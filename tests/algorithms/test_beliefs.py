@@ -60,6 +60,14 @@ def test_a_space_without_beliefs_has_none():
     assert Space.of(square(0.5)) == Space.of(square(0.5, "low"))
 
 
+def test_a_belief_is_written():
+    assert repr(Float(0.0, 1.0, near=0.5)) == "Float(low=0.0, high=1.0, log=False, step=None, near=0.5, trust='low')"
+    assert str(SPACE.dimensions[column("flag")]) == "Bool(near=True, trust='low')"
+    assert "near" not in repr(SPACE.dimensions[column("free")])
+    for dimension in SPACE.dimensions:
+        assert eval(repr(dimension)) == dimension or isinstance(dimension, Choice)
+
+
 def test_draws_have_the_distribution_that_is_believed_in():
     num = 20_000
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import lowering
 import numpy as np
 import pytest
 from jax import export
-from kinds import ALGORITHMS, SEVERAL, task
+from kinds import ALGORITHMS, BELIEVED, SEVERAL, task
 from lowering import FRONTS, PLATFORMS, SCHEDULERS, SEVERAL_STOPPED, TOGETHER, built, faults, parts, traced
 
 import jaxhpt
@@ -44,6 +44,11 @@ def test_what_an_algorithm_does(name):
 @pytest.mark.parametrize("name", FRONTS)
 def test_what_it_does_with_two_objectives(name):
     assert_lowers(parts(*built(FRONTS[name], WHOLE, task(steps="n", **SEVERAL))), ["propose", "settle"])
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "bayesian"])
+def test_what_it_does_with_beliefs(name):
+    assert_lowers(parts(*built(ALGORITHMS[name], WHOLE, space=BELIEVED)), ["design", "propose"])
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

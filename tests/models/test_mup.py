@@ -14,6 +14,7 @@ from jaxhpt.models import mup
 
 BASE, WIDE, TIMES = 8, 32, 4.0
 KEY = jax.random.key(0)
+X = jax.random.normal(KEY, (64, 3), jnp.float32)
 
 
 def build(layer, *shape, dtype=jnp.float32):
@@ -180,11 +181,12 @@ def widths_of(width):
 def test_kinds_of_models_agree():
     of_linen = mup.widths(build(LinenNet, 1, 3), BASE, WIDE)
     assert of_linen.weights == widths_of(WIDE).weights
-    plain = LinenNet(WIDE).init(KEY, jnp.zeros((1, 3)))
+    x = jnp.ones((1, 3), jnp.float32)
+    plain = LinenNet(WIDE).init(KEY, x)
     made = mup.initialised(LinenNet(WIDE), of_linen)
-    outputs, variables = made.init_with_output(KEY, jnp.ones((1, 3)))
+    outputs, variables = made.init_with_output(KEY, x)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, variables, mup.initialised(plain, of_linen)))
-    np.testing.assert_array_equal(outputs, LinenNet(WIDE).apply(variables, jnp.ones((1, 3))))
+    np.testing.assert_array_equal(outputs, LinenNet(WIDE).apply(variables, x))
     np.testing.assert_allclose(variables["params"]["last"]["kernel"], plain["params"]["last"]["kernel"] / 2)
     module = mup.initialised(Net(WIDE, nnx.Rngs(0)), widths_of(WIDE))
     np.testing.assert_allclose(module.last.kernel[...], Net(WIDE, nnx.Rngs(0)).last.kernel[...] / 2)
@@ -193,8 +195,8 @@ def test_kinds_of_models_agree():
 
 def test_statistics_of_linen_stay_as_they_are():
     layer = linen.BatchNorm(use_running_average=False)
-    found = mup.widths(lambda width: layer.init(KEY, jnp.zeros((1, width))), BASE, WIDE)
-    variables = layer.init(KEY, jnp.zeros((1, WIDE)))
+    found = mup.widths(lambda width: layer.init(KEY, jnp.zeros((1, width), jnp.float32)), BASE, WIDE)
+    variables = layer.init(KEY, jnp.zeros((1, WIDE), jnp.float32))
     assert set(found.weights) == {"scale", "bias"}
     assert jax.tree.all(jax.tree.map(jnp.array_equal, mup.initialised(variables, found), variables))
 
@@ -226,7 +228,7 @@ OPTIMISERS = {
 def test_training_is_that_of_table_8(name):
     """There weights have multipliers in the model, and each kind its own learning rate."""
     rule, optimizer = OPTIMISERS[name]
-    found, x, y = widths_of(WIDE), jax.random.normal(KEY, (16, 3)), jnp.ones((16, 2))
+    found, x, y = widths_of(WIDE), X[:16], jnp.ones((16, 2), jnp.float32)
     graph, weights = nnx.split(mup.initialised(Net(WIDE, nnx.Rngs(0)), found), nnx.Param)
     rates = {"adam": {"hidden": 1 / TIMES}, "sgd": {"input": TIMES, "output": TIMES}}[rule]
     kinds = {n: w.kind for n, w in found.weights.items()}
@@ -240,7 +242,7 @@ def test_training_is_that_of_table_8(name):
     def theirs(raw):
         inner = {n: w / TIMES if kinds[n] == "output" else w for n, w in raw.items()}
         first, middle, last = (
-            lambda z, name=name: z @ inner[f"{name}.kernel"] + inner[f"{name}.bias"]
+            lambda z, name=name: z @ inner[f"{name}.kernel"] + inner[f"{name}.bias"][None]
             for name in ("first", "middle", "last")
         )
         return jnp.mean((last(nnx.relu(middle(nnx.relu(first(x))))) - y) ** 2)
@@ -249,17 +251,17 @@ def test_training_is_that_of_table_8(name):
     ours = mup.scaled(optimizer, found, rule)
     state, other = ours.init(weights), optimizer.init(raw)
     rate = {n: rates.get(kind, 1.0) for n, kind in kinds.items()}
-    for _ in range(3):
-        updates, state = ours.update(jax.grad(loss)(weights), state, weights)
-        weights = optax.apply_updates(weights, updates)
-        decayed = {n: w / rate[n] for n, w in raw.items()}  # decay that does not follow the learning rate
-        updates, other = optimizer.update(jax.grad(theirs)(raw), other, decayed)
-        raw = {n: w + rate[n] * updates[n] for n, w in raw.items()}
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes inside
+        for _ in range(3):
+            updates, state = ours.update(jax.grad(loss)(weights), state, weights)
+            weights = optax.apply_updates(weights, updates)
+            decayed = {n: w / rate[n] for n, w in raw.items()}  # decay that does not follow the learning rate
+            updates, other = optimizer.update(jax.grad(theirs)(raw), other, decayed)
+            raw = {n: w + rate[n] * updates[n] for n, w in raw.items()}
     for n, w in leaves(weights).items():
         np.testing.assert_allclose(w, raw[n] / TIMES if kinds[n] == "output" else raw[n], rtol=2e-4, atol=2e-6)
 
 
-X = jax.random.normal(KEY, (64, 3))
 DATA = {"train_data": (X, X[:, :2] ** 2), "valid_data": (X, X[:, :2] ** 2), "loss": "mse", "batch_size": 64}
 LR = {"lr": jaxhpt.Float(1e-3, 1e-1, log=True)}
 

@@ -40,7 +40,7 @@ class Block(nnx.Module):
 
 def batch(seed):
     """Return text that can be learnt: each character follows from the two before it."""
-    start = jax.random.randint(jax.random.key(seed), (16, 2), 0, TOKENS)
+    start = jax.random.randint(jax.random.key(seed), (16, 2), 0, TOKENS, jnp.int32)
     rows = [start[:, 0], start[:, 1]]
     for _ in range(CONTEXT - 1):
         rows.append((3 * rows[-1] + rows[-2] + 1) % TOKENS)
@@ -67,7 +67,8 @@ def trainer(width, scaled=True):
         def step(carry, _):
             weights, state = carry
             value, grads = jax.value_and_grad(loss)(weights)
-            updates, state = optimizer.update(grads, state, weights)
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes inside
+                updates, state = optimizer.update(grads, state, weights)
             return (optax.apply_updates(weights, updates), state), value
 
         (after, _), losses = jax.lax.scan(step, (weights, optimizer.init(weights)), length=STEPS)

@@ -96,6 +96,8 @@ def runs():
     yield "minimize with a prior", jaxhpt.minimize(quadratic, SPACE, trials=8, lanes=4, **more), []
     for name in ("random", "cma_es", "tpe", "bayesian"):
         yield name, asked(name), []
+    believed = {**SPACE, "x": jaxhpt.Float(0, 4, near=1.5, trust="high"), "c": jaxhpt.Choice(["a", "b"], near="b")}
+    yield "tpe with beliefs", asked("tpe", space=believed), []
     genetic = asked("genetic", 40)
     shares = [genetic.importance(method) for method in ("grey", "permutation")]
     yield "genetic", genetic, shares

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
-from kinds import ALGORITHMS, MIXED, SEVERAL, score, task
+from kinds import ALGORITHMS, BELIEVED, MIXED, SEVERAL, score, task
 
 import jaxhpt
 from jaxhpt import grey
@@ -83,6 +83,8 @@ def cases():
         if name in ("bayesian", "cma_es", "genetic", "grid", "tpe", "differential_evolution"):
             yield f"{name}, plain", (algorithm, whole, PLAIN), BOUNDED
             yield f"{name}, finite", (algorithm, whole, FINITE), {}
+    for name in ("random", "quasi_random", "cma_es", "bayesian", "tpe"):
+        yield f"{name}, beliefs", (ALGORITHMS[name], whole, BELIEVED), {}
     for name in ("nsga2", "bayesian", "tpe"):
         yield f"{name}, two objectives", (ALGORITHMS[name], whole, PLAIN), SEVERAL
     ehvi = jaxhpt.Bayesian(acquisition="log_ehvi")

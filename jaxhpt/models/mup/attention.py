@@ -51,6 +51,7 @@ def output_multiplier(width: int, base: int) -> float:
       0.25
 
     References:
-      Yang et al., "Tensor Programs V", https://arxiv.org/abs/2203.03466 (2022), table 9.
+      Yang et al., "Tensor Programs V", https://arxiv.org/abs/2203.03466 (2022), table 8: there input and output may be
+      tied.
     """
     return require_count("base", base) / require_count("width", width)
