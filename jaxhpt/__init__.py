@@ -31,6 +31,7 @@ from jaxhpt.results.trial import Confirmed, Stretch, Trial
 from jaxhpt.schedulers import ASHA, PB2, PBT, SCHEDULERS, EarlyStopping, GreyStop, Hyperband, MedianStop, RunToEnd
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.search_many import search_many
+from jaxhpt.store.loading import load
 from jaxhpt.training import traced
 from jaxhpt.training.batches import Batch, batch_mean
 from jaxhpt.training.flax_task import FlaxTask
@@ -92,6 +93,7 @@ __all__ = [
     "batch_mean",
     "cite",
     "grey",
+    "load",
     "maximize",
     "minimize",
     "models",

@@ -1,6 +1,8 @@
 """The way in: check everything, assemble the program, run it."""
 
+import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +17,9 @@ from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Hparams, Key, Metrics, StepFn
 from jaxhpt.engine.build import build
-from jaxhpt.engine.driver import Callback, Execution, drive
+from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.driver import Callback, drive
+from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import Program
@@ -23,6 +27,7 @@ from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.store.run import CHECKPOINT_SECONDS, opened
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data
@@ -57,6 +62,8 @@ def search(
     reduce: str = "mean",
     confirm: int = 0,
     seed: int = 0,
+    run_dir: str | pathlib.Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     **task: Any,
@@ -107,6 +114,11 @@ def search(
       confirm: how many settings are trained again at the end, the best of the search, with fresh seeds and folds; the
         winner is the best of these. It comes after the `timeout`, and calls no callback. See `Result.confirmed`.
       seed: of all randomness; the same seed and lanes give the same bits on the same machine.
+      run_dir: a directory that the run is written to, and from which the same call goes on where it stood, to the same
+        bits: after a crash, a kill or a time limit, or with more `trials`. See `jaxhpt.load`. SIGTERM then ends it in
+        order, too.
+      checkpoint_seconds: of a run that is written, from one checkpoint to the next, above 0; more where writing would
+        take more than a fiftieth of the time.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
       **task: fields of `Task`, such as `init`, `evaluate`, `train_data`, `valid_data`, `batch_size`, `steps`,
@@ -144,14 +156,18 @@ def search(
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
-    program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
-    confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
-    if again:
-        confirmation.check(program.problem)
-    root = root_of(seed, program.problem.prior)
-    outcome = drive(program, root, data, limits, shown, lambda p: _begun(p, root, before_it, data, structures))
-    result = or_raise(Result.of(outcome.program, data, outcome, structures), outcome.error)
-    if again == 0 or outcome.ended == "interrupted":
+    with opened(run_dir, checkpoint_seconds) as run:
+        layout, interval = run.laid_out(layout, interval)
+        built = build(job, space, num, searcher, trainer, layout, interval, before)
+        confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
+        if again:
+            confirmation.check(built.program.problem)
+        built = run.begin(built, searcher, way="search", seed=seed, searches=None)
+        root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
+        rest = (root, built.known, built.data, built.structures, run.carried)
+        outcome = drive(built.program, root, built.data, limits, shown, lambda program: _begun(program, *rest))
+        result = or_raise(Result.of(outcome.program, built.data, outcome, built.structures), outcome.error)
+    if again == 0 or outcome.ended in ("interrupted", "terminated"):
         return result
     return or_raise(*confirmation(result, root, limits.events))
 
@@ -202,5 +218,9 @@ def maximize(function: Callable[[Hparams, Key], Metrics], space: Any, **options:
     return search(blackbox_task(function, space), space, **{**options, "direction": "max"})
 
 
-def _begun(program: Program, root: Key, known: Known, data: Data, structures: Structures) -> Execution:
-    return Fused(program, root, known, data) if program.fused else Split(program, root, known, data, structures)
+def _begun(
+    program: Program, root: Key, known: Known, data: Data, structures: Structures, carried: Carried | None = None
+) -> Execution:
+    if program.fused:
+        return Fused(program, root, known, data, carried)
+    return Split(program, root, known, data, structures, carried)

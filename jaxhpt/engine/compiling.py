@@ -38,6 +38,7 @@ class Made(NamedTuple):
 made: collections.deque[Made] = collections.deque(maxlen=MOST_PROGRAMS)  # in this process, the latest last; not loaded
 _programs: collections.OrderedDict[Any, concurrent.futures.Future] = collections.OrderedDict()
 _lock = threading.Lock()
+_here = threading.local()
 
 
 # What runs once an event, or less, is compiled in a fifth to a half of the time so, and runs as long. The parts that
@@ -117,11 +118,14 @@ class Function:
         return program
 
     def _compiled(self, static: tuple, rest: tuple) -> Any:
-        begun = time.thread_time()
-        traced = jax.jit(self._run(static, rest), donate_argnums=self.donated).trace(*rest)
-        known, lowered = time.thread_time(), traced.lower()
-        ready, sent = time.thread_time(), time.process_time()
-        program = _compiled(lowered, self.chosen)
+        begun, _here.compiling = time.thread_time(), True
+        try:
+            traced = jax.jit(self._run(static, rest), donate_argnums=self.donated).trace(*rest)
+            known, lowered = time.thread_time(), traced.lower()
+            ready, sent = time.thread_time(), time.process_time()
+            program = _compiled(lowered, self.chosen)
+        finally:
+            _here.compiling = False
         spent = (known - begun, ready - known, time.process_time() - sent)
         made.append(Made(self.call.__qualname__, *spent))
         return program
@@ -134,6 +138,11 @@ class Function:
         run = functools.partial(self.call, *static)
         functools.update_wrapper(run, self.call)
         return run
+
+
+def is_compiling() -> bool:
+    """Tell whether this thread is compiling."""
+    return getattr(_here, "compiling", False)
 
 
 def _compiled(lowered: Any, options: dict[str, Any]) -> Any:

@@ -6,19 +6,18 @@ Ctrl-C. Nothing that goes wrong there, or in the dispatch, loses a finished tria
 
 import contextlib
 import dataclasses
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine import memory
-from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.execution import UNRECORDED, Execution, Record
+from jaxhpt.engine.signals import Signals, signals
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.engine.state import MOST_GRAINS, Program, Summary
 from jaxhpt.training.devices import home_of
@@ -28,7 +27,9 @@ from jaxhpt.training.pool import Data
 SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
 
-ENDINGS = ("error", "finished", "interrupted", "timeout", "callback")  # what counts where processes differ comes first
+ENDINGS = (  # what counts where processes differ comes first
+    "error", "finished", "interrupted", "terminated", "stopped", "timeout", "callback",
+)  # fmt: skip
 
 Callback = Callable[[Snapshot], Any]
 
@@ -42,11 +43,13 @@ class Limits:
         an event.
       timeout: seconds of searching, compilation not included; None for no limit.
       callbacks: called with a `Snapshot` after each dispatch; a true answer ends the search.
+      record: where the search is written down.
     """
 
     events: int | str = "auto"
     timeout: float | None = None
     callbacks: Sequence[Callback] = ()
+    record: Record = UNRECORDED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,42 +83,6 @@ class Outcome:
     error: BaseException | None = None
 
 
-class Execution(Protocol):
-    """A search under way, however it is executed.
-
-    Attributes:
-      best: weights of the winner so far, without the lane axis; None where they were lost in a crash.
-      summary: as of the last look.
-      compile_seconds: for which it waited for programs.
-      told: what was done where memory did not suffice.
-      devices: that share the lanes, or the searches.
-    """
-
-    summary: Summary
-    told: list[str]
-
-    @property
-    def devices(self) -> int:
-        """Devices that share the lanes, or the searches."""
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds for which it waited for programs."""
-
-    @property
-    def best(self) -> Any:
-        """Weights of the winner so far."""
-
-    def run(self, grains: int) -> None:
-        """Train for at most so many grains, and look."""
-
-    def carried(self) -> Carried:
-        """Copy all that it needs to go on from here."""
-
-    def close(self) -> None:
-        """Leave nothing running."""
-
-
 def drive(
     program: Program, key: jax.Array, data: Data, limits: Limits, shown: Display, make: Callable[[Program], Execution]
 ) -> Outcome:
@@ -134,11 +101,13 @@ def drive(
     called = time.perf_counter()
     shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
     try:
-        with contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home):
+        there = contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home)
+        with there, signals(limits.record.lasts) as noted:
             program, execution = _fitted(program, make)
-            run = _Run(program, execution, limits, shown, called)
+            run = _Run(program, execution, limits, shown, called, noted)
             with contextlib.closing(execution):
                 ended, error = run.to_the_end()
+                error = run.written_down(ended) or error
     finally:
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()
@@ -181,33 +150,48 @@ def _begun(shown: Display) -> Display:
 class _Run:
     """A search under way."""
 
-    def __init__(self, program: Program, execution: Execution, limits: Limits, shown: Display, called: float) -> None:
+    def __init__(
+        self,
+        program: Program,
+        execution: Execution,
+        limits: Limits,
+        shown: Display,
+        called: float,
+        noted: Signals,
+    ) -> None:
         self.program, self.execution, self.limits, self.shown = program, execution, limits, shown
-        self.called = called
+        self.called, self.noted = called, noted
         self.first: float | None = None
 
     def to_the_end(self) -> tuple[str, BaseException | None]:
         """Dispatch until there is a reason to end; return it, and what was raised, if anything."""
         grains = 1 if self.limits.events == "auto" else self._grains(self.limits.events)
-        with _interrupts() as interrupted:
-            try:
-                while True:
-                    sent = time.perf_counter()
-                    self.execution.run(grains)
-                    took = time.perf_counter() - sent
-                    if self.limits.events == "auto":
-                        grains = _retime(grains, took)
-                    verdict, grains, error = self._agreed(interrupted, grains)
-                    if verdict:
-                        return verdict, elsewhere() if verdict == "error" and error is None else error
-            except BaseException as error:  # what was raised is raised again, with what had ended
-                return "error", lost(error)
+        try:
+            while True:
+                sent = time.perf_counter()
+                self.execution.run(grains)
+                took = time.perf_counter() - sent
+                if self.limits.events == "auto":
+                    grains = _retime(grains, took)
+                verdict, grains, error = self._agreed(grains)
+                if verdict:
+                    return verdict, elsewhere() if verdict == "error" and error is None else error
+        except BaseException as error:  # what was raised is raised again, with what had ended
+            return "error", lost(error)
 
-    def _agreed(self, interrupted: list[int], grains: int) -> tuple[str, int, BaseException | None]:
+    def written_down(self, ended: str) -> BaseException | None:
+        """Write down the end, and return what was raised by that."""
+        try:
+            self.limits.record.end(self.execution, self._snapshot(), ended)
+        except BaseException as error:
+            return error
+        return None
+
+    def _agreed(self, grains: int) -> tuple[str, int, BaseException | None]:
         """Look, and agree with other processes on why to end, if at all, and on the next dispatch."""
         error: BaseException | None = None
         try:
-            verdict = self._look(interrupted)
+            verdict = self._look()
         except BaseException as raised:
             if alone():
                 raise
@@ -222,17 +206,19 @@ class _Run:
         """Wall time so far, without waiting for programs."""
         return time.perf_counter() - self.called - self.execution.compile_seconds
 
-    def _look(self, interrupted: list[int]) -> str:
-        """Show where the search stands, ask the callbacks, and return a reason to end, or nothing."""
+    def _look(self) -> str:
+        """Show where the search stands, write it down, ask the callbacks; return a reason to end, or nothing."""
+        self.noted.require_patience()
         snapshot = self._snapshot()
         if self.first is None and snapshot.finished:
             self.first = time.perf_counter() - self.called
         self.shown.update(snapshot)
+        told = self.limits.record.look(self.execution, snapshot)
         answers = [callback(snapshot) for callback in self.limits.callbacks if leads()]
         if np.all(self.execution.summary.finished):
             return "finished"
-        if interrupted:
-            return "interrupted"
+        if self.noted.ending or told:
+            return self.noted.ending or told
         if self.limits.timeout is not None and snapshot.seconds >= self.limits.timeout:
             return "timeout"
         return "callback" if any(answers) else ""
@@ -280,23 +266,3 @@ def _retime(grains: int, seconds: float) -> int:
     """Aim the next dispatch at the target time."""
     wanted = grains * SECONDS_A_DISPATCH / max(seconds, 1e-6)
     return int(np.clip(wanted, max(1, grains // 4), min(grains * GROWTH, MOST_GRAINS)))
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Note the first Ctrl-C, so that a dispatch ends in order; the second one interrupts as usual."""
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        noted.append(number)
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, usual)

@@ -13,7 +13,8 @@ from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Key
 from jaxhpt.engine.build import build
-from jaxhpt.engine.driver import Execution, Limits, drive
+from jaxhpt.engine.driver import Limits, drive
+from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.snapshot import Display
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers.run_to_end import RunToEnd

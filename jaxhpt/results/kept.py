@@ -14,10 +14,12 @@ from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
+from jaxhpt.results.loose import Loose
 from jaxhpt.training.devices import places_of, together, tracing
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.replica import ReplicaTask, unstacked
 from jaxhpt.training.structures import Structure, Structures
+from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import unchanged
 
 NO_EXPORT = (
@@ -141,15 +143,22 @@ class Kept:
         """
         if self.missing:
             raise RuntimeError(self.missing)
+        if isinstance(self.weights, Loose):
+            return self.weights.nested
         return jax.tree.map(_given_back, self.weights, is_leaf=lambda leaf: isinstance(leaf, _KeyData))
 
     def kept(self) -> "Kept":
         """Return what pickles: the same, without the task that was given anew."""
         return self if self.export is None else Kept(self.weights, NO_EXPORT, replicas=self.replicas)
 
-    def with_export(self, export: Any) -> "Kept":
-        """Return the same with a task's export."""
-        return self if self.missing == NO_STATE else Kept(self.weights, "", export, self.replicas)
+    def with_task(self, task: Task, hparams: Any) -> "Kept":
+        """Return the same with the functions of the task that was tuned, for the winner's settings."""
+        if self.missing == NO_STATE:
+            return self
+        weights = self.weights
+        if isinstance(weights, Loose):
+            weights = weights.onto(task, hparams, self.replicas)
+        return Kept(weights, "", task.export, self.replicas)
 
 
 def models_of(state: Any, replicas: int) -> list[Any]:

@@ -225,7 +225,7 @@ class Result(Ranked):
         return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
 
     def with_task(self, task: Any) -> "Result":
-        """Return the same result with the functions of its task, after it was pickled: `best_state` works again.
+        """Return the same result with the functions of its task, after it was pickled or loaded, for `best_state`.
 
         Args:
           task: the `Task` or `FlaxTask` that was tuned, made anew.
@@ -235,8 +235,11 @@ class Result(Ranked):
         """
         if not hasattr(task, "export"):
             raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
-        left = self._trained()
-        run = left.with_export(task.export) if isinstance(left, Kept) else left
+        run = self._trained()
+        if isinstance(run, Kept) and self._row != NONE:
+            unit = np.asarray(self.history.unit[self._row])
+            space = self._problem.space.of_structure(unit)
+            run = run.with_task(task, hparams_of(space, space.values(unit, np)))
         return dataclasses.replace(self, _run=run, fresh=self.fresh and self.fresh.with_task(task))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxhpt.core.history import History, Status
+from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
@@ -30,7 +32,8 @@ class Stats:
       lanes_busy: share of the lanes' steps that trained a trial, the drain at the end included.
       interval: steps between events.
       events: events run.
-      ended: "finished", "timeout", "interrupted", "callback" or "error".
+      ended: "finished", "timeout", "interrupted", "terminated", "stopped", "callback" or "error"; "unfinished" of a run
+        that was read from disk and has not ended in order.
       device: kind of the device.
       jax: version of jax.
       memory: what was done where memory did not suffice, in words, in order.
@@ -93,30 +96,59 @@ class Stopwatch:
             self.first_seconds = time.perf_counter() - self._begun
 
 
+class Ran(NamedTuple):
+    """What is known of how a search ran beside its history; see `Stats`.
+
+    Attributes:
+      steps: that each lane had time for.
+      trained: steps that trials trained that have not ended.
+    """
+
+    ended: str
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    first_seconds: float | None = None
+    events: int = 0
+    steps: int = 0
+    trained: int = 0
+    device: str = ""
+    jax: str = ""
+    memory: tuple[str, ...] = ()
+    devices: int = 1
+
+
 def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
     """Sum up a search."""
-    problem = program.problem
+    summary, device = outcome.summary, jax.local_devices()[0].device_kind
+    times = (outcome.seconds, outcome.compile_seconds, outcome.first_seconds)
+    counts = (int(summary.events), int(summary.steps), int(summary.trained))
+    ran = Ran(outcome.ended, *times, *counts, device, jax.__version__, outcome.memory, outcome.devices)
+    return counted(program.problem, history, ran)
+
+
+def counted(problem: Problem, history: History, ran: Ran) -> Stats:
+    """Sum up a search from its history, on the host, and from how it ran."""
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
     born = births(history)
-    trained = int((history.steps - born)[ended].sum()) + int(outcome.summary.trained)
+    trained = int((history.steps - born)[ended].sum()) + ran.trained
     trained -= int(born[history.status == Status.RUNNING].sum())
     copies = int((history.parent < NONE).sum())
     return Stats(
         trials=int(ended.sum()) - copies,
         copies=copies,
         failed=int((history.status == Status.FAILED).sum()),
-        seconds=outcome.seconds,
-        compile_seconds=outcome.compile_seconds,
-        first_seconds=outcome.first_seconds,
+        seconds=ran.seconds,
+        compile_seconds=ran.compile_seconds,
+        first_seconds=ran.first_seconds,
         lanes=problem.lanes,
-        lanes_busy=trained / max(1, int(outcome.summary.steps) * problem.lanes),
+        lanes_busy=trained / max(1, ran.steps * problem.lanes),
         interval=problem.schedule.interval,
-        events=int(outcome.summary.events),
-        ended=outcome.ended,
-        device=jax.local_devices()[0].device_kind,
-        jax=jax.__version__,
-        memory=outcome.memory,
-        devices=outcome.devices,
+        events=ran.events,
+        ended=ran.ended,
+        device=ran.device,
+        jax=ran.jax,
+        memory=ran.memory,
+        devices=ran.devices,
     )
 
 

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import warnings
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ class Checkpoints:
 
     Args:
       folder: where; made at the first save.
+      readonly: whether others may be writing there, so that nothing is changed.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder, self._manager = folder, None
+    def __init__(self, folder: pathlib.Path, readonly: bool = False) -> None:
+        self._folder, self._readonly, self._manager = folder, readonly, None
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="jaxhpt-checkpoint")
         self._saving: concurrent.futures.Future | None = None
 
@@ -43,6 +45,11 @@ class Checkpoints:
         """
         self.wait()
         self._saving = self._thread.submit(self._save, carried)
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call a function once what is being written is there, or has failed."""
+        if self._saving is not None:
+            self._saving.add_done_callback(lambda _: call())
 
     def wait(self) -> None:
         """Wait until the latest is written.
@@ -78,7 +85,9 @@ class Checkpoints:
             import orbax.checkpoint as orbax
 
             logging.getLogger("absl").setLevel(logging.ERROR)
-            options = orbax.CheckpointManagerOptions(max_to_keep=KEPT, create=True, enable_async_checkpointing=False)
+            options = orbax.CheckpointManagerOptions(
+                max_to_keep=KEPT, create=True, enable_async_checkpointing=False, read_only=self._readonly
+            )
             state = orbax.PyTreeCheckpointHandler(
                 use_compression=False
             )  # weights hardly get smaller, and it takes long
@@ -99,7 +108,8 @@ class Checkpoints:
             except Exception as error:  # a damaged file may raise anything
                 reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
                 warnings.warn(f"{self._folder / str(step)}: damaged, the one before is taken ({reason})", stacklevel=2)
-                shutil.rmtree(self._folder / str(step), ignore_errors=True)
+                if not self._readonly:
+                    shutil.rmtree(self._folder / str(step), ignore_errors=True)
         if steps:
             raise RunError(f"{self._folder}: all checkpoints are damaged; remove the folder to begin anew")
         return None
@@ -129,7 +139,7 @@ def _array(found: Any, place: int, dtype: str, shape: list[int]) -> np.ndarray:
 
 def _check(arrays: list[np.ndarray]) -> list[int]:
     """Return a checksum of each array: Orbax keeps none of what is not compressed."""
-    return [zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) for array in arrays]
+    return [zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data) for array in arrays]
 
 
 def _sealed(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""A search under way, as the host sees it, and what may write it down."""
+
+from typing import Any, Protocol
+
+from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.engine.state import Summary
+
+
+class Execution(Protocol):
+    """A search under way, however it is executed.
+
+    Attributes:
+      best: weights of the winner so far, without the lane axis; None where they were lost in a crash.
+      summary: as of the last look.
+      compile_seconds: for which it waited for programs.
+      told: what was done where memory did not suffice.
+      devices: that share the lanes, or the searches.
+    """
+
+    summary: Summary
+    told: list[str]
+
+    @property
+    def devices(self) -> int:
+        """Devices that share the lanes, or the searches."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds for which it waited for programs."""
+
+    @property
+    def best(self) -> Any:
+        """Weights of the winner so far."""
+
+    def run(self, grains: int) -> None:
+        """Train for at most so many grains, and look."""
+
+    def carried(self) -> Carried:
+        """Copy all that it needs to go on from here."""
+
+    def close(self) -> None:
+        """Leave nothing running."""
+
+
+class Record(Protocol):
+    """Where a search is written down while it runs.
+
+    Attributes:
+      lasts: whether what is written is there after the process.
+    """
+
+    lasts: bool
+
+    def look(self, execution: Execution, snapshot: Snapshot) -> str:
+        """Write down what is new between two dispatches; return a reason to end, or nothing."""
+        ...
+
+    def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
+        """Write down the end."""
+        ...
+
+
+class Unrecorded:
+    """A search that is not written down."""
+
+    lasts = False
+
+    def look(self, execution: Execution, snapshot: Snapshot) -> str:
+        """Find no reason to end."""
+        return ""
+
+    def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
+        """Do nothing."""
+
+
+UNRECORDED = Unrecorded()

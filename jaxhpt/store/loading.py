@@ -1,0 +1,167 @@
+"""A run, or a result that was saved, read back: nothing of it is executed."""
+
+import pathlib
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhpt.core.checks import require
+from jaxhpt.core.history import History, Status, empty_history
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
+from jaxhpt.engine.carrying import Carried
+from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
+from jaxhpt.results.loose import Loose
+from jaxhpt.results.result import Result
+from jaxhpt.results.stats import Ran, counted
+from jaxhpt.store import log
+from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, RunError, read_json
+from jaxhpt.store.manifest import problem_of
+from jaxhpt.store.recorder import COLUMNS
+from jaxhpt.store.run import checked
+
+CODES = {status.name.lower(): int(status) for status in Status}
+
+
+def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
+    """Read a run directory, or what `Result.save` wrote: of a run that has ended, was killed, or runs now.
+
+    What a run has found is in its latest checkpoint and, newer by up to half a minute, in its log. Nothing is executed:
+    `best_state` needs the task where the state is not made of plain dicts of arrays, or is exported.
+
+    Args:
+      path: of the directory or the file.
+      task: the `Task` or `FlaxTask` that was tuned, made anew; None where `best_state` is not needed.
+
+    Returns:
+      A `Result`, without `replay`; of many searches a list of them.
+
+    Raises:
+      FileNotFoundError: nothing is there.
+      ValueError: it is damaged, or nothing was written yet.
+
+    Example:
+      >>> import jaxhpt, tempfile
+      >>> space = {"x": jaxhpt.Float(0, 3)}
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     result = jaxhpt.minimize(lambda h, key: h["x"], space, trials=8, run_dir=folder, progress=False)
+      ...     again = jaxhpt.load(folder)
+      >>> again.best == result.best
+      True
+    """
+    where = pathlib.Path(path)
+    if not where.exists():
+        raise FileNotFoundError(f"path={str(path)!r}: there is no such run and no such file")
+    try:
+        results = _of_run(where)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise RunError(f"{where}: damaged: {type(error).__name__}: {error}") from error
+    if task is not None:
+        results = [result.with_task(task) for result in results]
+    return results if where.is_dir() and read_json(where / MANIFEST).get("searches") is not None else results[0]
+
+
+def _of_run(folder: pathlib.Path) -> list[Result]:
+    path = folder / MANIFEST
+    if not path.exists():
+        raise RunError(f"{folder}: no run, without a {MANIFEST}")
+    manifest = checked(read_json(path), path)
+    problem, searches = problem_of(manifest), manifest.get("searches")
+    checkpoints = Checkpoints(folder / CHECKPOINTS, readonly=True)
+    try:
+        last = checkpoints.latest()
+    except RunError as error:
+        warnings.warn(f"{error}; what the log says is there", stacklevel=3)
+        last = None
+    finally:
+        checkpoints.close()
+    lines, _ = log.read(folder / LOG)
+    return [_one(problem, manifest, last, lines, search, searches) for search in range(searches or 1)]
+
+
+def _one(
+    problem: Problem,
+    manifest: dict[str, Any],
+    last: Carried | None,
+    lines: list[dict[str, Any]],
+    search: int,
+    searches: int | None,
+) -> Result:
+    """Put one search together from the latest checkpoint, and from what the log says beyond it."""
+    history, row, kept, facts = _empty(problem), NONE, Kept(None, NO_STATE), {} if last is None else last.facts
+    if last is not None:
+        columns = [array if searches is None else array[search] for array in last.arrays[: len(COLUMNS)]]
+        history = _filled(history, dict(zip(COLUMNS, columns, strict=True)))
+        row, kept = _best(last, search, searches)
+    history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
+    better = _better(history, problem, row, fresh)
+    if better != row:  # the log knows it, and its weights were not written yet
+        row, kept = better, Kept(None, NO_STATE)
+    numbers = manifest.get("numbers") or facts.get("numbers", {})
+    each = {n: v[search] if isinstance(v, list) and n != "memory" else v for n, v in numbers.items()}
+    ran = Ran(manifest.get("ended") or "unfinished", **{**each, "memory": tuple(each.get("memory", ()))})
+    return Result(counted(problem, history, ran), history, problem, row, kept)
+
+
+def _empty(problem: Problem) -> Any:
+    """Return a history without trials, of arrays of numpy that may be written."""
+    return jax.tree.map(np.array, jax.device_get(empty_history(problem)))
+
+
+def _filled(history: Any, columns: dict[str, np.ndarray]) -> Any:
+    """Put columns of as many or of fewer rows into an empty history; a search has a few rows more than it opens."""
+    whole: dict[str, Any] = {name: columns[name] for name in ("num_rows", "first")}
+    for name, column in columns.items():
+        old = getattr(history, name)
+        if old.ndim and name not in whole:
+            num = min(len(old), len(column))
+            require(old[:num].shape == column[:num].shape, name, column.shape, f"as {old.shape}")
+            old[:num] = column[:num]
+            whole[name] = old
+    return history._replace(**whole)
+
+
+def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
+    """Return the row of the winner in a checkpoint, and its weights."""
+    about = last.facts["best"]
+    row = int(about["row"] if searches is None else about["row"][search])
+    leaves = last.arrays[len(COLUMNS) + last.facts["engine_arrays"] :]
+    if row == NONE or not leaves:
+        return row, Kept(None, NO_STATE)
+    mine = leaves if searches is None else [leaf[search] for leaf in leaves]
+    state = Loose(tuple(mine), tuple(tuple(map(str, path)) for path in about["paths"]), bool(about["plain"]))
+    plain = about["plain"] and not about["exports"]
+    return row, Kept(state, "" if plain else NO_EXPORT, replicas=int(about["replicas"]))
+
+
+def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
+    """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
+    rows, columns, num = [], problem.metrics, int(history.num_rows)
+    for line in lines:
+        row = line["trial"]
+        if row >= problem.capacity or history.status[row] >= Status.DONE:
+            continue
+        told = [line["metrics"].get(name) for name in columns.names]
+        scores = [np.inf if value is None else value * sign for value, sign in zip(told, columns.signs, strict=True)]
+        history.metrics[row], history.unit[row] = scores, line["unit"]
+        history.status[row], history.steps[row] = CODES[line["status"]], int(line["steps"])
+        history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
+        rows.append(row)
+        num = max(num, row + 1)
+    return history._replace(num_rows=np.int32(num)), rows
+
+
+def _better(history: History, problem: Problem, best: int, rows: list[int]) -> int:
+    """Return the best of the winner and of rows: who trained for his whole budget, the longest, comes first."""
+
+    def standing(row: int) -> tuple:
+        done = history.status[row] == Status.DONE
+        return not done, 0 if done else -int(history.steps[row]), float(fitness[row]), row
+
+    fitness = np.asarray(problem.metrics.fitness(jnp.asarray(history.metrics)))
+    rivals = [row for row in rows if np.isfinite(fitness[row])]
+    return min([*rivals, *([] if best == NONE else [best])], key=standing, default=NONE)

@@ -1,0 +1,134 @@
+"""What a run is: its space, settings and task as plain data, by which the same call is known again."""
+
+import hashlib
+import platform
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+
+from jaxhpt.core.constraints import Constraint
+from jaxhpt.core.metrics import MetricSpec, Objective
+from jaxhpt.core.plain_data import plain_settings
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
+from jaxhpt.core.space import Space
+from jaxhpt.core.spread import Spread
+from jaxhpt.engine.state import Program
+from jaxhpt.version import __version__
+
+FORMAT = 1
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")
+SAME = ("way", "space", "metrics", "algorithm", "scheduler", "seed", "before", "schedule", "task", "layout", "searches")
+
+
+def digest_of(tree: Any) -> str:
+    """Name arrays, and the structure that they are in, the same in every process."""
+    leaves, structure = jax.tree.flatten(tree)
+    found = hashlib.blake2b(str(structure).encode(), digest_size=16)
+    for leaf in leaves:
+        if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.ascontiguousarray(leaf)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return what the bits of a run may depend on beside itself."""
+    device = jax.local_devices()[0]
+    return {
+        "jaxhpt": __version__,
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": f"{device.platform} {device.device_kind}",
+    }
+
+
+def layout_of(program: Program) -> dict[str, Any]:
+    """Return what was decided about how trials are laid out, by a rule or by free memory."""
+    pool = program.pool
+    return {
+        "lanes": program.problem.lanes,
+        "pools": program.pools,
+        "microbatch": pool.microbatch,
+        "fused": program.fused,
+        "devices": program.num_devices,
+    }
+
+
+def problem_data(problem: Problem) -> dict[str, Any]:
+    """Write what `problem_of` reads."""
+    metrics = plain_settings(problem.metrics)
+    return {
+        "space": problem.space.to_spec(),
+        "metrics": metrics,
+        "schedule": plain_settings(problem.schedule),
+        "trials": problem.trials,
+        "lanes": problem.lanes,
+        "prior": problem.prior,
+        "copies": problem.copies,
+    }
+
+
+def problem_of(data: dict[str, Any]) -> Problem:
+    """Read a problem from plain data.
+
+    Raises:
+      ValueError, TypeError, KeyError: no such data.
+    """
+    told = data["metrics"]
+    objectives = tuple(Objective(**_fields(one)) for one in told["objectives"])
+    constraints = tuple(Constraint(**_fields(one)) for one in told["constraints"])
+    spreads = tuple(Spread(*one) for one in told["spreads"])
+    metrics = MetricSpec(objectives, tuple(map(str, told["extra_metrics"])), constraints, spreads)
+    schedule = Schedule(**_fields(data["schedule"]))
+    sizes = {name: int(data[name]) for name in ("trials", "lanes", "prior", "copies")}
+    return Problem(Space.from_spec(data["space"]), metrics, schedule=schedule, **sizes)
+
+
+def _fields(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != "kind"}
+
+
+def settings(value: Any) -> Any:
+    """Return settings as plain data, without where things lie in memory."""
+    data = plain_settings(value)
+    return _without_addresses(data)
+
+
+def _without_addresses(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _without_addresses(part) for name, part in data.items()}
+    if isinstance(data, list):
+        return [_without_addresses(part) for part in data]
+    return ADDRESS.sub("", data) if isinstance(data, str) else data
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what makes another run of it, each as a line."""
+    return [line for name in SAME for line in _differing(name, then.get(name), now.get(name))]
+
+
+def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        if then.get("kind") != now.get("kind"):
+            then, now = {"kind": then.get("kind")}, {"kind": now.get("kind")}
+        for key in dict.fromkeys([*then, *now]):
+            yield from _differing(f"{name}.{key}", then.get(key), now.get(key))
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for place, pair in enumerate(zip(then, now, strict=True)):
+            yield from _differing(f"{name}[{place}]", *pair)
+    elif then != now or type(then) is not type(now):
+        yield f"{name}: {_short(then)} in the run, {_short(now)} now"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,173 @@
+"""Writes a search down while it runs: ended trials about every second, all that it needs to go on every half minute."""
+
+import dataclasses
+import pathlib
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxhpt.core.history import History
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
+from jaxhpt.engine.carrying import Carried, on_host
+from jaxhpt.engine.execution import Execution
+from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.results.loose import places_of
+from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.log import Log
+
+LOG_SECONDS = 1.0
+SHARE = 0.02  # of the time, at most, that may go into writing
+COLUMNS = (
+    "unit",
+    "status",
+    "metrics",
+    "curve",
+    "steps",
+    "start",
+    "parent",
+    "author",
+    "num_rows",
+    "num_trials",
+    "first",
+)
+
+
+@dataclasses.dataclass
+class Due:
+    """When something is to be done: every so many seconds, but never so often that it takes more than its share.
+
+    Attributes:
+      seconds: from one time to the next, at least.
+      next: time of the clock that nobody can set.
+    """
+
+    seconds: float
+    next: float = 0.0
+
+    def __call__(self) -> bool:
+        """Tell whether it is time."""
+        return time.monotonic() >= self.next
+
+    def done(self, cost: float) -> None:
+        """Note that it was done, and took so many seconds."""
+        self.next = time.monotonic() + max(self.seconds, cost / SHARE)
+
+
+class Recorder:
+    """Writes one run down.
+
+    Args:
+      folder: of the run.
+      problem: in the user's own space.
+      searches: of the run; None for one alone.
+      checkpoints: of the run.
+      log: of the run.
+      seconds: between checkpoints.
+      built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
+      task: what a loaded winner must know of it: whether it exports, and how many models a trial has.
+      ended: called with how it ended, and the numbers of it.
+    """
+
+    lasts = True
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        problem: Problem,
+        searches: int | None,
+        checkpoints: Checkpoints,
+        log: Log,
+        seconds: float,
+        built: Callable[[Any, Any], Any],
+        task: dict[str, Any],
+        ended: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._folder, self._problem, self._searches = folder, problem, searches
+        self._checkpoints, self._log = checkpoints, log
+        self._built, self._task, self._ended = built, task, ended
+        self._log_due, self._due = Due(LOG_SECONDS), Due(seconds, time.monotonic() + seconds)
+        self._warned = False
+
+    def look(self, execution: Execution, snapshot: Snapshot) -> str:
+        """Write what is due."""
+        if self._log_due():
+            begun = time.monotonic()
+            self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
+            self._log_due.done(time.monotonic() - begun)
+        if self._due() and not self._checkpoints.busy:
+            begun = time.monotonic()
+            self._safely(lambda: self._checkpoint(execution, snapshot))
+            self._due.done(time.monotonic() - begun)
+        return ""
+
+    def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
+        """Write all of it."""
+        self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
+        try:
+            self._safely(lambda: self._checkpoint(execution, snapshot))
+            self._safely(self._checkpoints.wait)
+        finally:
+            self._safely(lambda: self._ended(ended, self._numbers(execution, snapshot)))
+
+    def _checkpoint(self, execution: Execution, snapshot: Snapshot) -> None:
+        begun = time.monotonic()
+        history, carried = _on_host(execution.summary.history), execution.carried()
+        best, about = self._best(execution)
+        columns = [np.asarray(getattr(history, name)) for name in COLUMNS]
+        facts = {
+            "engine": carried.facts, "engine_arrays": len(carried.arrays), "best": about,
+            "numbers": self._numbers(execution, snapshot),
+        }  # fmt: skip
+        self._checkpoints.save(Carried([*columns, *carried.arrays, *best], facts))
+        if jax.default_backend() == "cpu":  # what writes in the background takes from what trains
+            self._checkpoints.when_done(lambda: self._due.done(time.monotonic() - begun))
+
+    def _best(self, execution: Execution) -> tuple[list[np.ndarray], dict[str, Any]]:
+        """Return the weights of the winner, and where they belong."""
+        row, best = np.asarray(execution.summary.row), execution.best
+        if best is None or (row == NONE).all():
+            return [], {"row": row.tolist()}
+        first = 0 if self._searches is None else int(np.argmax(row != NONE))
+        unit = np.asarray(execution.summary.history.unit).reshape(-1, *execution.summary.history.unit.shape[-2:])
+        state = self._built(best, unit[first, int(row.reshape(-1)[first])])
+        return on_host(best), {"row": row.tolist(), **places_of(state), **self._task}
+
+    def _numbers(self, execution: Execution, snapshot: Snapshot) -> dict[str, Any]:
+        """Return what `Ran` says, but for how it ended."""
+        summary = execution.summary
+        return {
+            "seconds": snapshot.seconds,
+            "compile_seconds": execution.compile_seconds,
+            "events": np.asarray(summary.events).tolist(),
+            "steps": np.asarray(summary.steps).tolist(),
+            "trained": np.asarray(summary.trained).tolist(),
+            "device": jax.local_devices()[0].device_kind,
+            "jax": jax.__version__,
+            "memory": list(execution.told),
+            "devices": execution.devices,
+        }
+
+    def _safely(self, write: Callable[[], None]) -> None:
+        """Write; where that fails, warn, and search on: what was found is not lost by it."""
+        try:
+            write()
+        except Exception as error:  # a full disk, a folder that is gone or read only: Orbax may raise anything
+            if not self._warned:
+                reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+                warnings.warn(f"run_dir={str(self._folder)!r}: cannot be written ({reason}); the search goes on, and "
+                              "tries again", stacklevel=2)  # fmt: skip
+            self._warned = True
+        else:
+            self._warned = False
+
+
+def _on_host(history: History) -> History:
+    """Copy what is written of a history."""
+    found = jax.device_get({name: getattr(history, name) for name in COLUMNS})
+    nothing: Any = np.zeros(0, np.uint32)
+    return History(**found, note=(), tried=nothing)

@@ -1,0 +1,213 @@
+"""A run directory, opened by a search: whether it is the same run, where it stood, and how it was laid out."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from jaxhpt.algorithms.base import Algorithm, Chooses
+from jaxhpt.core.checks import number, require
+from jaxhpt.engine.build import Built
+from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.execution import UNRECORDED, Record
+from jaxhpt.engine.state import Program
+from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, read_json, write_json
+from jaxhpt.store.log import Log
+from jaxhpt.store.manifest import FORMAT, differences, digest_of, layout_of, problem_data, settings, versions
+from jaxhpt.store.recorder import COLUMNS, Recorder
+from jaxhpt.training.hosts import alone
+from jaxhpt.training.layout import AUTO, Layout
+from jaxhpt.training.replica import ReplicaTask
+
+CHECKPOINT_SECONDS = 30.0
+
+
+class Unstored:
+    """Stands for the run directory of a search that has none.
+
+    Attributes:
+      record: that does nothing.
+      carried: None: it begins.
+    """
+
+    record: Record = UNRECORDED
+    carried: Carried | None = None
+
+    def laid_out(self, layout: Layout, interval: int | str) -> tuple[Layout, int | str]:
+        """Return both as they are."""
+        return layout, interval
+
+    def begin(self, built: Built, algorithm: Algorithm, **about: Any) -> Built:
+        """Return it as it is."""
+        return built
+
+
+class Run(Unstored):
+    """A run directory that this process holds.
+
+    Args:
+      folder: made where there is none.
+      seconds: between checkpoints.
+
+    Raises:
+      RunError: it is damaged, or another process is in it.
+      OSError: it cannot be written.
+    """
+
+    def __init__(self, folder: pathlib.Path, seconds: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
+        self._checkpoints = Checkpoints(folder / CHECKPOINTS)
+        path = folder / MANIFEST
+        try:
+            self._manifest: dict[str, Any] | None = checked(read_json(path), path) if path.exists() else None
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Let others in."""
+        try:
+            self._checkpoints.close()
+        finally:
+            self._lock.release()
+
+    def laid_out(self, layout: Layout, interval: int | str) -> tuple[Layout, int | str]:
+        """Let a run go on as it was laid out, where the user leaves that to a rule, which may look at free memory."""
+        if self._manifest is None:
+            return layout, interval
+        then = self._manifest["layout"]
+        decided = {"lanes": then["lanes"], "cores": then["pools"], "microbatch": then["microbatch"]}
+        decided["execution"] = "fused" if then["fused"] else "split"
+        kept = {name: value for name, value in decided.items() if getattr(layout, name) == AUTO}
+        if layout.searches is not None:
+            kept.pop("execution", None)
+        return dataclasses.replace(layout, **kept), then["interval"] if interval == AUTO else interval
+
+    def begin(self, built: Built, algorithm: Algorithm, **about: Any) -> Built:
+        """Begin the run, or see where it stood.
+
+        Args:
+          built: the search.
+          algorithm: as the user gave it.
+          **about: what else makes it this run and no other, as plain data, such as the seed.
+
+        Returns:
+          The search as it goes on.
+
+        Raises:
+          ValueError: the directory holds another run, or this one with more trials.
+        """
+        if self._manifest is not None:
+            built = built._replace(program=self._chosen(built.program, algorithm))
+        now = self._described(built, algorithm, about)
+        if self._manifest is not None:
+            self._require_same(self._manifest, now)
+            self.carried = self._last()
+        write_json(self._folder / MANIFEST, now)
+        problem = dataclasses.replace(built.program.problem, space=built.structures.space)
+        log = Log(self._folder / LOG, problem, about["searches"])
+        of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
+        job = built.structures.task
+        replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
+        task = {"exports": job.export is not None, "replicas": replicas}
+        given = (self._checkpoints, log, self._seconds, of, task, functools.partial(self._end, now))
+        self.record = Recorder(self._folder, problem, about["searches"], *given)
+        return built
+
+    def _chosen(self, program: Program, algorithm: Algorithm) -> Program:
+        """Go on with the algorithm that was chosen for the trials that there were at first."""
+        assert self._manifest is not None
+        if not isinstance(algorithm, Chooses):
+            return program
+        then = dataclasses.replace(program.problem, trials=self._manifest["chosen_for"])
+        return dataclasses.replace(program, study=dataclasses.replace(program.study, algorithm=algorithm.chosen(then)))
+
+    def _described(self, built: Built, algorithm: Algorithm, about: dict[str, Any]) -> dict[str, Any]:
+        program, structures = built.program, built.structures
+        problem = dataclasses.replace(program.problem, space=structures.space)
+        task = {"functions": structures.first.functions.fingerprint, "data": digest_of(built.data)}
+        first = self._manifest or {"chosen_for": problem.trials}
+        return {
+            "format": FORMAT,
+            "versions": versions(),
+            **problem_data(problem),
+            "algorithm": settings(algorithm),
+            "chosen_for": first["chosen_for"],
+            "scheduler": settings(program.study.scheduler),
+            "before": digest_of(built.known),
+            "task": task,
+            "layout": {**layout_of(program), "interval": problem.schedule.interval},
+            **about,
+            "ended": None,
+        }
+
+    def _require_same(self, then: dict[str, Any], now: dict[str, Any]) -> None:
+        where = f"run_dir={str(self._folder)!r}"
+        if found := differences(then, now):
+            raise RunError(
+                f"{where}: holds another run; take another directory, or call it as before: {'; '.join(found)}"
+            )
+        if now["trials"] < then["trials"]:
+            raise RunError(f"{where}: trials={now['trials']}: the run has {then['trials']} already; not less")
+        changed = {name: (old, now["versions"][name]) for name, old in then["versions"].items()}
+        told = [f"{name} {old}, now {new}" for name, (old, new) in changed.items() if old != new]
+        if told:
+            warnings.warn(
+                f"{where}: was begun with {'; '.join(told)}: what comes may differ in its last bits", stacklevel=4
+            )
+
+    def _last(self) -> Carried | None:
+        last = self._checkpoints.latest()
+        if last is None:
+            return None
+        first, num = len(COLUMNS), last.facts["engine_arrays"]
+        return Carried(last.arrays[first : first + num], last.facts["engine"])
+
+    def _end(self, manifest: dict[str, Any], ended: str, numbers: dict[str, Any]) -> None:
+        write_json(self._folder / MANIFEST, {**manifest, "ended": ended, "numbers": numbers})
+
+
+def checked(manifest: Any, path: pathlib.Path) -> dict[str, Any]:
+    """Return a manifest that can be read.
+
+    Raises:
+      RunError: it is damaged, or of another format.
+    """
+    kind = manifest.get("format") if isinstance(manifest, dict) else None
+    if kind != FORMAT:
+        raise RunError(f"{path}: format {kind!r}: this version of jaxhpt reads format {FORMAT}")
+    missing = {"space", "metrics", "schedule", "layout", "trials", "chosen_for", "versions"} - manifest.keys()
+    if missing:
+        raise RunError(f"{path}: damaged, without {', '.join(sorted(missing))}")
+    found: dict[str, Any] = manifest
+    return found
+
+
+@contextlib.contextmanager
+def opened(run_dir: Any, checkpoint_seconds: Any) -> Iterator[Unstored]:
+    """Open a run directory for a search, or none.
+
+    Args:
+      run_dir: a path; None for none.
+      checkpoint_seconds: from one checkpoint to the next, above 0.
+    """
+    seconds = float(number("checkpoint_seconds", checkpoint_seconds))
+    require(seconds > 0, "checkpoint_seconds", checkpoint_seconds, "above 0")
+    if run_dir is None:
+        yield Unstored()
+        return
+    if not isinstance(run_dir, str | pathlib.Path) or not str(run_dir):
+        raise TypeError(f"run_dir={run_dir!r}: must be a path, such as 'runs/first'")
+    if not alone():
+        raise ValueError("run_dir: a run is written by one process; leave it out with jax.distributed")
+    folder = pathlib.Path(run_dir)
+    require(not folder.exists() or folder.is_dir(), "run_dir", str(run_dir), "a directory, not a file")
+    with contextlib.closing(Run(folder, seconds)) as run:
+        yield run
