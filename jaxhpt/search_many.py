@@ -1,6 +1,7 @@
 """Many searches at once: one for each data set or seed, in one program."""
 
 import dataclasses
+import pathlib
 import reprlib
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from jaxhpt.engine.many import Many, Own, Searches, data_of, shared_of, shared_o
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.store.run import CHECKPOINT_SECONDS, opened
 from jaxhpt.training.devices import home_of
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
@@ -55,6 +57,8 @@ def search_many(
     folds: Folds | None = None,
     reduce: str = "mean",
     seed: int | Sequence[int] = 0,
+    run_dir: str | pathlib.Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     **task: Any,
@@ -90,6 +94,8 @@ def search_many(
       reduce: as in `search`.
       seed: of the first search, the next has the next; or a list of R, one for each search. Without data here, a list
         says how many searches there are: they share the data of the task, and differ by their seeds alone.
+      run_dir: as in `search`, for all searches together.
+      checkpoint_seconds: as in `search`.
       progress: whether to show a live line, of all searches together.
       callbacks: called with a `Snapshot` of all searches together, without a best value.
       **task: other fields of `Task`.
@@ -128,17 +134,21 @@ def search_many(
     sharing = num if jax.default_backend() == "cpu" else -(-num // devices)
     layout = Layout(lanes, cores, execution="fused", searches=sharing)
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
-    built = build(job, space, many, searcher, trainer, layout, interval, before, given)
-    if sets.train is not None and sets.lengths and built.structures.length.by_rows:
-        own["steps"] = (jnp.asarray(sets.train.rows),)
-    home = home_of(built.data)
-    own, devices = (own, devices) if home is None else (jax.device_put(own, home), 1)
-    parts = shared_out(num, layout.num_cores) if devices == 1 and jax.default_backend() == "cpu" else 1
-    roots = jnp.stack([root_of(one, built.program.problem.prior) for one in each_seed])
-    shared = shared_of(built.data, own)
-    rest = (roots, before.stacked(num), own, shared, parts)
-    begun = lambda program: Many(Searches(program, devices), *rest)  # noqa: E731
-    return _results(built, drive(built.program, roots, data_of(shared, own), limits, shown, begun), own)
+    with opened(run_dir, checkpoint_seconds) as run:
+        layout, interval = run.laid_out(layout, interval)
+        built = build(job, space, many, searcher, trainer, layout, interval, before, given)
+        if sets.train is not None and sets.lengths and built.structures.length.by_rows:
+            own["steps"] = (jnp.asarray(sets.train.rows),)
+        home = home_of(built.data)
+        own, devices = (own, devices) if home is None else (jax.device_put(own, home), 1)
+        parts = shared_out(num, layout.num_cores) if devices == 1 and jax.default_backend() == "cpu" else 1
+        about = {"seed": each_seed, "searches": num, "shared_by": devices * parts}
+        built = run.begin(built, searcher, own, way="search_many", **about)
+        roots = jnp.stack([root_of(one, built.program.problem.prior) for one in each_seed])
+        shared, limits = shared_of(built.data, own), dataclasses.replace(limits, record=run.record)
+        rest = (roots, before.stacked(num), own, shared, parts, run.carried)
+        begun = lambda program: Many(Searches(program, devices), *rest)  # noqa: E731
+        return _results(built, drive(built.program, roots, data_of(shared, own), limits, shown, begun), own)
 
 
 def _refuse(space: Space, task: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import pathlib
 import threading
 import warnings
 import weakref
@@ -32,6 +33,7 @@ from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats, Stopwatch
 from jaxhpt.results.telling import Asked, Value, metrics_of, pairs_of
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.store.journal import journal
 
 DEFAULT_TRIALS = 1000
 
@@ -55,6 +57,8 @@ class Tuner:
       prior: as in `search`.
       first: as in `search`.
       seed: of all randomness, from 0 to 2^32 - 1.
+      run_dir: a directory to which each call is written before it returns; a Tuner made in the same way goes on from
+        there, and `running` are the trials that were asked for and not told. See `jaxhpt.load`, and `close`.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
 
     Raises:
@@ -84,6 +88,7 @@ class Tuner:
         prior: Prior | None = None,
         first: Sequence[Hparams] = (),
         seed: int = 0,
+        run_dir: str | pathlib.Path | None = None,
         progress: bool = True,
         **unknown: Any,
     ) -> None:
@@ -111,6 +116,8 @@ class Tuner:
         told = Known(jnp.asarray(before.unit), jnp.asarray(self._device_scores()[:num]), own)
         with self._watch.compiling("begin"):
             self._state = asking.begin(self._algorithm, self._bare, self._root, told)
+        self._journal = journal(run_dir, self.problem, self._algorithm, told, seed)
+        self._journal.replay(self._open, self._close)
 
     def ask(self, num: int = 1) -> list[Asked]:
         """Return settings to evaluate, at most `num`: fewer, and in the end none, where nothing is left.
@@ -122,6 +129,8 @@ class Tuner:
         with self._lock:
             count = min(num, self.problem.capacity - self._count)
             rows, unit = self._open(num, count) if count else (np.zeros(0, np.int32), np.zeros((0, 0)))
+            if count:
+                self._journal.asked(num, count, rows, unit)
             self._show(finished=len(rows) == 0)
             labels = self.problem.space.labels(unit) if len(rows) else []
         return [Asked(int(row), label) for row, label in zip(rows, labels, strict=True)]
@@ -144,8 +153,13 @@ class Tuner:
             self._check_running(rows)
             if rows:
                 self._close(np.array(rows), np.stack(scores))
+                self._journal.told(rows, np.stack(scores), lambda: self.result.history)
                 self._watch.ended()
                 self._show()
+
+    def close(self) -> None:
+        """Let another Tuner, or another process, go on in the run directory."""
+        self._journal.close()
 
     @property
     def running(self) -> list[Asked]:

@@ -31,6 +31,7 @@ from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.loop import SearchState, run_event
 from jaxhpt.engine.loop import fresh as fresh_one
 from jaxhpt.engine.memory import Fitting, halved_inside
+from jaxhpt.engine.raising import like_of, raised, sizes_of
 from jaxhpt.engine.settle import summary
 from jaxhpt.engine.state import Program, Summary
 from jaxhpt.schedulers import PB2
@@ -195,7 +196,7 @@ class Many:
         self._threads = concurrent.futures.ThreadPoolExecutor(parts, thread_name_prefix="jaxhpt-searches")
         self._carries: list[Any] = [BEGIN(searches, roots, known) for roots, known, _ in each]
         if carried is not None:
-            self._carries = onto(self._carries, carried.arrays)
+            self._go_on(carried, jax.tree.map(lambda a: a[0], (each[0][0], each[0][1])))
         self._run = Fitting(DISPATCH, searches, self._arguments(0, jnp.int32(0)), Searches.halved, self.told)
         self.compile_seconds = time.perf_counter() - begun
         self.run(0)
@@ -233,11 +234,29 @@ class Many:
 
     def carried(self) -> Carried:
         """Copy all that they need to go on from here."""
-        return Carried(on_host(self._carries), {})
+        return Carried(on_host(self._carries), {"sizes": sizes_of(self._searches.program)})
+
+    def _go_on(self, carried: Carried, first: tuple[Key, Known]) -> None:
+        """Stand where others stood, each part of as many searches; `first` is what the first one begins with."""
+        program, num = self._searches.program, self._carries[0].study.clock.shape[0]
+        study = like_of(program, carried.facts["sizes"], *first, num)
+        then = onto([carry._replace(study=study) for carry in self._carries], carried.arrays)
+        raise_all = jax.vmap(raised, in_axes=(0, 0, None))
+        trials = program.problem.trials
+        pairs = zip(then, self._carries, strict=True)
+        studies = [raise_all(old.study, fresh.study, trials) for old, fresh in pairs]
+        parts = [old._replace(study=study) for old, study in zip(then, studies, strict=True)]
+        self._carries = [jax.tree.map(_lie_as, *pair) for pair in zip(parts, self._carries, strict=True)]
 
     def close(self) -> None:
         """Leave nothing running."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _lie_as(leaf: Array, other: Array) -> Array:
+    """Put an array where another lies."""
+    placed: Array = jax.device_put(leaf, other.sharding)
+    return placed
 
 
 def _filled(each: PyTree, num: int, parts: int) -> PyTree:

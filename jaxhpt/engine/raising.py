@@ -19,11 +19,21 @@ def sizes_of(program: Program) -> dict[str, int]:
     return {"trials": program.study.problem.trials, "copies": program.study.problem.copies}
 
 
-def like_of(program: Program, sizes: dict[str, Any], root: Key, known: Known | None) -> StudyState:
-    """Return a study of the shapes that this one had when it had room for other numbers of trials."""
+def like_of(
+    program: Program, sizes: dict[str, Any], root: Key, known: Known | None, searches: int | None = None
+) -> StudyState:
+    """Return a study of the shapes that this one had when it had room for other numbers of trials.
+
+    Args:
+      program: all that is static now.
+      sizes: of then, as `sizes_of` returned them.
+      root: the root key, of one search.
+      known: before one search.
+      searches: R, for leaves [R, ...]; None for one alone.
+    """
     problem = dataclasses.replace(program.study.problem, trials=int(sizes["trials"]), copies=int(sizes["copies"]))
     study = dataclasses.replace(program.study, problem=problem)
-    older: StudyState = zeros(jax.eval_shape(lambda: event.begin(study, root, known, jnp.int32(1))))
+    older: StudyState = zeros(jax.eval_shape(lambda: event.begin(study, root, known, jnp.int32(1))), searches)
     return older
 
 

@@ -9,14 +9,31 @@ import tempfile
 import time
 from typing import Any
 
-MANIFEST, LOG, CHECKPOINTS, BEST, LOCK, COMMANDS = (
-    "manifest.json", "trials.jsonl", "checkpoints", "best", "lock", "commands",
+from jaxhpt.core.checks import require
+
+MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS = (
+    "manifest.json", "trials.jsonl", "calls.jsonl", "checkpoints", "lock", "commands",
 )  # fmt: skip
 GIVEN_UP = 60.0  # seconds after which a lock that says nothing of its owner is taken over
 
 
 class RunError(ValueError):
     """A run directory cannot be used as it is: it is damaged, in use, or holds another run."""
+
+
+def folder_of(run_dir: Any) -> pathlib.Path | None:
+    """Return the folder that a user names; None for none.
+
+    Raises:
+      TypeError, ValueError: no path, or a file.
+    """
+    if run_dir is None:
+        return None
+    if not isinstance(run_dir, str | pathlib.Path) or not str(run_dir):
+        raise TypeError(f"run_dir={run_dir!r}: must be a path, such as 'runs/first'")
+    folder = pathlib.Path(run_dir)
+    require(not folder.exists() or folder.is_dir(), "run_dir", str(run_dir), "a directory, not a file")
+    return folder
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -10,21 +10,20 @@ import numpy as np
 
 from jaxhpt.core.checks import require
 from jaxhpt.core.history import History, Status, empty_history
+from jaxhpt.core.host_scores import nearest
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
 from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
-from jaxhpt.results.stats import Ran, counted
+from jaxhpt.results.stats import Ran, Stats, counted
 from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, RunError, read_json
 from jaxhpt.store.manifest import problem_of
 from jaxhpt.store.recorder import COLUMNS
 from jaxhpt.store.run import checked
-
-CODES = {status.name.lower(): int(status) for status in Status}
 
 
 def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
@@ -104,7 +103,19 @@ def _one(
     numbers = manifest.get("numbers") or facts.get("numbers", {})
     each = {n: v[search] if isinstance(v, list) and n != "memory" else v for n, v in numbers.items()}
     ran = Ran(manifest.get("ended") or "unfinished", **{**each, "memory": tuple(each.get("memory", ()))})
+    if manifest.get("way") == "Tuner":
+        return _told(counted(problem, history, ran), history, problem, row, lines)
     return Result(counted(problem, history, ran), history, problem, row, kept)
+
+
+def _told(stats: Stats, history: Any, problem: Problem, row: int, lines: list[dict[str, Any]]) -> Result:
+    """Return what a person told, as exactly as he did."""
+    exact = np.full(history.metrics.shape, np.inf)
+    for line in lines:
+        exact[line["trial"]] = _scores(line, problem)
+    done = history.status == Status.DONE
+    history = history._replace(curve=nearest(np.where(done[:, None], exact[:, :1], np.inf)))
+    return Result(stats, history, problem, row, _exact=exact)
 
 
 def _empty(problem: Problem) -> Any:
@@ -140,19 +151,24 @@ def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
 
 def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
     """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
-    rows, columns, num = [], problem.metrics, int(history.num_rows)
+    rows, num = [], int(history.num_rows)
     for line in lines:
         row = line["trial"]
         if row >= problem.capacity or history.status[row] >= Status.DONE:
             continue
-        told = [line["metrics"].get(name) for name in columns.names]
-        scores = [np.inf if value is None else value * sign for value, sign in zip(told, columns.signs, strict=True)]
-        history.metrics[row], history.unit[row] = scores, line["unit"]
-        history.status[row], history.steps[row] = CODES[line["status"]], int(line["steps"])
+        history.metrics[row], history.unit[row] = nearest(_scores(line, problem)), line["unit"]
+        history.status[row], history.steps[row] = log.CODES[line["status"]], int(line["steps"])
         history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
         rows.append(row)
         num = max(num, row + 1)
     return history._replace(num_rows=np.int32(num)), rows
+
+
+def _scores(line: dict[str, Any], problem: Problem) -> np.ndarray:
+    """Return what a trial came to, minimised: f64[K], +inf where it is not known."""
+    columns = problem.metrics
+    told = [line["metrics"].get(name) for name in columns.names]
+    return np.array([np.inf if v is None else v * sign for v, sign in zip(told, columns.signs, strict=True)])
 
 
 def _better(history: History, problem: Problem, best: int, rows: list[int]) -> int:
@@ -163,5 +179,5 @@ def _better(history: History, problem: Problem, best: int, rows: list[int]) -> i
         return not done, 0 if done else -int(history.steps[row]), float(fitness[row]), row
 
     fitness = np.asarray(problem.metrics.fitness(jnp.asarray(history.metrics)))
-    rivals = [row for row in rows if np.isfinite(fitness[row])]
+    rivals = [row for row in rows if np.isfinite(fitness[row]) and history.status[row] != Status.PRIOR]
     return min([*rivals, *([] if best == NONE else [best])], key=standing, default=NONE)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ import numpy as np
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.plain_data import plain_value
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
 from jaxhpt.results.trial import read_rows
 from jaxhpt.store.files import RunError
+
+CODES = {status.name.lower(): int(status) for status in Status}
 
 
 class Log:
@@ -24,10 +28,11 @@ class Log:
       path: of the file; what an interrupted write left at its end is cut off.
       problem: the search, in the user's own space.
       searches: of the run; None for one alone.
+      prior: whether trials that were known before are written, too.
     """
 
-    def __init__(self, path: pathlib.Path, problem: Problem, searches: int | None) -> None:
-        self._path, self._problem, self._searches = path, problem, searches
+    def __init__(self, path: pathlib.Path, problem: Problem, searches: int | None, prior: bool = False) -> None:
+        self._path, self._problem, self._searches, self._prior = path, problem, searches, prior
         self._logged = np.zeros((searches or 1, problem.capacity), bool)
         lines, whole = read(path)
         for line in lines:
@@ -43,7 +48,7 @@ class Log:
         for search in range(self._logged.shape[0]):
             one = history if self._searches is None else _one(history, search)
             status = np.asarray(one.status)[: self._logged.shape[1]]
-            ended = (status >= Status.DONE) & (status != Status.PRIOR)
+            ended = (status >= Status.DONE) & (self._prior | (status != Status.PRIOR))
             rows = np.flatnonzero(ended & ~self._logged[search, : len(status)])
             lines += self._lines(one, rows, search)
             self._logged[search, rows] = True
@@ -70,33 +75,43 @@ class Log:
 
 
 def read(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
-    """Read the whole lines of a log, and how many bytes they are; an unfinished line at the end does not count.
+    """Read the whole lines of a log, see `read_lines`."""
+    return read_lines(path, _trial)
+
+
+def read_lines(path: pathlib.Path, check: Callable[[Any], None]) -> tuple[list[dict[str, Any]], int]:
+    """Read the whole lines of a file, and how many bytes they are; an unfinished line at the end does not count.
+
+    Args:
+      path: of the file; one that is not there has no lines.
+      check: raises where a line is none.
 
     Raises:
       RunError: a line before the last is damaged.
     """
     if not path.exists():
         return [], 0
-    lines, whole, content = [], 0, path.read_bytes()
-    parts = content.split(b"\n")
+    lines, whole, parts = [], 0, path.read_bytes().split(b"\n")
     for place, part in enumerate(parts[:-1]):
         try:
-            lines.append(_line(part))
+            line = json.loads(part)
+            check(line)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if place == len(parts) - 2:  # the last one: a power cut leaves any bytes there
                 break
             raise RunError(f"{path}: line {place + 1} is damaged: {error}; remove that line to go on") from error
+        lines.append(line)
         whole += len(part) + 1
     return lines, whole
 
 
-def _line(part: bytes) -> dict[str, Any]:
-    line = json.loads(part)
-    if not (isinstance(line, dict) and isinstance(line["trial"], int) and isinstance(line.get("search", 0), int)):
+def _trial(line: Any) -> None:
+    """Raise unless a line is a trial."""
+    numbers = (line["trial"], line.get("search", 0), line["steps"], line["start"], line.get("parent", 0))
+    if not all(type(value) is int and 0 <= value < NONE for value in numbers):
         raise ValueError("no trial")
-    if min(line["trial"], line.get("search", 0)) < 0:
-        raise ValueError("no such trial")
-    return line
+    if line["status"] not in CODES or not isinstance(line["metrics"], dict) or not isinstance(line["unit"], list):
+        raise ValueError("no trial")
 
 
 def _number(value: float) -> float | None:
@@ -104,7 +119,7 @@ def _number(value: float) -> float | None:
 
 
 def _one(history: History, search: int) -> History:
-    import jax
-
-    found: History = jax.tree.map(lambda column: column[search], history)
-    return found
+    columns = {
+        name: column[search] for name, column in history._asdict().items() if np.ndim(column) and np.size(column)
+    }
+    return history._replace(**columns)

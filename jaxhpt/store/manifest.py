@@ -1,8 +1,10 @@
 """What a run is: its space, settings and task as plain data, by which the same call is known again."""
 
 import hashlib
+import pathlib
 import platform
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +20,25 @@ from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.spread import Spread
 from jaxhpt.engine.state import Program
+from jaxhpt.store.files import RunError
 from jaxhpt.version import __version__
 
 FORMAT = 1
 ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")
-SAME = ("way", "space", "metrics", "algorithm", "scheduler", "seed", "before", "schedule", "task", "layout", "searches")
+SAME = (
+    "way",
+    "space",
+    "metrics",
+    "algorithm",
+    "scheduler",
+    "seed",
+    "before",
+    "schedule",
+    "task",
+    "layout",
+    "searches",
+    "shared_by",
+)
 
 
 def digest_of(tree: Any) -> str:
@@ -109,6 +125,26 @@ def _without_addresses(data: Any) -> Any:
     if isinstance(data, list):
         return [_without_addresses(part) for part in data]
     return ADDRESS.sub("", data) if isinstance(data, str) else data
+
+
+def require_same(folder: pathlib.Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise unless a run may go on by a call; warn where it was begun with other versions.
+
+    Raises:
+      RunError: it is another run, or has more trials already.
+    """
+    where = f"run_dir={str(folder)!r}"
+    if found := differences(then, now):
+        remedy = "take another directory, or call it as before"
+        raise RunError(f"{where}: holds another run; {remedy}: {'; '.join(found)}")
+    if now["trials"] < then["trials"]:
+        raise RunError(f"{where}: trials={now['trials']}: the run has {then['trials']} already; not less")
+    pairs = {name: (old, now["versions"].get(name)) for name, old in then["versions"].items()}
+    told = [f"{name} {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    if told:
+        warnings.warn(
+            f"{where}: was begun with {'; '.join(told)}: what comes may differ in its last bits", stacklevel=5
+        )
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

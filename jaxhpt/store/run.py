@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +16,9 @@ from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.execution import UNRECORDED, Record
 from jaxhpt.engine.state import Program
 from jaxhpt.store.checkpoints import Checkpoints
-from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, read_json, write_json
+from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
 from jaxhpt.store.log import Log
-from jaxhpt.store.manifest import FORMAT, differences, digest_of, layout_of, problem_data, settings, versions
+from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, problem_data, require_same, settings, versions
 from jaxhpt.store.recorder import COLUMNS, Recorder
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
@@ -43,7 +42,7 @@ class Unstored:
         """Return both as they are."""
         return layout, interval
 
-    def begin(self, built: Built, algorithm: Algorithm, **about: Any) -> Built:
+    def begin(self, built: Built, algorithm: Algorithm, own: Any = None, **about: Any) -> Built:
         """Return it as it is."""
         return built
 
@@ -87,15 +86,16 @@ class Run(Unstored):
         decided["execution"] = "fused" if then["fused"] else "split"
         kept = {name: value for name, value in decided.items() if getattr(layout, name) == AUTO}
         if layout.searches is not None:
-            kept.pop("execution", None)
+            kept = {name: value for name, value in kept.items() if name == "lanes"}
         return dataclasses.replace(layout, **kept), then["interval"] if interval == AUTO else interval
 
-    def begin(self, built: Built, algorithm: Algorithm, **about: Any) -> Built:
+    def begin(self, built: Built, algorithm: Algorithm, own: Any = None, **about: Any) -> Built:
         """Begin the run, or see where it stood.
 
         Args:
           built: the search.
           algorithm: as the user gave it.
+          own: what each of many searches has for itself; None for one alone.
           **about: what else makes it this run and no other, as plain data, such as the seed.
 
         Returns:
@@ -106,9 +106,9 @@ class Run(Unstored):
         """
         if self._manifest is not None:
             built = built._replace(program=self._chosen(built.program, algorithm))
-        now = self._described(built, algorithm, about)
+        now = self._described(built, algorithm, own, about)
         if self._manifest is not None:
-            self._require_same(self._manifest, now)
+            require_same(self._folder, self._manifest, now)
             self.carried = self._last()
         write_json(self._folder / MANIFEST, now)
         problem = dataclasses.replace(built.program.problem, space=built.structures.space)
@@ -129,10 +129,10 @@ class Run(Unstored):
         then = dataclasses.replace(program.problem, trials=self._manifest["chosen_for"])
         return dataclasses.replace(program, study=dataclasses.replace(program.study, algorithm=algorithm.chosen(then)))
 
-    def _described(self, built: Built, algorithm: Algorithm, about: dict[str, Any]) -> dict[str, Any]:
+    def _described(self, built: Built, algorithm: Algorithm, own: Any, about: dict[str, Any]) -> dict[str, Any]:
         program, structures = built.program, built.structures
         problem = dataclasses.replace(program.problem, space=structures.space)
-        task = {"functions": structures.first.functions.fingerprint, "data": digest_of(built.data)}
+        task = {"functions": structures.first.functions.fingerprint, "data": digest_of((built.data, own))}
         first = self._manifest or {"chosen_for": problem.trials}
         return {
             "format": FORMAT,
@@ -147,21 +147,6 @@ class Run(Unstored):
             **about,
             "ended": None,
         }
-
-    def _require_same(self, then: dict[str, Any], now: dict[str, Any]) -> None:
-        where = f"run_dir={str(self._folder)!r}"
-        if found := differences(then, now):
-            raise RunError(
-                f"{where}: holds another run; take another directory, or call it as before: {'; '.join(found)}"
-            )
-        if now["trials"] < then["trials"]:
-            raise RunError(f"{where}: trials={now['trials']}: the run has {then['trials']} already; not less")
-        changed = {name: (old, now["versions"][name]) for name, old in then["versions"].items()}
-        told = [f"{name} {old}, now {new}" for name, (old, new) in changed.items() if old != new]
-        if told:
-            warnings.warn(
-                f"{where}: was begun with {'; '.join(told)}: what comes may differ in its last bits", stacklevel=4
-            )
 
     def _last(self) -> Carried | None:
         last = self._checkpoints.latest()
@@ -200,14 +185,11 @@ def opened(run_dir: Any, checkpoint_seconds: Any) -> Iterator[Unstored]:
     """
     seconds = float(number("checkpoint_seconds", checkpoint_seconds))
     require(seconds > 0, "checkpoint_seconds", checkpoint_seconds, "above 0")
-    if run_dir is None:
+    folder = folder_of(run_dir)
+    if folder is None:
         yield Unstored()
         return
-    if not isinstance(run_dir, str | pathlib.Path) or not str(run_dir):
-        raise TypeError(f"run_dir={run_dir!r}: must be a path, such as 'runs/first'")
     if not alone():
         raise ValueError("run_dir: a run is written by one process; leave it out with jax.distributed")
-    folder = pathlib.Path(run_dir)
-    require(not folder.exists() or folder.is_dir(), "run_dir", str(run_dir), "a directory, not a file")
     with contextlib.closing(Run(folder, seconds)) as run:
         yield run
