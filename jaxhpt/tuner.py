@@ -17,7 +17,7 @@ from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.checks import named, refuse_unknown, require_count, require_seed
 from jaxhpt.core.encoded import encoded
-from jaxhpt.core.history import Known, Status
+from jaxhpt.core.history import History, Known, Status
 from jaxhpt.core.host_scores import in_float32, nearest
 from jaxhpt.core.keys import root_of
 from jaxhpt.core.problem import Problem
@@ -153,7 +153,7 @@ class Tuner:
             self._check_running(rows)
             if rows:
                 self._close(np.array(rows), np.stack(scores))
-                self._journal.told(rows, np.stack(scores), lambda: self.result.history)
+                self._journal.told(rows, np.stack(scores), self._known)
                 self._watch.ended()
                 self._show()
 
@@ -174,11 +174,14 @@ class Tuner:
     def result(self) -> Result:
         """All that was told so far."""
         with self._lock:
-            history = jax.device_get(self._state.history)
-            scores, best, stats = self._scores.copy(), self._best_row(), self._stats()
+            history, scores = self._known()
+            return Result(self._stats(), history, self.problem, self._best_row(), _exact=scores)
+
+    def _known(self) -> tuple[History, np.ndarray]:
+        """Return the history on the host, and the scores as they were told, f64[C, K]."""
+        history, scores = jax.device_get(self._state.history), self._scores.copy()
         curve = nearest(np.where(history.status[:, None] == Status.DONE, scores[:, :1], np.inf))
-        history = history._replace(metrics=nearest(scores), curve=curve)
-        return Result(stats, history, self.problem, best, _exact=scores)
+        return history._replace(metrics=nearest(scores), curve=curve), scores
 
     def _open(self, num: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Ask the algorithm: rows i32[n] and their settings f32[n, D]."""

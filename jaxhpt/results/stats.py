@@ -141,7 +141,7 @@ def counted(problem: Problem, history: History, ran: Ran) -> Stats:
         compile_seconds=ran.compile_seconds,
         first_seconds=ran.first_seconds,
         lanes=problem.lanes,
-        lanes_busy=trained / max(1, ran.steps * problem.lanes),
+        lanes_busy=trained / (ran.steps * problem.lanes) if ran.steps else 1.0,
         interval=problem.schedule.interval,
         events=ran.events,
         ended=ran.ended,
@@ -157,7 +157,10 @@ def headline(stats: Stats) -> list[str]:
     failed = f", {stats.failed:,} of them failed" if stats.failed else ""
     copied = f", and {stats.copies:,} copies" if stats.copies else ""
     ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
-    pace = f"{stats.trials:,} trials in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
+    pace = f"{stats.trials:,} trials"
+    if not stats.seconds:  # of a run that was killed nobody knows it
+        return [f"{pace}{failed}{copied}{ended}"]
+    pace += f" in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
     device = stats.device if stats.devices == 1 else f"{stats.devices} x {stats.device}"
     return [
         f"{pace}{failed}{copied}{ended}",

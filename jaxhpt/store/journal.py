@@ -91,11 +91,11 @@ class Journal:
         """Write down what was asked for."""
         self._write({"ask": num, "count": count, "trials": rows.tolist(), "unit": np.asarray(unit).tolist()})
 
-    def told(self, rows: list[int], scores: np.ndarray, history: Callable[[], History]) -> None:
+    def told(self, rows: list[int], scores: np.ndarray, history: Callable[[], tuple[History, np.ndarray]]) -> None:
         """Write down what was told, and the trials that have ended."""
         values = [[value if np.isfinite(value) else None for value in row] for row in scores.tolist()]
         self._write({"tell": list(map(int, rows)), "scores": values})
-        self._log.add(history())
+        self._log.add(*history())
 
     def _write(self, call: dict[str, Any]) -> None:
         with (self._folder / CALLS).open("a") as file:

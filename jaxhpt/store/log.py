@@ -42,15 +42,20 @@ class Log:
         if path.exists() and path.stat().st_size != whole:
             os.truncate(path, whole)
 
-    def add(self, history: History) -> None:
-        """Write the trials of a history that ended since, and see them on the disk."""
+    def add(self, history: History, exact: np.ndarray | None = None) -> None:
+        """Write the trials of a history that ended since, and see them on the disk.
+
+        Args:
+          history: on the host.
+          exact: f64[C, K] scores as a person told them; None where they are those of the history.
+        """
         lines = []
         for search in range(self._logged.shape[0]):
             one = history if self._searches is None else _one(history, search)
             status = np.asarray(one.status)[: self._logged.shape[1]]
             ended = (status >= Status.DONE) & (self._prior | (status != Status.PRIOR))
             rows = np.flatnonzero(ended & ~self._logged[search, : len(status)])
-            lines += self._lines(one, rows, search)
+            lines += self._lines(one, rows, search, exact)
             self._logged[search, rows] = True
         if lines:
             with self._path.open("a") as file:
@@ -58,9 +63,9 @@ class Log:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _lines(self, history: History, rows: np.ndarray, search: int) -> list[str]:
+    def _lines(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[str]:
         first = {} if self._searches is None else {"search": search}
-        trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows)
+        trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
         names = self._problem.space.names
         values = self._problem.space.label_rows(history.unit[rows]) if len(rows) else []
         found = []
