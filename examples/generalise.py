@@ -59,10 +59,12 @@ class Net(nn.Module):
 
 def tuned(rows, valid=None, **options):
     """Search at random on a set's rows."""
-    outputs, loss = (1, "mse") if rows[1].dtype == np.float32 else (int(rows[1].max()) + 1, "cross_entropy")
+    numbers = rows[1].dtype == np.float32
+    outputs, loss = (1, "mse") if numbers else (int(rows[1].max()) + 1, "cross_entropy")
     task = jaxhpt.FlaxTask(
         lambda h: Net(outputs, h["rate"]), lambda h: optax.adamw(h["lr"], weight_decay=h["decay"]),
-        train_data=rows, valid_data=valid, batch_size=32, steps=STEPS, loss=loss, objective="mse" if outputs == 1 else "loss",
+        train_data=rows, valid_data=valid, batch_size=32, steps=STEPS,
+        loss=loss, objective="mse" if numbers else "loss",
     )  # fmt: skip
     return jaxhpt.search(task, SPACE, algorithm="random", progress=False, **options)
 
