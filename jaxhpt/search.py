@@ -158,14 +158,19 @@ def search(
 
     with opened(run_dir, checkpoint_seconds) as run:
         layout, interval = run.laid_out(layout, interval)
-        built = build(job, space, num, searcher, trainer, layout, interval, before)
-        confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
-        if again:
-            confirmation.check(built.program.problem)
-        built = run.begin(built, searcher, way="search", seed=seed, searches=None)
-        root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
-        rest = (root, built.known, built.data, built.structures, run.carried)
-        outcome = drive(built.program, root, built.data, limits, shown, lambda program: _begun(program, *rest))
+        num, raised = run.trials(num), True
+        while raised:  # a run may be told of more trials while it goes on
+            built = build(job, space, num, searcher, trainer, layout, interval, before)
+            confirmation = Confirm(
+                again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun
+            )
+            if again:
+                confirmation.check(built.program.problem)
+            built = run.begin(built, searcher, way="search", seed=seed, searches=None)
+            root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
+            rest = (root, built.known, built.data, built.structures, run.carried)
+            outcome = drive(built.program, root, built.data, limits, shown, lambda p: _begun(p, *rest))  # noqa: B023
+            raised, num = outcome.ended == "raised", run.record.trials or num
         result = or_raise(Result.of(outcome.program, built.data, outcome, built.structures), outcome.error)
     if again == 0 or outcome.ended in ("interrupted", "terminated"):
         return result

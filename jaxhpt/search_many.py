@@ -136,6 +136,7 @@ def search_many(
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
     with opened(run_dir, checkpoint_seconds) as run:
         layout, interval = run.laid_out(layout, interval)
+        many = run.trials(many)
         built = build(job, space, many, searcher, trainer, layout, interval, before, given)
         if sets.train is not None and sets.lengths and built.structures.length.by_rows:
             own["steps"] = (jnp.asarray(sets.train.rows),)

@@ -28,7 +28,7 @@ SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
 
 ENDINGS = (  # what counts where processes differ comes first
-    "error", "finished", "interrupted", "terminated", "stopped", "timeout", "callback",
+    "error", "raised", "finished", "interrupted", "terminated", "stopped", "timeout", "callback",
 )  # fmt: skip
 
 Callback = Callable[[Snapshot], Any]
@@ -106,6 +106,7 @@ def drive(
             program, execution = _fitted(program, make)
             run = _Run(program, execution, limits, shown, called, noted)
             with contextlib.closing(execution):
+                limits.record.begin(execution)
                 ended, error = run.to_the_end()
                 error = run.written_down(ended) or error
     finally:
@@ -213,8 +214,10 @@ class _Run:
         if self.first is None and snapshot.finished:
             self.first = time.perf_counter() - self.called
         self.shown.update(snapshot)
-        told = self.limits.record.look(self.execution, snapshot)
+        told = self.limits.record.look(self.execution, snapshot, self.noted)
         answers = [callback(snapshot) for callback in self.limits.callbacks if leads()]
+        if told == "raised":
+            return told
         if np.all(self.execution.summary.finished):
             return "finished"
         if self.noted.ending or told:

@@ -3,8 +3,10 @@
 from typing import Any, Protocol
 
 from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.state import Summary
+from jaxhpt.engine.steering import Order
 
 
 class Execution(Protocol):
@@ -39,6 +41,13 @@ class Execution(Protocol):
     def carried(self) -> Carried:
         """Copy all that it needs to go on from here."""
 
+    def steer(self, order: Order) -> None:
+        """Carry an order out before the next event, or the one that it names."""
+
+    @property
+    def steered(self) -> list[tuple[Order, str]]:
+        """Orders that were carried out, and what was wrong with them."""
+
     def close(self) -> None:
         """Leave nothing running."""
 
@@ -48,11 +57,17 @@ class Record(Protocol):
 
     Attributes:
       lasts: whether what is written is there after the process.
+      trials: that there are to be, once it was told so; None before.
     """
 
     lasts: bool
+    trials: int | None
 
-    def look(self, execution: Execution, snapshot: Snapshot) -> str:
+    def begin(self, execution: Execution) -> None:
+        """See a search before it runs."""
+        ...
+
+    def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Write down what is new between two dispatches; return a reason to end, or nothing."""
         ...
 
@@ -65,8 +80,12 @@ class Unrecorded:
     """A search that is not written down."""
 
     lasts = False
+    trials: int | None = None
 
-    def look(self, execution: Execution, snapshot: Snapshot) -> str:
+    def begin(self, execution: Execution) -> None:
+        """Do nothing."""
+
+    def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Find no reason to end."""
         return ""
 

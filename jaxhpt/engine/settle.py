@@ -56,7 +56,7 @@ def settle(
     moves = Moves(keep, *jnp.full((2, 0 if copies is None else copies.target.shape[0]), NONE, jnp.int32))
     if copies is not None:
         state, moves = _copy(study, state, copies, lanes), moves._replace(source=copies.source, target=copies.target)
-    return _closed(study, _tell(study, state, rows)), moves
+    return _closed(study, tell(study, state, rows)), moves
 
 
 def _closed(study: Study, state: StudyState) -> StudyState:
@@ -146,7 +146,7 @@ def _best(best: Best, lanes: Lanes, candidates: Array, scores: Array) -> tuple[B
     return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, best), jnp.where(better, lane, NONE)
 
 
-def _tell(study: Study, state: StudyState, rows: Array) -> StudyState:
+def tell(study: Study, state: StudyState, rows: Array) -> StudyState:
     """Let the algorithm learn from the rows that ended, if any."""
     key = key_of(state.key, Stream.TELL, state.clock)
 

@@ -56,7 +56,7 @@ class Journal:
             "format": FORMAT, "versions": versions(), "way": "Tuner", **problem_data(self._problem),
             "algorithm": settings(algorithm), "scheduler": None, "seed": seed, "before": digest_of(known),
             "task": None, "layout": {"lanes": self._problem.lanes}, "searches": None, "ended": None,
-            "chosen_for": self._problem.trials,
+            "chosen_for": self._problem.trials, "called": self._problem.trials,
         }  # fmt: skip
 
     def replay(

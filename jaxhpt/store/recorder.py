@@ -15,12 +15,15 @@ from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried, on_host
 from jaxhpt.engine.execution import Execution
+from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.results.loose import places_of
 from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.commands import Commands
 from jaxhpt.store.log import Log
 
 LOG_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
 SHARE = 0.02  # of the time, at most, that may go into writing
 COLUMNS = (
     "unit",
@@ -59,7 +62,7 @@ class Due:
 
 
 class Recorder:
-    """Writes one run down.
+    """Writes one run down, and tells the search what it is told.
 
     Args:
       folder: of the run.
@@ -67,10 +70,15 @@ class Recorder:
       searches: of the run; None for one alone.
       checkpoints: of the run.
       log: of the run.
+      commands: to the run.
+      orders: of them that were carried out before this process began.
       seconds: between checkpoints.
       built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
       task: what a loaded winner must know of it: whether it exports, and how many models a trial has.
       ended: called with how it ended, and the numbers of it.
+
+    Attributes:
+      trials: that there are to be, once the run was told so.
     """
 
     lasts = True
@@ -82,6 +90,8 @@ class Recorder:
         searches: int | None,
         checkpoints: Checkpoints,
         log: Log,
+        commands: Commands,
+        orders: int,
         seconds: float,
         built: Callable[[Any, Any], Any],
         task: dict[str, Any],
@@ -91,10 +101,13 @@ class Recorder:
         self._checkpoints, self._log = checkpoints, log
         self._built, self._task, self._ended = built, task, ended
         self._log_due, self._due = Due(LOG_SECONDS), Due(seconds, time.monotonic() + seconds)
-        self._warned = False
+        self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
+        self._noted, self._repeated, self._warned = 0, 0, False
+        self.trials: int | None = None
 
-    def look(self, execution: Execution, snapshot: Snapshot) -> str:
-        """Write what is due."""
+    def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
+        """Write what is due, and do what the run is told."""
+        self._note(execution)
         if self._log_due():
             begun = time.monotonic()
             self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
@@ -103,7 +116,43 @@ class Recorder:
             begun = time.monotonic()
             self._safely(lambda: self._checkpoint(execution, snapshot))
             self._due.done(time.monotonic() - begun)
-        return ""
+        return self._told(execution, noted) if self._orders_due() else ""
+
+    def begin(self, execution: Execution) -> None:
+        """Let a search that goes on repeat the orders that it was given after the checkpoint."""
+        for order in self._commands.again(self._orders):
+            execution.steer(order)
+        self._repeated = len(self._commands.again(self._orders))
+
+    def _told(self, execution: Execution, noted: Signals) -> str:
+        """Do what the run is told; return a reason to end, or nothing."""
+        self._orders_due.done(0.0)
+        paused = False
+        while True:
+            for command in self._commands.take():
+                if command.kind == "trials" and self._searches is not None:
+                    self._commands.log(command.kind, command.value, None, "not for many searches at once")
+                elif command.kind in ("stop", "trials"):
+                    self.trials = command.value
+                    self._commands.log(command.kind, command.value, None)
+                    return "stopped" if command.kind == "stop" else "raised"
+                elif command.kind in ("pause", "resume"):
+                    paused = command.kind == "pause"
+                    self._commands.log(command.kind, None, None)
+                elif order := self._commands.order(command):
+                    execution.steer(order)
+            if not paused or noted.ending:
+                return ""
+            time.sleep(PAUSE_SECONDS)
+
+    def _note(self, execution: Execution) -> None:
+        """Write down the orders that were carried out, but for those that are repeated."""
+        for order, wrong in execution.steered[self._noted :]:
+            self._noted += 1
+            if self._repeated:
+                self._repeated -= 1
+            else:
+                self._safely(lambda: self._commands.log(order.kind, order.value, order.event, wrong))  # noqa: B023
 
     def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
         """Write all of it."""
@@ -121,7 +170,7 @@ class Recorder:
         columns = [np.asarray(getattr(history, name)) for name in COLUMNS]
         facts = {
             "engine": carried.facts, "engine_arrays": len(carried.arrays), "best": about,
-            "numbers": self._numbers(execution, snapshot),
+            "numbers": self._numbers(execution, snapshot), "orders": self._orders + len(execution.steered),
         }  # fmt: skip
         self._checkpoints.save(Carried([*columns, *carried.arrays, *best], facts))
         if jax.default_backend() == "cpu":  # what writes in the background takes from what trains

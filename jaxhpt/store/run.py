@@ -16,6 +16,7 @@ from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.execution import UNRECORDED, Record
 from jaxhpt.engine.state import Program
 from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.commands import Commands
 from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
 from jaxhpt.store.log import Log
 from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, problem_data, require_same, settings, versions
@@ -37,6 +38,10 @@ class Unstored:
 
     record: Record = UNRECORDED
     carried: Carried | None = None
+
+    def trials(self, called: int) -> int:
+        """Return the number as it is."""
+        return called
 
     def laid_out(self, layout: Layout, interval: int | str) -> tuple[Layout, int | str]:
         """Return both as they are."""
@@ -62,7 +67,7 @@ class Run(Unstored):
     def __init__(self, folder: pathlib.Path, seconds: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
-        self._checkpoints = Checkpoints(folder / CHECKPOINTS)
+        self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
         path = folder / MANIFEST
         try:
             self._manifest: dict[str, Any] | None = checked(read_json(path), path) if path.exists() else None
@@ -76,6 +81,12 @@ class Run(Unstored):
             self._checkpoints.close()
         finally:
             self._lock.release()
+
+    def trials(self, called: int) -> int:
+        """Return how many trials there are to be: as the call says, or as the run was told since the same call."""
+        self._called = called
+        then = self._manifest or {"called": None}
+        return int(then["trials"]) if then["called"] == called else called
 
     def laid_out(self, layout: Layout, interval: int | str) -> tuple[Layout, int | str]:
         """Let a run go on as it was laid out, where the user leaves that to a rule, which may look at free memory."""
@@ -111,13 +122,15 @@ class Run(Unstored):
             require_same(self._folder, self._manifest, now)
             self.carried = self._last()
         write_json(self._folder / MANIFEST, now)
+        self._manifest = now
         problem = dataclasses.replace(built.program.problem, space=built.structures.space)
         log = Log(self._folder / LOG, problem, about["searches"])
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         job = built.structures.task
         replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
         task = {"exports": job.export is not None, "replicas": replicas}
-        given = (self._checkpoints, log, self._seconds, of, task, functools.partial(self._end, now))
+        commands = (Commands(self._folder, built.structures.space), self._orders)
+        given = (self._checkpoints, log, *commands, self._seconds, of, task, functools.partial(self._end, now))
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -140,6 +153,7 @@ class Run(Unstored):
             **problem_data(problem),
             "algorithm": settings(algorithm),
             "chosen_for": first["chosen_for"],
+            "called": self._called,
             "scheduler": settings(program.study.scheduler),
             "before": digest_of(built.known),
             "task": task,
@@ -152,7 +166,7 @@ class Run(Unstored):
         last = self._checkpoints.latest()
         if last is None:
             return None
-        first, num = len(COLUMNS), last.facts["engine_arrays"]
+        first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
         return Carried(last.arrays[first : first + num], last.facts["engine"])
 
     def _end(self, manifest: dict[str, Any], ended: str, numbers: dict[str, Any]) -> None:
@@ -168,7 +182,7 @@ def checked(manifest: Any, path: pathlib.Path) -> dict[str, Any]:
     kind = manifest.get("format") if isinstance(manifest, dict) else None
     if kind != FORMAT:
         raise RunError(f"{path}: format {kind!r}: this version of jaxhpt reads format {FORMAT}")
-    missing = {"space", "metrics", "schedule", "layout", "trials", "chosen_for", "versions"} - manifest.keys()
+    missing = {"space", "metrics", "schedule", "layout", "trials", "called", "chosen_for", "versions"} - manifest.keys()
     if missing:
         raise RunError(f"{path}: damaged, without {', '.join(sorted(missing))}")
     found: dict[str, Any] = manifest

@@ -1,0 +1,139 @@
+"""What a running search is told by files in its directory, from another process, and the log of it."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import time
+import uuid
+from typing import Any
+
+from jaxhpt.core.checks import require, suggest, whole
+from jaxhpt.core.showing import shown
+from jaxhpt.core.space import Space
+from jaxhpt.engine.steering import Order
+from jaxhpt.store.files import COMMANDS, MANIFEST, RunError, read_json, write_json
+from jaxhpt.store.log import read_lines
+
+KINDS = ("stop", "pause", "resume", "try", "drop", "trials")
+ORDERS = "commands.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a run is told.
+
+    Attributes:
+      kind: one of `KINDS`.
+      value: name to value for "try"; a whole number for "drop" and "trials"; None for the others.
+    """
+
+    kind: str
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, "command", self.kind, f"one of {', '.join(KINDS)}; {suggest(self.kind, KINDS)}")
+        if self.kind in ("drop", "trials"):
+            require(
+                whole(self.kind, self.value) >= (self.kind == "trials"), self.kind, self.value, "a number of trials"
+            )
+        elif self.kind == "try":
+            require(isinstance(self.value, dict), "try", self.value, 'a setting, such as {"lr": 0.01}')
+        else:
+            require(self.value is None, self.kind, self.value, "without a value")
+
+
+def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None) -> None:
+    """Tell a search that runs in a directory what to do; it looks about every second.
+
+    Args:
+      run_dir: of the run.
+      kind: "stop" ends it in order, "pause" and "resume" do what they say, "try" tries a setting next, "drop" stops a
+        trial that is running, "trials" sets how many there are in all.
+      value: of "try" a dict of the values of all dimensions by their names, of "drop" a trial's id, of "trials" their
+        number.
+
+    Raises:
+      ValueError, TypeError: no run, or no such command.
+    """
+    folder, command = pathlib.Path(run_dir), Command(kind, value)
+    require((folder / MANIFEST).exists(), "run_dir", str(run_dir), f"the directory of a run, with a {MANIFEST}")
+    if kind == "try":
+        order_of(command, Space.from_spec(read_json(folder / MANIFEST)["space"]))
+    (folder / COMMANDS).mkdir(exist_ok=True)
+    write_json(folder / COMMANDS / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json", dataclasses.asdict(command))
+
+
+def order_of(command: Command, space: Space) -> Order:
+    """Return what the search is to do for "try" or "drop".
+
+    Raises:
+      ValueError: a setting that is not in the space.
+    """
+    if command.kind == "drop":
+        return Order("drop", int(command.value))
+    given, left = dict(command.value), [name for name in command.value if name not in space.names]
+    require(not left, "try", left, f"names of the space; {suggest(str(left[0]), space.names) if left else ''}")
+    values = [_value(given.get(name), dimension) for name, dimension in zip(space.names, space.dimensions, strict=True)]
+    return Order("try", space.encode(space.assemble(values)).tolist())
+
+
+def _value(value: Any, dimension: Any) -> Any:
+    """Return a value of a dimension; of what JSON has not, such as a function, the one of that name."""
+    value = tuple(value) if isinstance(value, list) else value
+    named = {shown(choice): choice for choice in getattr(dimension, "values", ()) if not isinstance(choice, str)}
+    return named[value] if isinstance(value, str) and value in named else value
+
+
+class Commands:
+    """The commands of one run.
+
+    Args:
+      folder: of the run.
+      space: the user's own.
+    """
+
+    def __init__(self, folder: pathlib.Path, space: Space) -> None:
+        self._folder, self._space = folder, space
+        self.logged, whole_bytes = read_lines(folder / ORDERS, _line)
+        if (folder / ORDERS).exists():
+            os.truncate(folder / ORDERS, whole_bytes)
+
+    def take(self) -> list[Command]:
+        """Return the commands that came, in order, and take them away."""
+        found = []
+        for path in sorted((self._folder / COMMANDS).glob("*.json")):
+            try:
+                told = read_json(path)
+                found.append(Command(told["kind"], told["value"]))
+            except (RunError, ValueError, TypeError, KeyError) as error:
+                self.log("?", None, None, f"{path.name}: {error}")
+            path.unlink(missing_ok=True)
+        return found
+
+    def order(self, command: Command) -> Order | None:
+        """Return what is to be done for a command; None, and a line in the log, where it cannot be."""
+        try:
+            return order_of(command, self._space)
+        except (ValueError, TypeError) as error:
+            self.log(command.kind, command.value, None, str(error))
+            return None
+
+    def again(self, done: int) -> list[Order]:
+        """Return the orders that were carried out after the first so many, each with its event."""
+        orders = [line for line in self.logged if line["event"] is not None]
+        return [Order(line["kind"], line["value"], line["event"]) for line in orders[done:]]
+
+    def log(self, kind: str, value: Any, event: int | None, wrong: str = "") -> None:
+        """Write down a command, the event before which it was carried out, and what was wrong with it, if anything."""
+        line = {"kind": kind, "value": value, "event": event, "wrong": wrong, "time": time.time()}
+        self.logged.append(line)
+        with (self._folder / ORDERS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _line(line: Any) -> None:
+    """Raise unless a line is one of the log."""
+    line["kind"], line["value"], line["event"]
