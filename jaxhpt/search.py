@@ -64,6 +64,7 @@ def search(
     seed: int = 0,
     run_dir: str | pathlib.Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    extend: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     **task: Any,
@@ -119,6 +120,8 @@ def search(
         order, too.
       checkpoint_seconds: of a run that is written, from one checkpoint to the next, above 0; more where writing would
         take more than a fiftieth of the time.
+      extend: whether the space may have wider ranges and more choices than the run in `run_dir` had: its trials stay,
+        and the algorithm learns from them in the wider space.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
       callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
       **task: fields of `Task`, such as `init`, `evaluate`, `train_data`, `valid_data`, `batch_size`, `steps`,
@@ -156,7 +159,7 @@ def search(
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
-    with opened(run_dir, checkpoint_seconds) as run:
+    with opened(run_dir, checkpoint_seconds, extend) as run:
         layout, interval = run.laid_out(layout, interval)
         num, raised = run.trials(num), True
         while raised:  # a run may be told of more trials while it goes on

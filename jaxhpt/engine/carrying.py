@@ -1,5 +1,6 @@
 """What a search needs to go on later, bit for bit, in another process: its arrays on the host, and facts in words."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,16 +10,21 @@ import numpy as np
 from jaxhpt.core.typing import PyTree
 
 
+NATIVE = "biufc"  # kinds of dtypes that numpy itself has
+
+
 class Carried(NamedTuple):
     """A search between two dispatches.
 
     Attributes:
       arrays: leaves, copies on the host; keys as their data, and of dtypes that numpy has not as bytes.
       facts: what is not in arrays, as JSON has it.
+      moved: where settings lie in a space that was widened since, f32[n, D] -> f32[n, D]; None where it was not.
     """
 
     arrays: list[np.ndarray]
     facts: dict[str, Any]
+    moved: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class DoesNotFitError(ValueError):
@@ -57,7 +63,7 @@ def _plain(leaf: Any) -> Any:
 
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array of a dtype that numpy itself has: of others, such as bfloat16, the bytes, along the last axis."""
-    if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
+    if array.dtype.kind in NATIVE:
         return array
     return np.ascontiguousarray(array).reshape(*array.shape, 1).view(np.uint8)
 
@@ -65,7 +71,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 def _put(like: Any, array: np.ndarray) -> jax.Array:
     shapes = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
     dtype = np.dtype(shapes.dtype)
-    native = dtype.kind in "biufc" and dtype.isbuiltin == 1
+    native = dtype.kind in NATIVE
     wanted = (dtype, shapes.shape) if native else (np.dtype(np.uint8), (*shapes.shape, dtype.itemsize))
     if (array.dtype, array.shape) != wanted:
         raise DoesNotFitError(f"{array.dtype}{list(array.shape)} in the place of {wanted[0]}{list(wanted[1])}")

@@ -13,7 +13,7 @@ from jaxhpt.engine import event
 from jaxhpt.engine.carrying import Carried, on_host, onto
 from jaxhpt.engine.compiling import Function
 from jaxhpt.engine.memory import Fitting, halved_inside
-from jaxhpt.engine.raising import like_of, raised, sizes_of
+from jaxhpt.engine.raising import gone_on, like_of, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.engine.steering import Order, Steering
@@ -104,7 +104,7 @@ class Fused:
         if carried is not None:
             like = self._carry._replace(study=like_of(program, carried.facts["sizes"], root, known))
             then = onto(like, carried.arrays)
-            self._carry = self._put(then._replace(study=raised(then.study, self._carry.study, program.problem.trials)))
+            self._carry = self._put(then._replace(study=gone_on(program, carried, then.study, self._carry.study)))
         given = (self._carry, self._data, self._put(np.int32(0)))
         self._run = Fitting(dispatch, program, given, halved_inside, self.told)
         self.compile_seconds = time.perf_counter() - begun

@@ -11,6 +11,8 @@ from jaxhpt.core.hashing import fingerprint, inserted
 from jaxhpt.core.history import History, Known
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.engine import event
+from jaxhpt.engine.carrying import Carried
+from jaxhpt.engine.extending import extended
 from jaxhpt.engine.state import Program, StudyState
 
 
@@ -35,6 +37,19 @@ def like_of(
     study = dataclasses.replace(program.study, problem=problem)
     older: StudyState = zeros(jax.eval_shape(lambda: event.begin(study, root, known, jnp.int32(1))), searches)
     return older
+
+
+def gone_on(program: Program, carried: Carried, state: StudyState, fresh: StudyState) -> StudyState:
+    """Return a study as it goes on: with the trials that this search has, and in its space.
+
+    Args:
+      program: all that is static.
+      carried: what it goes on from.
+      state: as it was.
+      fresh: of this search, which has not begun.
+    """
+    state = raised(state, fresh, program.problem.trials)
+    return state if carried.moved is None else extended(program.study, state, carried.moved)
 
 
 def raised(state: StudyState, fresh: StudyState, trials: int) -> StudyState:

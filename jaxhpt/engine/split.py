@@ -17,7 +17,7 @@ from jaxhpt.engine.carrying import Carried, on_host, onto
 from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.pools import AlikePools, Pools
 from jaxhpt.engine.programs import Programs
-from jaxhpt.engine.raising import like_of, raised, sizes_of
+from jaxhpt.engine.raising import gone_on, like_of, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Places, Program, StudyState, Summary
 from jaxhpt.engine.steering import Order, Steering
@@ -178,7 +178,11 @@ class Split:
         both = (like, Places(fresh, unit, like.lanes, like.lane_notes, like.clock))
         num = len(jax.tree.leaves(both))
         state, places = self._programs.put(onto(both, carried.arrays[:num]))
-        self.study, self._places = self._programs.put(raised(state, self.study, problem.trials)), places
+        if carried.moved is not None:
+            unit = np.where(places.lanes.live[:, None], carried.moved(np.asarray(places.unit)), places.unit)
+            places = self._programs.put(places._replace(unit=unit))
+        self.study = self._programs.put(gone_on(self.program, carried, state, self.study))
+        self._places = places
         self._done, self._events = carried.facts["done"], carried.facts["events"]
         self._pools.go_on(places, self._instructed(), carried._replace(arrays=carried.arrays[num:]))
         if self._done == self.program.pool.grains:

@@ -37,10 +37,15 @@ def folder_of(run_dir: Any) -> pathlib.Path | None:
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a file as `write_text` does."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False))
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
     """Write a file so that whoever reads it finds the old one or the new one, after a power cut too."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         try:
-            json.dump(content, file, indent=1, allow_nan=False)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)

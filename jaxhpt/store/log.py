@@ -13,7 +13,7 @@ from jaxhpt.core.plain_data import plain_value
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.results.trial import read_rows
-from jaxhpt.store.files import RunError
+from jaxhpt.store.files import RunError, write_text
 
 CODES = {status.name.lower(): int(status) for status in Status}
 
@@ -108,6 +108,16 @@ def read_lines(path: pathlib.Path, check: Callable[[Any], None]) -> tuple[list[d
         lines.append(line)
         whole += len(part) + 1
     return lines, whole
+
+
+def moved(path: pathlib.Path, move: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write a log anew for a space that was widened, f32[n, D] -> f32[n, D]."""
+    lines, _ = read(path)
+    if not lines:
+        return
+    units = move(np.array([line["unit"] for line in lines], np.float32))
+    text = "".join(json.dumps({**line, "unit": unit.tolist()}) + "\n" for line, unit in zip(lines, units, strict=True))
+    write_text(path, text)
 
 
 def _trial(line: Any) -> None:

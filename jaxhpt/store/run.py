@@ -10,15 +10,18 @@ from typing import Any
 import jax
 
 from jaxhpt.algorithms.base import Algorithm, Chooses
-from jaxhpt.core.checks import number, require
+from jaxhpt.core.checks import number, require, switch
+from jaxhpt.core.containing import moved, require_contained
+from jaxhpt.core.space import Space
 from jaxhpt.engine.build import Built
 from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.execution import UNRECORDED, Record
+from jaxhpt.engine.extending import Moved
 from jaxhpt.engine.state import Program
+from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
 from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
-from jaxhpt.store.log import Log
 from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, problem_data, require_same, settings, versions
 from jaxhpt.store.recorder import COLUMNS, Recorder
 from jaxhpt.training.hosts import alone
@@ -58,13 +61,15 @@ class Run(Unstored):
     Args:
       folder: made where there is none.
       seconds: between checkpoints.
+      extend: whether the space may be wider than it was.
 
     Raises:
       RunError: it is damaged, or another process is in it.
       OSError: it cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path, seconds: float) -> None:
+    def __init__(self, folder: pathlib.Path, seconds: float, extend: bool) -> None:
+        self._extend = extend
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
@@ -119,18 +124,19 @@ class Run(Unstored):
             built = built._replace(program=self._chosen(built.program, algorithm))
         now = self._described(built, algorithm, own, about)
         if self._manifest is not None:
-            require_same(self._folder, self._manifest, now)
-            self.carried = self._last()
+            then, move = self._extended(self._manifest, built.structures.space)
+            require_same(self._folder, then, now)
+            self.carried = self._last(move)
         write_json(self._folder / MANIFEST, now)
         self._manifest = now
         problem = dataclasses.replace(built.program.problem, space=built.structures.space)
-        log = Log(self._folder / LOG, problem, about["searches"])
+        trials = log.Log(self._folder / LOG, problem, about["searches"])
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         job = built.structures.task
         replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
         task = {"exports": job.export is not None, "replicas": replicas}
         commands = (Commands(self._folder, built.structures.space), self._orders)
-        given = (self._checkpoints, log, *commands, self._seconds, of, task, functools.partial(self._end, now))
+        given = (self._checkpoints, trials, *commands, self._seconds, of, task, functools.partial(self._end, now))
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -162,12 +168,22 @@ class Run(Unstored):
             "ended": None,
         }
 
-    def _last(self) -> Carried | None:
+    def _extended(self, then: dict[str, Any], space: Space) -> tuple[dict[str, Any], Moved | None]:
+        """Return a manifest as if the run had begun in a wider space, and how settings move there."""
+        old = Space.from_spec(then["space"])
+        if not self._extend or old.to_spec() == space.to_spec():
+            return then, None
+        require_contained(old, space)
+        move = functools.partial(moved, old=old, new=space)
+        log.moved(self._folder / LOG, move)
+        return {**then, "space": space.to_spec()}, move
+
+    def _last(self, move: Moved | None) -> Carried | None:
         last = self._checkpoints.latest()
         if last is None:
             return None
         first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
-        return Carried(last.arrays[first : first + num], last.facts["engine"])
+        return Carried(last.arrays[first : first + num], last.facts["engine"], move)
 
     def _end(self, manifest: dict[str, Any], ended: str, numbers: dict[str, Any]) -> None:
         write_json(self._folder / MANIFEST, {**manifest, "ended": ended, "numbers": numbers})
@@ -190,13 +206,16 @@ def checked(manifest: Any, path: pathlib.Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened(run_dir: Any, checkpoint_seconds: Any) -> Iterator[Unstored]:
+def opened(run_dir: Any, checkpoint_seconds: Any, extend: Any = False) -> Iterator[Unstored]:
     """Open a run directory for a search, or none.
 
     Args:
       run_dir: a path; None for none.
       checkpoint_seconds: from one checkpoint to the next, above 0.
+      extend: whether the space of a run may be wider than it was.
     """
+    wider = switch("extend", extend, "must be True or False")
+    require(not wider or run_dir is not None, "extend", extend, "with the run_dir of a run that goes on")
     seconds = float(number("checkpoint_seconds", checkpoint_seconds))
     require(seconds > 0, "checkpoint_seconds", checkpoint_seconds, "above 0")
     folder = folder_of(run_dir)
@@ -205,5 +224,5 @@ def opened(run_dir: Any, checkpoint_seconds: Any) -> Iterator[Unstored]:
         return
     if not alone():
         raise ValueError("run_dir: a run is written by one process; leave it out with jax.distributed")
-    with contextlib.closing(Run(folder, seconds)) as run:
+    with contextlib.closing(Run(folder, seconds, wider)) as run:
         yield run
