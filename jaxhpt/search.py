@@ -175,9 +175,9 @@ def search(
             outcome = drive(built.program, root, built.data, limits, shown, lambda p: _begun(p, *rest))  # noqa: B023
             raised, num = outcome.ended == "raised", run.record.trials or num
         result = or_raise(Result.of(outcome.program, built.data, outcome, built.structures), outcome.error)
-    if again == 0 or outcome.ended in ("interrupted", "terminated"):
-        return result
-    return or_raise(*confirmation(result, root, limits.events))
+        if again == 0 or outcome.ended in ("interrupted", "terminated", "stopped"):
+            return result
+        return run.keep(or_raise(*confirmation(result, root, limits.events)))
 
 
 def minimize(function: Callable[[Hparams, Key], Metrics], space: Any, **options: Any) -> Result:

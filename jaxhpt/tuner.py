@@ -31,7 +31,7 @@ from jaxhpt.report.progress import Display, display
 from jaxhpt.results.prior import Prior, first_of, known_exactly
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats, Stopwatch
-from jaxhpt.results.telling import Asked, Value, metrics_of, pairs_of
+from jaxhpt.results.telling import Asked, Value, metrics_of, pairs_of, scored
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.store.journal import journal
 
@@ -148,7 +148,7 @@ class Tuner:
           TypeError: a value that is no number, or something that is no trial.
         """
         rows, given = pairs_of(trials, values)
-        scores = [self._scored(value) for value in given]
+        scores = [scored(value, self.problem.metrics) for value in given]
         with self._lock:
             self._check_running(rows)
             if rows:
@@ -206,17 +206,6 @@ class Tuner:
                 raise ValueError(f"trial {row}: it was {state}; tell each trial once")
         if len(set(rows)) < len(rows):
             raise ValueError(f"trials={rows}: each must be told once")
-
-    def _scored(self, value: Value) -> np.ndarray:
-        """Return one trial's scores f64[K], all +inf where it failed."""
-        spec = self.problem.metrics
-        if value is not None:
-            given, needed = spec.named(value), set(spec.names)
-            if set(given) != needed:
-                missing, extra = sorted(needed - set(given)), sorted(map(str, set(given) - needed))
-                faults = [f"{missing} missing"] * bool(missing) + [f"{extra} unknown"] * bool(extra)
-                raise ValueError(f"values: {value!r} where each must hold {sorted(needed)}: {' and '.join(faults)}")
-        return spec.host_scores(value)
 
     def _close(self, rows: np.ndarray, scores: np.ndarray) -> None:
         failed = np.isinf(scores[:, 0])

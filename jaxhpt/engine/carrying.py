@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxhpt.core.typing import PyTree
 
-
 NATIVE = "biufc"  # kinds of dtypes that numpy itself has
 
 

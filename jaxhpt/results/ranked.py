@@ -20,9 +20,8 @@ from jaxhpt.grey.relational import compromise
 from jaxhpt.results.importance import weights_of
 from jaxhpt.results.kept import Kept, Run
 from jaxhpt.results.stats import Stats
+from jaxhpt.results.table import SHOWN
 from jaxhpt.results.trial import Trial, read_rows
-
-SHOWN = 5  # trials that `top` returns
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

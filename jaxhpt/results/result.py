@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,15 @@ from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
+from jaxhpt.results.exporting import export
 from jaxhpt.results.importance import importance_of
 from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
 from jaxhpt.results.lineage import segments_of
 from jaxhpt.results.overtuning import Overtuning, compare, tested
-from jaxhpt.results.ranked import SHOWN, Ranked
+from jaxhpt.results.ranked import Ranked
+from jaxhpt.results.saving import save
 from jaxhpt.results.stats import headline, stats_of
-from jaxhpt.results.table import confirmed_table, frame, table
+from jaxhpt.results.table import found_table, frame
 from jaxhpt.results.trial import Confirmed, Stretch, Trial, plain
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
@@ -224,6 +228,29 @@ class Result(Ranked):
         """
         return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
 
+    def save(self, path: str | pathlib.Path) -> None:
+        """Write the result to one file, which `jaxhpt.load` reads: all of it but what a pickled one has not, either.
+
+        Args:
+          path: of the file.
+        """
+        save(self, path)
+
+    def export_best(self, path: str | pathlib.Path, predict: Callable | None = None, example: Any = None) -> None:
+        """Write `best_state` for others: its arrays, by Orbax, and a prediction, if wanted, that needs no code of it.
+
+        Args:
+          path: of a new folder, which gets `weights`, for `orbax.checkpoint`, and `predict.jax`, for
+            `jax.export.deserialize`.
+          predict: (best_state, inputs) -> outputs; None for none.
+          example: inputs, arrays or their shapes, of the batch size that predictions will have.
+
+        Raises:
+          ValueError: a folder that is not empty, or one of `predict` and `example` without the other.
+          ImportError: `predict` without the extra `jaxhpt[export]`.
+        """
+        export(path, self.best_state, predict, example)
+
     def with_task(self, task: Any) -> "Result":
         """Return the same result with the functions of its task, after it was pickled or loaded, for `best_state`.
 
@@ -250,7 +277,7 @@ class Result(Ranked):
         return dataclasses.replace(self)
 
     def __repr__(self) -> str:
-        return "\n".join([*headline(self.stats), *self._table()])
+        return "\n".join([*headline(self.stats), *found_table(self)])
 
     def _trained(self) -> Run | Kept:
         if self._run is None:
@@ -268,14 +295,3 @@ class Result(Ranked):
             with texts_refused():
                 models = [export(model, hparams_of(space, space.values(unit, np))) for model in models]
         return models if run.replicas else models[0]
-
-    def _table(self) -> list[str]:
-        several = len(self._problem.objectives) > 1
-        top = self.pareto_front() if several else self.top()
-        if not top:
-            return ["no trial is done" if not several else "no trial is done and feasible"]
-        front = [f"the first of {len(top)} on the Pareto front:"] if several else []
-        lines = [*front, *table(top[:SHOWN], self.history.unit, self._problem.space)]
-        if self.fresh is None or self.fresh._row == NONE:
-            return lines
-        return [*lines, "trained again:", *confirmed_table(self.confirmed)]

@@ -7,9 +7,11 @@ from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import NONE
 from jaxhpt.results.trial import Confirmed, Trial
 
 FIXED = ("trial", "status", "steps")
+SHOWN = 5  # trials
 
 
 def headings(metrics: Sequence[str], hparams: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -91,3 +93,16 @@ def _short(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def found_table(result: Any) -> list[str]:
+    """Return the lines that show what a result found: the best, or the front; and what came out when trained again."""
+    several = len(result.objectives) > 1
+    top = result.pareto_front() if several else result.top()
+    if not top:
+        return ["no trial is done" if not several else "no trial is done and feasible"]
+    front = [f"the first of {len(top)} on the Pareto front:"] if several else []
+    lines = [*front, *table(top[:SHOWN], result.history.unit, result.space)]
+    if result.fresh is None or result.fresh._row == NONE:
+        return lines
+    return [*lines, "trained again:", *confirmed_table(result.confirmed)]

@@ -63,3 +63,14 @@ def _id(trial: Any) -> int:
     if isinstance(trial, bool) or not isinstance(trial, (int, np.integer)):
         raise TypeError(f"trials: {trial!r} must be a trial that was asked for, or its id")
     return int(trial)
+
+
+def scored(value: Value, spec: MetricSpec) -> np.ndarray:
+    """Return one trial's scores f64[K], all +inf where it failed."""
+    if value is not None:
+        given, needed = spec.named(value), set(spec.names)
+        if set(given) != needed:
+            missing, extra = sorted(needed - set(given)), sorted(map(str, set(given) - needed))
+            faults = [f"{missing} missing"] * bool(missing) + [f"{extra} unknown"] * bool(extra)
+            raise ValueError(f"values: {value!r} where each must hold {sorted(needed)}: {' and '.join(faults)}")
+    return spec.host_scores(value)

@@ -11,8 +11,9 @@ from typing import Any
 
 from jaxhpt.core.checks import require
 
-MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS = (
+MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED = (
     "manifest.json", "trials.jsonl", "calls.jsonl", "checkpoints", "lock", "commands",
+    "confirmed.npz",
 )  # fmt: skip
 GIVEN_UP = 60.0  # seconds after which a lock that says nothing of its owner is taken over
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm
 from jaxhpt.core.history import History, Known
+from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.core.problem import Problem
 from jaxhpt.store.files import CALLS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
 from jaxhpt.store.log import Log, read_lines
-from jaxhpt.store.manifest import FORMAT, digest_of, problem_data, require_same, settings, versions
+from jaxhpt.store.manifest import FORMAT, digest_of, require_same, settings, versions
 from jaxhpt.store.run import checked
 
 

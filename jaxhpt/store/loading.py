@@ -4,25 +4,24 @@ import pathlib
 import warnings
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.checks import require
-from jaxhpt.core.history import History, Status, empty_history
+from jaxhpt.core.history import History, Status
 from jaxhpt.core.host_scores import nearest
+from jaxhpt.core.plain_problem import problem_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried
+from jaxhpt.results.columns import COLUMNS, empty_columns, filled
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
 from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
+from jaxhpt.results.saved import read
 from jaxhpt.results.stats import Ran, Stats, counted
 from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
-from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, RunError, read_json
-from jaxhpt.store.manifest import problem_of
-from jaxhpt.store.recorder import COLUMNS
+from jaxhpt.store.files import CHECKPOINTS, CONFIRMED, LOG, MANIFEST, RunError, read_json
 from jaxhpt.store.run import checked
 
 
@@ -55,13 +54,17 @@ def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
     where = pathlib.Path(path)
     if not where.exists():
         raise FileNotFoundError(f"path={str(path)!r}: there is no such run and no such file")
+    single = where if where.is_file() else where / CONFIRMED
+    if single.exists():
+        found = read(single)
+        return found if task is None else found.with_task(task)
     try:
         results = _of_run(where)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(f"{where}: damaged: {type(error).__name__}: {error}") from error
     if task is not None:
         results = [result.with_task(task) for result in results]
-    return results if where.is_dir() and read_json(where / MANIFEST).get("searches") is not None else results[0]
+    return results if read_json(where / MANIFEST).get("searches") is not None else results[0]
 
 
 def _of_run(folder: pathlib.Path) -> list[Result]:
@@ -91,10 +94,10 @@ def _one(
     searches: int | None,
 ) -> Result:
     """Put one search together from the latest checkpoint, and from what the log says beyond it."""
-    history, row, kept, facts = _empty(problem), NONE, Kept(None, NO_STATE), {} if last is None else last.facts
+    history, row, kept, facts = empty_columns(problem), NONE, Kept(None, NO_STATE), {} if last is None else last.facts
     if last is not None:
         columns = [array if searches is None else array[search] for array in last.arrays[: len(COLUMNS)]]
-        history = _filled(history, dict(zip(COLUMNS, columns, strict=True)))
+        history = filled(history, dict(zip(COLUMNS, columns, strict=True)))
         row, kept = _best(last, search, searches)
     history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
     better = _better(history, problem, row, fresh)
@@ -116,24 +119,6 @@ def _told(stats: Stats, history: Any, problem: Problem, row: int, lines: list[di
     done = history.status == Status.DONE
     history = history._replace(curve=nearest(np.where(done[:, None], exact[:, :1], np.inf)))
     return Result(stats, history, problem, row, _exact=exact)
-
-
-def _empty(problem: Problem) -> Any:
-    """Return a history without trials, of arrays of numpy that may be written."""
-    return jax.tree.map(np.array, jax.device_get(empty_history(problem)))
-
-
-def _filled(history: Any, columns: dict[str, np.ndarray]) -> Any:
-    """Put columns of as many or of fewer rows into an empty history; a search has a few rows more than it opens."""
-    whole: dict[str, Any] = {name: columns[name] for name in ("num_rows", "first")}
-    for name, column in columns.items():
-        old = getattr(history, name)
-        if old.ndim and name not in whole:
-            num = min(len(old), len(column))
-            require(old[:num].shape == column[:num].shape, name, column.shape, f"as {old.shape}")
-            old[:num] = column[:num]
-            whole[name] = old
-    return history._replace(**whole)
 
 
 def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:

@@ -17,6 +17,7 @@ from jaxhpt.engine.carrying import Carried, on_host
 from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.results.columns import COLUMNS
 from jaxhpt.results.loose import places_of
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
@@ -25,19 +26,6 @@ from jaxhpt.store.log import Log
 LOG_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 SHARE = 0.02  # of the time, at most, that may go into writing
-COLUMNS = (
-    "unit",
-    "status",
-    "metrics",
-    "curve",
-    "steps",
-    "start",
-    "parent",
-    "author",
-    "num_rows",
-    "num_trials",
-    "first",
-)
 
 
 @dataclasses.dataclass

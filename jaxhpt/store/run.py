@@ -12,18 +12,21 @@ import jax
 from jaxhpt.algorithms.base import Algorithm, Chooses
 from jaxhpt.core.checks import number, require, switch
 from jaxhpt.core.containing import moved, require_contained
+from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.core.space import Space
 from jaxhpt.engine.build import Built
 from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.execution import UNRECORDED, Record
 from jaxhpt.engine.extending import Moved
 from jaxhpt.engine.state import Program
+from jaxhpt.results.columns import COLUMNS
+from jaxhpt.results.result import Result
 from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
-from jaxhpt.store.files import CHECKPOINTS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
-from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, problem_data, require_same, settings, versions
-from jaxhpt.store.recorder import COLUMNS, Recorder
+from jaxhpt.store.files import CHECKPOINTS, CONFIRMED, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
+from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, require_same, settings, versions
+from jaxhpt.store.recorder import Recorder
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.replica import ReplicaTask
@@ -41,6 +44,10 @@ class Unstored:
 
     record: Record = UNRECORDED
     carried: Carried | None = None
+
+    def keep(self, result: Result) -> Result:
+        """Return it as it is."""
+        return result
 
     def trials(self, called: int) -> int:
         """Return the number as it is."""
@@ -87,6 +94,11 @@ class Run(Unstored):
         finally:
             self._lock.release()
 
+    def keep(self, result: Result) -> Result:
+        """Write down a result that knows more than the search: which of its best settings came out best again."""
+        result.save(self._folder / CONFIRMED)
+        return result
+
     def trials(self, called: int) -> int:
         """Return how many trials there are to be: as the call says, or as the run was told since the same call."""
         self._called = called
@@ -128,6 +140,7 @@ class Run(Unstored):
             require_same(self._folder, then, now)
             self.carried = self._last(move)
         write_json(self._folder / MANIFEST, now)
+        (self._folder / CONFIRMED).unlink(missing_ok=True)
         self._manifest = now
         problem = dataclasses.replace(built.program.problem, space=built.structures.space)
         trials = log.Log(self._folder / LOG, problem, about["searches"])

@@ -1,0 +1,41 @@
+"""The columns of a history that are kept on disk, and a history of them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxhpt.core.history import History, empty_history
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.typing import NONE
+
+COLUMNS = (  # of the history, without what algorithms keep for themselves
+    "unit", "status", "metrics", "curve", "steps", "start", "parent", "author", "num_rows", "num_trials", "first",
+)  # fmt: skip
+
+
+def empty_columns(problem: Problem) -> Any:
+    """Return a history without trials, of arrays of NumPy that may be written."""
+    return jax.tree.map(np.array, jax.device_get(empty_history(problem)))._replace(note=())
+
+
+def filled(history: Any, columns: dict[str, np.ndarray]) -> History:
+    """Put columns of as many or of fewer rows into an empty history; a search has a few rows more than it opens.
+
+    Raises:
+      ValueError: columns of other shapes.
+    """
+    whole: dict[str, Any] = {name: columns[name] for name in ("num_rows", "first")}
+    for name, column in columns.items():
+        old = getattr(history, name)
+        if not old.ndim or name in whole:
+            continue
+        num = min(len(old), len(column))
+        if old[:num].shape != column[:num].shape or old.dtype != column.dtype:
+            raise ValueError(f"{name}: {column.dtype}{list(column.shape)} in the place of {old.dtype}{list(old.shape)}")
+        old[:num] = column[:num]
+        whole[name] = old
+    if not 0 <= int(whole["num_rows"]) <= NONE:
+        raise ValueError(f"num_rows: {whole['num_rows']}")
+    found: History = history._replace(**whole)
+    return found

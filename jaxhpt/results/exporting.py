@@ -1,0 +1,52 @@
+"""What was trained, for others: weights by Orbax, and a prediction that needs no code of the model."""
+
+import importlib.util
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxhpt.core.typing import PyTree
+
+WEIGHTS, PREDICT = "weights", "predict.jax"
+
+
+def export(path: str | pathlib.Path, state: Any, predict: Callable | None, example: Any) -> None:
+    """Write weights, and a prediction if any; see `Result.export_best`."""
+    if (predict is None) != (example is None):
+        raise ValueError("predict and example: give both, or none")
+    if predict is not None and importlib.util.find_spec("flatbuffers") is None:
+        raise ImportError("predict: jax.export writes by flatbuffers: pip install jaxhpt[export]")
+    folder = pathlib.Path(path).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"path={str(path)!r}: must be a new folder, or an empty one")
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / WEIGHTS, state)
+    if predict is not None:
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
+        written = jax.export.export(jax.jit(lambda *inputs: predict(state, *inputs)))(shapes)
+        (folder / PREDICT).write_bytes(written.serialize())
+
+
+def _save(folder: pathlib.Path, state: PyTree) -> None:
+    """Write arrays by Orbax; those of a module of nnx without the rest of it."""
+    import orbax.checkpoint as orbax
+    from flax import nnx
+
+    models = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, nnx.Module))
+    if any(isinstance(part, nnx.Module) for part in models):
+        state = jax.tree.map(_arrays, state, is_leaf=lambda part: isinstance(part, nnx.Module))
+    with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as writer:
+        writer.save(folder, jax.device_get(jax.tree.map(_plain, state)))
+
+
+def _arrays(part: Any) -> Any:
+    from flax import nnx
+
+    return nnx.to_pure_dict(nnx.state(part)) if isinstance(part, nnx.Module) else part
+
+
+def _plain(leaf: Any) -> Any:
+    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", float), jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
