@@ -34,9 +34,8 @@ class Command:
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "command", self.kind, f"one of {', '.join(KINDS)}; {suggest(self.kind, KINDS)}")
         if self.kind in ("drop", "trials"):
-            require(
-                whole(self.kind, self.value) >= (self.kind == "trials"), self.kind, self.value, "a number of trials"
-            )
+            least = 1 if self.kind == "trials" else 0
+            require(whole(self.kind, self.value) >= least, self.kind, self.value, f"a whole number from {least} on")
         elif self.kind == "try":
             require(isinstance(self.value, dict), "try", self.value, 'a setting, such as {"lr": 0.01}')
         else:

@@ -82,7 +82,7 @@ class Lock:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._path = folder / LOCK
+        self._path, self._held = folder / LOCK, True
         for _ in range(3):
             if self._taken():
                 return
@@ -122,8 +122,10 @@ class Lock:
         self._path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Let others in."""
-        self._path.unlink(missing_ok=True)
+        """Let others in; once."""
+        if self._held:
+            self._path.unlink(missing_ok=True)
+        self._held = False
 
 
 def _alive(pid: int) -> bool:

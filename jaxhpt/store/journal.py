@@ -6,6 +6,7 @@ What an algorithm has learned follows from the calls alone, to the bit, so nothi
 import json
 import os
 import pathlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,7 @@ class Journal:
             if (folder / CALLS).exists():
                 os.truncate(folder / CALLS, whole)
             self._log = Log(folder / LOG, problem, None, prior=True)
+            weakref.finalize(self, self._lock.release)
         except BaseException:
             self._lock.release()
             raise
@@ -74,19 +76,26 @@ class Journal:
         Raises:
           RunError: the algorithm asks for other settings than it did.
         """
-        for call in self._calls:
-            if "tell" in call:
-                scores = [[np.inf if value is None else value for value in row] for row in call["scores"]]
-                tell(np.array(call["tell"], int), np.array(scores, float))
-                continue
-            rows, unit = ask(call["ask"], call["count"])
-            same = rows.tolist() == call["trials"] and np.array_equal(unit, np.array(call["unit"], np.float32))
-            if len(rows) and not same:
-                raise RunError(
-                    f"run_dir={str(self._folder)!r}: the algorithm asks for other settings than in the run, as it may "
-                    "with another number of trials or another version; take another directory, and this run as prior"
-                )
+        try:
+            for call in self._calls:
+                self._repeat(call, ask, tell)
+        except BaseException:
+            self.close()
+            raise
         self._calls = []
+
+    def _repeat(self, call: dict[str, Any], ask: Callable, tell: Callable) -> None:
+        if "tell" in call:
+            scores = [[np.inf if value is None else value for value in row] for row in call["scores"]]
+            tell(np.array(call["tell"], int), np.array(scores, float))
+            return
+        rows, unit = ask(call["ask"], call["count"])
+        same = rows.tolist() == call["trials"] and np.array_equal(unit, np.array(call["unit"], np.float32))
+        if len(rows) and not same:
+            raise RunError(
+                f"run_dir={str(self._folder)!r}: the algorithm asks for other settings than in the run, as it may with "
+                "another number of trials or another version; take another directory, and this run as prior"
+            )
 
     def asked(self, num: int, count: int, rows: np.ndarray, unit: np.ndarray) -> None:
         """Write down what was asked for."""

@@ -136,7 +136,7 @@ def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
 
 def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
     """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
-    rows, num = [], int(history.num_rows)
+    rows, num, schedule = [], int(history.num_rows), problem.schedule
     for line in lines:
         row = line["trial"]
         if row >= problem.capacity or history.status[row] >= Status.DONE:
@@ -144,6 +144,9 @@ def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple
         history.metrics[row], history.unit[row] = nearest(_scores(line, problem)), line["unit"]
         history.status[row], history.steps[row] = log.CODES[line["status"]], int(line["steps"])
         history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
+        for steps, value in line["curve"]:
+            place = min((steps - 1) // (schedule.report_interval or schedule.steps), schedule.reports - 1)
+            history.curve[row, place] = value * problem.objectives[0].sign
         rows.append(row)
         num = max(num, row + 1)
     return history._replace(num_rows=np.int32(num)), rows

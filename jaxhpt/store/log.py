@@ -73,6 +73,7 @@ class Log:
             told = {**first, "trial": trial.id, "status": trial.status, "steps": trial.steps}
             told |= {"metrics": {name: _number(value) for name, value in trial.metrics.items()}}
             told |= {"hparams": {name: plain_value(value) for name, value in zip(names, row, strict=True)}}
+            told |= {"curve": [list(point) for point in zip(trial.curve.steps, trial.curve.values, strict=True)]}
             told |= {"start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
             told |= {"unit": history.unit[trial.id].tolist()}
             found.append(json.dumps(told, allow_nan=False) + "\n")
@@ -125,7 +126,8 @@ def _trial(line: Any) -> None:
     numbers = (line["trial"], line.get("search", 0), line["steps"], line["start"], line.get("parent", 0))
     if not all(type(value) is int and 0 <= value < NONE for value in numbers):
         raise ValueError("no trial")
-    if line["status"] not in CODES or not isinstance(line["metrics"], dict) or not isinstance(line["unit"], list):
+    kinds = {"metrics": dict, "unit": list, "curve": list}
+    if line["status"] not in CODES or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
         raise ValueError("no trial")
 
 

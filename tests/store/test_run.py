@@ -1,0 +1,252 @@
+"""A run directory: the same call goes on to the same bits, another is refused, and damage is said or got over."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import short_runs as runs
+
+import jaxhpt
+from jaxhpt.store import recorder
+from jaxhpt.store.checkpoints import Checkpoints
+from jaxhpt.store.files import Lock
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return runs.search()
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A run that was cut off after two of five events, to be copied."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    runs.cut(folder, 2)
+    return folder
+
+
+@pytest.fixture
+def run(half, tmp_path):
+    return shutil.copytree(half, tmp_path / "run")
+
+
+def same(one, other):
+    for name in ("unit", "status", "metrics", "steps", "start", "parent", "author", "tried", "curve"):
+        np.testing.assert_array_equal(getattr(one.history, name), getattr(other.history, name), err_msg=name)
+    np.testing.assert_array_equal(one.best_state["w"], other.best_state["w"])
+    assert one.best == other.best
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+
+
+def test_the_same_call_goes_on_to_the_same_bits(run, whole):
+    before = jaxhpt.load(run)
+    assert (before.stats.ended, before.stats.trials) == ("callback", 16)
+    assert before.trials[:16] == whole.trials[:16]
+    result = runs.search(run)
+    same(result, whole)
+    assert sorted(line["trial"] for line in lines(run)) == list(range(40))
+    again = jaxhpt.load(run)
+    assert again.trials == result.trials
+    assert again.stats.ended == "finished"
+    np.testing.assert_array_equal(again.best_state["w"], result.best_state["w"])  # a dict of arrays needs no task
+    assert repr(again).splitlines()[2:] == repr(result).splitlines()[2:]
+    same(runs.search(run), whole)  # and once more, when nothing is left to do
+
+
+def test_more_trials(run):
+    result = runs.search(run, trials=64)
+    assert (result.stats.trials, len(lines(run))) == (64, 64)
+    assert [t.status for t in result.trials] == ["done"] * 64
+    assert len({tuple(t.hparams.items()) for t in result.trials}) == 64
+    with pytest.raises(ValueError, match="trials=40: the run has 64 already; not less"):
+        runs.search(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": 1}, "seed: 0 in the run, 1 now"),
+        ({"algorithm": "random"}, "algorithm.kind: 'Genetic' in the run, 'Random' now"),
+        ({"algorithm": jaxhpt.Genetic(population=8)}, "algorithm.population: 20 in the run, 8 now"),
+        ({"scheduler": "asha"}, "scheduler.kind: 'RunToEnd' in the run, 'ASHA' now"),
+        ({"lanes": 4}, "layout.lanes: 8 in the run, 4 now"),
+        ({"steps": 24}, "schedule.steps: 12 in the run, 24 now"),
+        ({"train_data": runs.ROWS + 1}, "task.data"),
+        ({"evaluate": lambda s, valid, h: {"loss": jnp.sum(s["w"] ** 4)}}, "task.functions"),
+        ({"space": {"lr": jaxhpt.Float(1e-3, 0.6, log=True)}}, "space.dimensions[0].high: 0.5 in the run, 0.6 now"),
+        ({"first": [{"lr": 0.1}]}, "before"),
+    ],
+)
+def test_another_call_is_refused_with_what_differs(run, options, said):
+    with pytest.raises(ValueError, match="holds another run; take another directory, or call it as before") as error:
+        runs.search(run, **options)
+    assert said in str(error.value)
+    assert not (run / "lock").exists()
+
+
+def damaged(folder, part):
+    """Turn a byte in the middle of the largest file of the latest checkpoint."""
+    latest = max((folder / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    files = [path for path in latest.rglob("*") if path.is_file() and part in str(path)]
+    path = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    return latest
+
+
+@pytest.mark.parametrize("part", ["state/d/", "state/_METADATA", "facts/metadata"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(run, whole, part):
+    runs.cut(run, 4)
+    latest = damaged(run, part)
+    with pytest.warns(UserWarning, match="damaged, the one before is taken"):
+        result = runs.search(run)
+    same(result, whole)
+    assert str(latest.name) == "2"
+    assert sorted(line["trial"] for line in lines(run)) == list(range(40))  # none twice
+
+
+def test_where_all_checkpoints_are_damaged_the_log_is_still_read(run):
+    damaged(run, "state/d/")
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(ValueError, match="all checkpoints are damaged"):
+        runs.search(run)
+
+
+def test_an_unfinished_line_of_the_log_is_cut_off_and_written_again(run, whole):
+    log = run / "trials.jsonl"
+    log.write_bytes(log.read_bytes()[:-7])
+    same(runs.search(run), whole)
+    assert sorted(line["trial"] for line in lines(run)) == list(range(40))
+
+
+def test_a_damaged_line_within_the_log_is_an_error(run):
+    log = run / "trials.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"status"', b'"stat', 1))
+    with pytest.raises(ValueError, match=r"trials.jsonl: line 1 is damaged: .*; remove that line to go on"):
+        runs.search(run)
+
+
+def test_trials_that_the_checkpoint_does_not_know_are_there_and_are_not_doubled(run, whole):
+    shutil.rmtree(run / "checkpoints")
+    loaded = jaxhpt.load(run)
+    assert (loaded.stats.trials, loaded.stats.ended) == (16, "callback")
+    assert loaded.trials[:16] == whole.trials[:16]
+    assert loaded.best.value == min(t.value for t in whole.trials[:16])
+    with pytest.raises(RuntimeError, match="does not pickle"):
+        _ = loaded.best_state
+    same(runs.search(run), whole)
+    assert sorted(line["trial"] for line in lines(run)) == list(range(40))
+
+
+def test_a_manifest_that_is_no_json_or_of_another_format(run):
+    text = (run / "manifest.json").read_text()
+    for content, said in ((text[:-20], "damaged, no JSON"), ('{"format": 99}', "format 99: this version of jaxhpt")):
+        (run / "manifest.json").write_text(content)
+        for call in (runs.search, jaxhpt.load):
+            with pytest.raises(ValueError, match=said):
+                call(run)
+
+
+def test_one_process_at_a_time(run):
+    lock = Lock(run)
+    with pytest.raises(ValueError, match=f"process {os.getpid()} on .* runs in it; wait for its end"):
+        runs.search(run)
+    lock.release()
+    elsewhere = {"host": "elsewhere", "pid": 1, "began": None}
+    (run / "lock").write_text(json.dumps(elsewhere))
+    with pytest.raises(ValueError, match=r"process 1 on elsewhere runs in it; if it is gone, remove .*lock"):
+        runs.search(run)
+    (run / "lock").write_text("")
+    with pytest.raises(ValueError, match="does not tell whose it is; remove it if no search runs"):
+        runs.search(run)
+
+
+@pytest.mark.parametrize("began", [None, "12345"])
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(run, whole, began):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    pid = child.pid if began is None else os.getppid()  # gone; or another process has its number now
+    (run / "lock").write_text(json.dumps({"host": os.uname().nodename, "pid": pid, "began": began}))
+    same(runs.search(run), whole)
+    assert not (run / "lock").exists()
+
+
+def test_where_nothing_can_be_written_the_search_goes_on_and_says_so(monkeypatch, tmp_path, whole):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpoints, "_save", full)
+    with pytest.warns(UserWarning, match=r"cannot be written \(OSError: .*No space left.*\); the search goes on"):
+        same(runs.search(tmp_path / "run"), whole)
+    monkeypatch.setattr(recorder.Log, "add", full)
+    with pytest.warns(UserWarning, match="cannot be written"):
+        same(runs.search(tmp_path / "other"), whole)
+
+
+@pytest.mark.parametrize(("given", "error"), [(7, TypeError), ("", TypeError), (__file__, ValueError)])
+def test_a_run_dir_must_be_a_directory(given, error):
+    with pytest.raises(error, match="run_dir="):
+        runs.search(given)
+
+
+def test_settings_of_writing():
+    with pytest.raises(ValueError, match="checkpoint_seconds=0: must be above 0"):
+        runs.search(None, checkpoint_seconds=0)
+    with pytest.raises(ValueError, match="extend=True: must be with the run_dir of a run"):
+        runs.search(None, extend=True)
+    with pytest.raises(FileNotFoundError, match="no such run and no such file"):
+        jaxhpt.load("nowhere")
+    with pytest.raises(ValueError, match="no run, without a manifest"):
+        jaxhpt.load(pathlib.Path(__file__).parent)
+
+
+def test_other_versions_are_told(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["versions"]["jax"] = "0.1"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.warns(UserWarning, match=r"was begun with jax 0.1, now .*: what comes may differ in its last bits"):
+        runs.search(run)
+
+
+def test_a_saved_result_is_read_back(tmp_path, whole):
+    whole.save(tmp_path / "result.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = jaxhpt.load(tmp_path / "result.npz")
+    assert (again.trials, again.stats, again.best) == (whole.trials, whole.stats, whole.best)
+    np.testing.assert_array_equal(again.best_state["w"], whole.best_state["w"])
+    assert again.importance("grey") == whole.importance("grey")
+    assert repr(again) == repr(whole)
+    again.save(tmp_path / "twice.npz")
+    assert (tmp_path / "twice.npz").read_bytes()[:2] == b"PK"
+    assert jaxhpt.load(tmp_path / "twice.npz").trials == whole.trials
+    content = bytearray((tmp_path / "result.npz").read_bytes())
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="no saved result, or damaged"):
+        jaxhpt.load(tmp_path / "cut.npz")
+
+
+def test_exported_weights_and_a_prediction(tmp_path, whole):
+    import jax
+    import orbax.checkpoint as orbax
+
+    pytest.importorskip("flatbuffers")
+    whole.export_best(tmp_path / "best", lambda state, x: x @ state["w"], jnp.ones((2, 3)))
+    weights = orbax.PyTreeCheckpointer().restore(tmp_path / "best" / "weights")
+    np.testing.assert_array_equal(weights["w"], whole.best_state["w"])
+    read = jax.export.deserialize(bytearray((tmp_path / "best" / "predict.jax").read_bytes()))
+    np.testing.assert_allclose(read.call(jnp.ones((2, 3))), jnp.ones((2, 3)) @ whole.best_state["w"], rtol=1e-6)
+    with pytest.raises(ValueError, match="must be a new folder, or an empty one"):
+        whole.export_best(tmp_path / "best")
+    with pytest.raises(ValueError, match="predict and example: give both"):
+        whole.export_best(tmp_path / "other", lambda state, x: x)

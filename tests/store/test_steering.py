@@ -1,0 +1,172 @@
+"""A running search does what it is told by files in its directory, and repeats it where it goes on."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import short_runs as runs
+
+import jaxhpt
+from jaxhpt import cli
+from jaxhpt.store import recorder
+from jaxhpt.store.commands import tell
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(recorder, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "PAUSE_SECONDS", 0.01)
+
+
+def told(folder, events, *command):
+    """Search, and tell it something after so many events; return the result, and what the log says of it."""
+    sent = []
+
+    def callback(snapshot):
+        if snapshot.events >= events and not sent:
+            sent.append(tell(folder, *command))
+
+    result = runs.search(folder, callbacks=[callback], events_per_dispatch=1)
+    return result, [json.loads(line) for line in (folder / "commands.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("execution", ["split", "fused"])
+def test_a_setting_is_tried_next(tmp_path, execution):
+    sent = []
+    given = {"callbacks": [lambda s: s.events >= 2 and not sent and sent.append(tell(folder, "try", {"lr": 0.0777}))]}
+    folder = tmp_path / "run"
+    result = runs.search(folder, execution=execution, events_per_dispatch=1, **given)
+    (trial,) = [t for t in result.trials if t.hparams["lr"] == pytest.approx(0.0777, rel=1e-5)]
+    assert trial.id == 24  # the first of the event after next: the look comes before the event that follows
+    assert (trial.status, result.stats.trials) == ("done", 40)
+    line = json.loads((folder / "commands.jsonl").read_text())
+    assert (line["kind"], line["event"], line["wrong"]) == ("try", 3, "")
+
+
+def test_a_trial_is_dropped_and_its_lane_goes_to_another(tmp_path):
+    folder, sent = tmp_path / "run", []
+
+    def callback(snapshot):
+        if snapshot.events >= 4 and not sent:
+            sent.append(tell(folder, "drop", 9))
+            tell(folder, "drop", 3)
+
+    result = runs.search(folder, callbacks=[callback], events_per_dispatch=1, interval=4, trials=16)
+    assert result.trials[9].status == "stopped"
+    assert result.trials[9].steps < 12
+    assert [t.status for t in result.trials].count("done") == 15
+    lines = [json.loads(line) for line in (folder / "commands.jsonl").read_text().splitlines()]
+    assert [line["wrong"] for line in lines] == ["", "trial 3 is not running"]
+
+
+def test_it_is_stopped_in_order_and_goes_on(tmp_path):
+    result, _ = told(tmp_path / "run", 2, "stop")
+    assert result.stats.ended == "stopped"
+    assert result.stats.trials == 24
+    np.testing.assert_array_equal(runs.search(tmp_path / "run").history.unit, runs.search().history.unit)
+
+
+def test_their_number_is_raised_while_it_runs_and_the_same_call_keeps_it(tmp_path):
+    result, _ = told(tmp_path / "run", 2, "trials", 100)
+    assert result.stats.trials == 100
+    assert runs.search(tmp_path / "run").stats.trials == 100
+    assert len((tmp_path / "run" / "trials.jsonl").read_text().splitlines()) == 100
+
+
+def test_it_pauses_until_it_is_told_to_go_on(tmp_path):
+    folder, waited = tmp_path / "run", []
+
+    def later():
+        time.sleep(0.3)
+        waited.append(len(list(folder.glob("commands/*.json"))))
+        tell(folder, "resume")
+
+    def callback(snapshot):
+        if snapshot.events == 2:
+            tell(folder, "pause")
+            threading.Thread(target=later).start()
+
+    begun = time.monotonic()
+    result = runs.search(folder, callbacks=[callback], events_per_dispatch=1)
+    assert time.monotonic() - begun > 0.3
+    assert (result.stats.trials, waited) == (40, [0])
+
+
+def test_what_it_was_told_is_repeated_from_an_earlier_checkpoint(tmp_path, monkeypatch):
+    whole, _ = told(tmp_path / "run", 2, "try", {"lr": 0.05})
+    steps = sorted((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for path in steps:
+        shutil.rmtree(path)  # of a machine that was gone before the first checkpoint
+    again = runs.search(tmp_path / "run", events_per_dispatch=3)
+    np.testing.assert_array_equal(again.history.unit, whole.history.unit)
+    np.testing.assert_array_equal(again.history.metrics, whole.history.metrics)
+    assert len((tmp_path / "run" / "commands.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("fly",), "command='fly': must be one of stop, pause"), (("stop", 3), "stop=3: must be without a value"),
+        (("try", {"x": 1}), "must be names of the space"), (("try", {"lr": 7}), "must be within"),
+        (("try", {}), "complete: 'lr' is None"), (("try", 3), "must be a setting"), (("drop", "a"), "must be an int"),
+        (("trials", 0), "a whole number from 1 on"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_at_once(tmp_path_factory, command, said, shared=[]):  # noqa: B006
+    if not shared:
+        shared.append(tmp_path_factory.mktemp("told") / "run")
+        runs.cut(shared[0], 1)
+    with pytest.raises((ValueError, TypeError), match=said):
+        tell(shared[0], *command)
+    with pytest.raises(ValueError, match="the directory of a run"):
+        tell(shared[0] / "nowhere", "stop")
+
+
+def test_the_command_line(tmp_path, capsys):
+    runs.cut(tmp_path / "run", 2)
+    run = str(tmp_path / "run")
+    assert cli.main(["tell", run, "try", '{"lr": 0.01}']) == 0
+    assert len(list((tmp_path / "run" / "commands").iterdir())) == 1
+    assert cli.main(["show", run]) == 0
+    assert "16 trials" in capsys.readouterr().out
+    assert cli.main(["tell", run, "drop", "-1"]) == 2
+    assert "must be a whole number from 0 on" in capsys.readouterr().err
+    assert cli.main(["show", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit):
+        cli.main(["tell", run, "try", "{lr: 0.01}"])
+    found = subprocess.run([sys.executable, "-m", "jaxhpt.cli", "show", run], capture_output=True, text=True)
+    assert found.stdout.startswith("16 trials")
+
+
+def test_many_searches_pause_and_stop_and_take_no_other_orders(tmp_path):
+    import jax.numpy as jnp
+
+    folder, sent = tmp_path / "run", []
+
+    def callback(snapshot):
+        if not sent:
+            sent.append(tell(folder, "drop", 0))
+            tell(folder, "trials", 9)
+        elif len(sent) == 1:
+            sent.append(tell(folder, "stop"))
+
+    given = {"init": runs.init, "evaluate": runs.evaluate, "train_data": jnp.stack([runs.ROWS] * 2), "batch_size": 4}
+    given |= {"steps": 12, "trials": 32, "lanes": 4, "progress": False, "algorithm": "random"}
+    results = jaxhpt.search_many(
+        runs.step, runs.SPACE, run_dir=folder, events_per_dispatch=1, callbacks=[callback], **given
+    )
+    assert [r.stats.ended for r in results] == ["stopped"] * 2
+    lines = [json.loads(line)["wrong"] for line in (folder / "commands.jsonl").read_text().splitlines()]
+    assert lines[0] == "not for many searches at once"
+    whole, again = (jaxhpt.search_many(runs.step, runs.SPACE, run_dir=run, **given) for run in (None, folder))
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one.history.metrics, other.history.metrics)
+    loaded = jaxhpt.load(folder)
+    assert [r.best for r in loaded] == [r.best for r in again]
+    more = jaxhpt.search_many(runs.step, runs.SPACE, run_dir=folder, **{**given, "trials": 48})
+    assert [r.stats.trials for r in more] == [48, 48]
