@@ -20,6 +20,9 @@ from jaxhpt.algorithms import (
     Screen,
 )
 from jaxhpt.arguments import SearchError
+from jaxhpt.check import check
+from jaxhpt.checking.hazard import Hazard
+from jaxhpt.checking.report import Check
 from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
@@ -53,6 +56,7 @@ __all__ = [
     "Bayesian",
     "Bool",
     "Chain",
+    "Check",
     "Choice",
     "Confirmed",
     "DifferentialEvolution",
@@ -64,6 +68,7 @@ __all__ = [
     "GreyStop",
     "Grid",
     "GroupKFold",
+    "Hazard",
     "Holdout",
     "Hyperband",
     "Int",
@@ -90,6 +95,7 @@ __all__ = [
     "When",
     "__version__",
     "batch_mean",
+    "check",
     "cite",
     "grey",
     "maximize",

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
+from jaxhpt.checking.of_functions import warn
 from jaxhpt.core.checks import named, require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
@@ -144,7 +145,8 @@ def search(
     def before(metrics: MetricSpec) -> Known:
         return known(prior, space, metrics)._replace(first=first_of(first, space, num))
 
-    program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
+    program, data, structures, before_it = built = build(job, space, num, searcher, trainer, layout, interval, before)
+    warn(built, replicas)
     confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
     if again:
         confirmation.check(program.problem)
