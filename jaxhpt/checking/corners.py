@@ -13,6 +13,7 @@ from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Hparams
 from jaxhpt.engine import compiling
 from jaxhpt.engine.build import Built
+from jaxhpt.engine.memory import exhausted, require_free
 from jaxhpt.engine.pools import ADVANCE, FILL, VACANT, Room
 from jaxhpt.engine.programs import Programs
 from jaxhpt.training.memory import compiled_bytes
@@ -33,6 +34,7 @@ class Ran(NamedTuple):
       seconds: for which the programs that begin and train were compiled, or loaded.
       compiled: whether they were compiled now, rather than kept in the process or on disk.
       bytes: that the program which trains asks for; None where that is not known.
+      lacking: what was said where memory did not suffice, so that nothing was tried; "" elsewhere.
     """
 
     settings: list[Hparams]
@@ -41,6 +43,7 @@ class Ran(NamedTuple):
     seconds: float
     compiled: bool
     bytes: int | None
+    lacking: str = ""
 
 
 def rows_of(space: Space, fixed: Any) -> np.ndarray:
@@ -99,10 +102,17 @@ class _Corners:
         begin, train = self._programs(self._orders(parts[0]))
         seconds = time.perf_counter() - begun
         compiled = bool(compiling.made) and compiling.made[-1] is not before
-        ok = np.concatenate([self._healthy(begin, train, part)[: len(part)] for part in parts])
+        need = compiled_bytes(train)
+        try:
+            require_free((need or 0) * self.built.program.pools)
+            ok = np.concatenate([self._healthy(begin, train, part)[: len(part)] for part in parts])
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not exhausted(error):
+                raise
+            return Ran([], [], 0, seconds, compiled, need, str(error).splitlines()[0])
         settings = self.space.labels(self.rows)
         failed = [setting for setting, well in zip(settings, ok, strict=True) if not well]
-        return Ran(settings, failed, self._steps, seconds, compiled, compiled_bytes(train))
+        return Ran(settings, failed, self._steps, seconds, compiled, need)
 
     def _programs(self, orders: Orders) -> tuple[Any, Any]:
         state, number = self._vacant(), self.programs.number(0)

@@ -97,8 +97,7 @@ def _scanned(body: core.Jaxpr, mine: list[bool], fixed: int, carried: int) -> tu
 
 def widened(traced: Traced) -> bool:
     """Tell whether a function of no 64-bit floats computes with arrays of them; single numbers do no harm."""
-    inputs = [*traced.jaxpr.invars, *traced.jaxpr.constvars]
-    return not any(_is_double(v) for v in inputs) and _has_doubles(traced.jaxpr)
+    return not any(map(_is_double, traced.jaxpr.invars)) and _has_doubles(traced.jaxpr)
 
 
 def _has_doubles(jaxpr: core.Jaxpr) -> bool:

@@ -14,7 +14,7 @@ from jaxhpt.training.structures import Structure, Structures, first_unit
 
 MANY_EVENTS = 1000  # below which what they take is not noticed
 EVENT_WORK = 1e6  # operations, which take about as long as an event itself
-DOUBLED = 0.25  # share of the rows that one pass over the data may read twice
+DOUBLED = 0.5  # share of the rows that one pass over the data may read twice
 
 
 def of_plan(built: Built) -> Iterator[Hazard]:

@@ -166,6 +166,8 @@ class Check:
 
     @property
     def _tried(self) -> str:
+        if not self.tried:
+            return "nothing, as memory does not suffice"
         if not self.failed:
             return (
                 f"{len(self.tried)} settings at the ends of the ranges, {self.tried_steps} steps each: all are finite"

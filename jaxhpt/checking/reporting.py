@@ -38,9 +38,13 @@ def report(built: Built, one: Task, replicas: Replicas, seed: int, begun: float,
       compile: whether to compile, and to train a few settings for a step or two.
     """
     found = _of_shapes(built)
-    found["hazards"] = tuple(_hazards(built, one, replicas))
+    hazards = list(_hazards(built, one, replicas))
     found["trace_seconds"] = time.perf_counter() - begun
-    return Check(**found, **(_ran(built, seed) if compile else _not_run(built)))
+    if not compile:
+        return Check(**found, **_not_run(built), hazards=tuple(hazards))
+    done = corners.run(built, seed)
+    hazards += _of_memory(done)
+    return Check(**found, **_ran(built, done), hazards=tuple(hazards))
 
 
 def _of_shapes(built: Built) -> dict[str, Any]:
@@ -94,8 +98,15 @@ def _of_captured(built: Built) -> Iterator[Hazard]:
                 yield Hazard("large constant", array.name, what, remedy)
 
 
-def _ran(built: Built, seed: int) -> dict[str, Any]:
-    done = corners.run(built, seed)
+def _of_memory(done: corners.Ran) -> list[Hazard]:
+    """Tell that memory does not suffice for the programs as they are laid out."""
+    if not done.lacking:
+        return []
+    remedy = "a search goes on with fewer lanes, or smaller groups; or give a smaller batch_size= or less valid_data="
+    return [Hazard("memory", "lanes", done.lacking, remedy)]
+
+
+def _ran(built: Built, done: corners.Ran) -> dict[str, Any]:
     training, evaluation = _work(built, _analysed)
     return {
         "training": training,
