@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 from jax.interpreters import partial_eval
@@ -96,16 +97,20 @@ def _scanned(body: core.Jaxpr, mine: list[bool], fixed: int, carried: int) -> tu
 
 
 def widened(traced: Traced) -> bool:
-    """Tell whether a function of no 64-bit floats computes with arrays of them; single numbers do no harm."""
-    return not any(map(_is_double, traced.jaxpr.invars)) and _has_doubles(traced.jaxpr)
+    """Tell whether a function of no 64-bit floats turns arrays of shorter ones into them; single numbers do no harm."""
+    return not any(map(_is_double, traced.jaxpr.invars)) and _widens(traced.jaxpr)
 
 
-def _has_doubles(jaxpr: core.Jaxpr) -> bool:
+def _widens(jaxpr: core.Jaxpr) -> bool:
     inner = [one for equation in jaxpr.eqns for one in inner_jaxprs(equation)]
-    here = any(
-        _is_double(out) and getattr(out.aval, "size", 1) > 1 for equation in jaxpr.eqns for out in equation.outvars
-    )
-    return here or any(map(_has_doubles, inner))
+    return any(map(_is_widening, jaxpr.eqns)) or any(map(_widens, inner))
+
+
+def _is_widening(equation: core.JaxprEqn) -> bool:
+    if equation.primitive.name != "convert_element_type" or not _is_double(equation.outvars[0]):
+        return False
+    aval: Any = equation.invars[0].aval
+    return aval.size > 1 and jnp.issubdtype(aval.dtype, jnp.floating) and aval.dtype != np.float64
 
 
 def _is_double(variable: Any) -> bool:

@@ -154,7 +154,7 @@ def _of_one(name: str, traced: Traced, calls: int) -> Iterator[Hazard]:
         yield Hazard(
             "double precision",
             name,
-            "computes with arrays of 64-bit floats, though none is given to it",
+            "turns arrays into 64-bit floats, though none is given to it",
             "name the dtype of what it makes, such as jnp.zeros(n, jnp.float32)",
         )
 

@@ -34,7 +34,7 @@ def _of_batches(batches: Batches, longest: int) -> Iterator[Hazard]:
             "unread rows",
             "steps",
             f"the longest trial trains {longest:,} steps, and a pass over the data is {passes:,}: rows are never read",
-            "train for longer, take a larger batch_size, or give fewer rows",
+            "train for longer, take a larger batch_size, or give fewer rows, unless that is meant",
         )
     if passes * size - rows > DOUBLED * rows:
         yield Hazard(
