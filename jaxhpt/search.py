@@ -116,6 +116,9 @@ def search(
     Returns:
       A `Result`: `best`, `best_state`, `pareto_front()`, `trials`, `to_pandas()`, `replay(trial)`, `stats`.
 
+    Warns:
+      UserWarning: where results would mean nothing, as training changes no metric, or reads no data; see `check`.
+
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
       SearchError: a callback, the display, or the search itself failed; its `result` holds all that had ended.

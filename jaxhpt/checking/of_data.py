@@ -70,10 +70,11 @@ def _rows(leaves: list[np.ndarray]) -> set[bytes]:
 
 def _of_inputs(inputs: PyTree) -> Iterator[Hazard]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(inputs):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) or not leaf.size:
             continue  # numbers of things, or bytes of pictures, which a model scales itself
         values = np.asarray(leaf, np.float32).reshape(len(leaf), -1)
-        mean, spread = np.abs(values.mean(0, dtype=np.float64)), values.std(0, dtype=np.float64)
+        with np.errstate(all="ignore"):  # infinite ones are far, too
+            mean, spread = np.abs(values.mean(0, dtype=np.float64)), values.std(0, dtype=np.float64)
         name = "inputs" if not path else f"inputs {leaf_name(path)}"
         if max(mean.max(), spread.max()) > FAR or 0 < spread.max() < NEAR:
             yield Hazard(
@@ -87,7 +88,7 @@ def _of_inputs(inputs: PyTree) -> Iterator[Hazard]:
 def _of_targets(targets: dict[str, np.ndarray]) -> Iterator[Hazard]:
     for name, values in targets.items():
         if len(values) > 1 and bool((values == values[:1]).all()):
-            what = f"all are {values.ravel()[0]:g}" if values.ndim == 1 else "all rows are the same"
+            what = f"all are {float(values.ravel()[0]):g}" if values.ndim == 1 else "all rows are the same"
             remedy = "shuffle the rows before they are split, or give others"
             yield Hazard("constant targets", f"{name} targets", what, remedy)
     if len(targets) == 2 and all(values.dtype.kind in "iu" and values.ndim == 1 for values in targets.values()):

@@ -50,11 +50,12 @@ def warn(built: Built, replicas: Replicas, stacklevel: int = 3) -> None:
     """Warn of what would make the results of a search mean nothing."""
     functions, facts = built.program.pool.functions, Facts.of(built, replicas)
     name = (functions.fingerprint, facts)
-    if name not in _known:
-        while len(_known) >= MOST_KNOWN:
-            _known.pop(next(iter(_known)), None)
-        _known[name] = tuple(grave(functions, facts))
-    for hazard in _known[name]:
+    found = _known.get(name)
+    if found is None:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        found = _known[name] = tuple(grave(functions, facts))
+    for hazard in found:
         warnings.warn(str(hazard), stacklevel=stacklevel)
 
 

@@ -194,3 +194,20 @@ def test_wider_arithmetic_than_was_given_is_found():
         task = plain(step=lambda *given: wide(*given).astype(jnp.float32))
         assert [hazard.kind for hazard in jaxhpt.check(task, RATE, compile=False).hazards] == ["double precision"]
         assert jaxhpt.check(PLAIN, RATE, compile=False).hazards == ()
+
+
+@pytest.mark.parametrize("targets", [np.ones(32, bool), np.zeros((32, 1), np.float32), np.ones((32, 2), np.float32)])
+def test_targets_of_any_kind_are_looked_at(targets):
+    task = jaxhpt.FlaxTask(
+        Net(targets.shape[1] if targets.ndim > 1 else 1), lambda h: optax.adam(h["lr"]),
+        train_data=(X[:32], 1.0 * RANDOM.normal(size=targets.shape)), valid_data=(X[64:], targets), loss="mse",
+        batch_size=16, steps=40,
+    )  # fmt: skip
+    assert [hazard.kind for hazard in jaxhpt.check(task, RATE, compile=False).hazards] == ["constant targets"]
+
+
+@pytest.mark.parametrize("strange", [np.inf, 1e30, 1e-6])
+def test_inputs_of_any_size_are_looked_at(strange):
+    inputs = np.where(X[:64] == X[0, 0], np.inf, X[:64]) if strange == np.inf else X[:64] * np.float32(strange)
+    task = dataclasses.replace(FLAX, train_data=(inputs, LABELS[:64]))
+    assert [hazard.kind for hazard in jaxhpt.check(task, RATE, compile=False).hazards] == ["unscaled inputs"]
