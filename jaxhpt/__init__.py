@@ -20,6 +20,9 @@ from jaxhpt.algorithms import (
     Screen,
 )
 from jaxhpt.arguments import SearchError
+from jaxhpt.check import check
+from jaxhpt.checking.hazard import Hazard
+from jaxhpt.checking.report import Check
 from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
@@ -54,6 +57,7 @@ __all__ = [
     "Bayesian",
     "Bool",
     "Chain",
+    "Check",
     "Choice",
     "Confirmed",
     "DifferentialEvolution",
@@ -65,6 +69,7 @@ __all__ = [
     "GreyStop",
     "Grid",
     "GroupKFold",
+    "Hazard",
     "Holdout",
     "Hyperband",
     "Int",
@@ -91,6 +96,7 @@ __all__ = [
     "When",
     "__version__",
     "batch_mean",
+    "check",
     "cite",
     "grey",
     "load",

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
+from jaxhpt.checking.of_functions import warn
 from jaxhpt.core.checks import named, require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
@@ -130,6 +131,9 @@ def search(
     Returns:
       A `Result`: `best`, `best_state`, `pareto_front()`, `trials`, `to_pandas()`, `replay(trial)`, `stats`.
 
+    Warns:
+      UserWarning: where results would mean nothing, as training changes no metric, or reads no data; see `check`.
+
     Raises:
       ValueError, TypeError: anything wrong with the arguments, before anything is compiled.
       SearchError: a callback, the display, or the search itself failed; its `result` holds all that had ended.
@@ -162,11 +166,10 @@ def search(
     with opened(run_dir, checkpoint_seconds, extend) as run:
         layout, interval = run.laid_out(layout, interval)
         num, raised = run.trials(num), True
+        confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
         while raised:  # a run may be told of more trials while it goes on
             built = build(job, space, num, searcher, trainer, layout, interval, before)
-            confirmation = Confirm(
-                again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun
-            )
+            warn(built, replicas)
             if again:
                 confirmation.check(built.program.problem)
             built = run.begin(built, searcher, way="search", seed=seed, searches=None)

@@ -18,9 +18,9 @@ FLOORS = [  # the lowest first; folders of one floor do not know each other
     {"engine"},
     {"results"},
     {"report", "store"},
-    {"integrations"},
+    {"integrations", "checking"},
     {"arguments"},
-    {"search", "search_many", "tuner", "cli", "citation"},
+    {"search", "search_many", "tuner", "check", "cli", "citation"},
     {"__init__"},
 ]
 STOREYS = [{"sampling", "evolution"}, {"model_based"}, {"hybrids"}]  # of `algorithms`, above the files that all share

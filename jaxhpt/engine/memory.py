@@ -34,7 +34,7 @@ def exhausted(error: BaseException) -> bool:
     return told or isinstance(error, MemoryError)
 
 
-def _require_free(need: int) -> None:
+def require_free(need: int) -> None:
     """Raise where less is free than a program needs.
 
     On a CPU alone: there the system ends a process that takes too much; elsewhere the device says so itself.
@@ -159,7 +159,7 @@ class Fitting:
         while True:
             static, need = self._static, self._need
             try:
-                return _require_free(need * times)
+                return require_free(need * times)
             except TooLittleMemoryError as error:
                 self._shrink(static, shapes, error)
 
@@ -169,7 +169,7 @@ class Fitting:
         Raises:
           TooLittleMemoryError, JaxRuntimeError: it does not fit.
         """
-        _require_free(self._need * times)
+        require_free(self._need * times)
         return jax.block_until_ready(self._run(*arguments))
 
     def __call__(self, *arguments: Any) -> Any:

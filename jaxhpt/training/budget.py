@@ -155,7 +155,7 @@ def plan(
     Raises:
       ValueError: a length below 1, an interval below 1.
     """
-    lengths, complete = _lengths(budget)
+    lengths, complete = lengths_of(budget)
     require(int(lengths.min()) >= 1, "steps", int(lengths.min()), "at least 1 for every setting in the space")
     common = int(np.gcd.reduce(lengths))
     wanted = event_interval(int(lengths.max()))
@@ -187,7 +187,7 @@ def _near(wanted: int, common: int) -> int:
     return min(divisors, key=lambda d: abs(math.log(d / wanted)), default=wanted)
 
 
-def _lengths(budget: Budget) -> tuple[np.ndarray, bool]:
+def lengths_of(budget: Budget) -> tuple[np.ndarray, bool]:
     """Return the lengths of all settings, or of a sample, and whether it is all."""
     space = budget.space
     with calling("steps", space):

@@ -286,7 +286,8 @@ class Own(jaxhpt.Random):
 def search_of(algorithm="random", scheduler="run_to_end"):
     options = {"algorithm": algorithm, "scheduler": scheduler, "trials": 4, "lanes": 2, "interval": 1}
     return jaxhpt.search(
-        lambda s, batch, h, key: s, {"x": jaxhpt.Float(0, 1), "c": ["a", "b"]}, init=lambda key, h: h["x"] + h["c"],
+        lambda s, batch, h, key: s + 1, {"x": jaxhpt.Float(0, 1), "c": ["a", "b"]},
+        init=lambda key, h: h["x"] + h["c"],
         evaluate=lambda s, data, h: s, steps=30, direction="min", progress=False, **options,
     )._run.program  # fmt: skip
 

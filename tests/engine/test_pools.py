@@ -222,7 +222,7 @@ def test_a_crash_before_any_trial_has_ended_tells_so():
 
     with pytest.raises(jaxhpt.SearchError, match="no more") as caught:
         jaxhpt.search(
-            lambda s, batch, h, key: s, {"x": jaxhpt.Float(0, 1)}, init=init, evaluate=lambda s, data, h: s,
+            lambda s, batch, h, key: s + 1, {"x": jaxhpt.Float(0, 1)}, init=init, evaluate=lambda s, data, h: s,
             direction="min", steps=8, trials=16, lanes=4, cores=2, algorithm="random", progress=False,
         )  # fmt: skip
     assert caught.value.result.stats.trials == 0

@@ -23,6 +23,13 @@ def at_once(monkeypatch):
     monkeypatch.setattr(recorder, "PAUSE_SECONDS", 0.01)
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("told") / "run"
+    runs.cut(folder, 1)
+    return folder
+
+
 def told(folder, events, *command):
     """Search, and tell it something after so many events; return the result, and what the log says of it."""
     sent = []
@@ -117,14 +124,11 @@ def test_what_it_was_told_is_repeated_from_an_earlier_checkpoint(tmp_path, monke
         (("trials", 0), "a whole number from 1 on"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_at_once(tmp_path_factory, command, said, shared=[]):  # noqa: B006
-    if not shared:
-        shared.append(tmp_path_factory.mktemp("told") / "run")
-        runs.cut(shared[0], 1)
+def test_what_cannot_be_done_is_said_at_once(begun, command, said):
     with pytest.raises((ValueError, TypeError), match=said):
-        tell(shared[0], *command)
+        tell(begun, *command)
     with pytest.raises(ValueError, match="the directory of a run"):
-        tell(shared[0] / "nowhere", "stop")
+        tell(begun / "nowhere", "stop")
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -398,7 +398,7 @@ def test_constants_of_the_space_are_used(key):
 
 def test_what_would_be_told_twice_or_not_be_used_is_refused():
     task = {"init": lambda key, h: jnp.float32(0), "evaluate": lambda s, d, h: {"loss": s}, **SETTINGS}
-    step, data = (lambda s, batch, h, key: s + h["x"]), np.zeros((96, 2), np.float32)
+    step, data = (lambda s, batch, h, key: s + h["x"] + jnp.float32(0) * jnp.sum(batch)), np.zeros((96, 2), np.float32)
     with pytest.raises(ValueError, match="batch_size=16: but the space tells batch_size=8"):
         jaxhpt.search(step, {**SPACE, "batch_size": 8}, train_data=data, batch_size=16, **task)
     with pytest.raises(ValueError, match=r"'batch_size'=8: batches=\.\.\. makes the batches"):
