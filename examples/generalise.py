@@ -1,12 +1,14 @@
 """What guards against settings that suit one split by luck: folds, fresh splits, seeds, and a second look at the best.
 
-Run: python examples/generalise.py [splits] [trainings]
+Run: python examples/generalise.py [splits] [trainings] [--quick]
 
 Each way of scoring trains as many models in all. Then the setting that it chose is trained on all rows that were there
-to tune on, and scored on rows that chose nothing, beside the first setting that was tried: a winner that is worse than
-that one has been overtuned. MNIST-1D (`pip install mnist1d`, generated) stands beside small sets of scikit-learn.
+to tune on, and scored on rows that chose nothing, beside the first setting that was tried, which nobody tuned: a winner
+that is worse than that one has been overtuned. All search at random. MNIST-1D (`pip install mnist1d`, generated) stands
+beside small sets of scikit-learn. Under 5 minutes on 2 cores.
 """
 
+import importlib.util
 import sys
 
 import flax.linen as nn
@@ -80,9 +82,26 @@ def compared(rows, test, trainings, seed):
     return found
 
 
-def main(splits=20, trainings=64, names=None):
+def plot(table):
+    """Save the gains over the single split, in standard errors, as generalise.png."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(6, 3.5)).add_subplot(xlabel="loss on test rows over single split, in standard errors")
+    names = list(dict.fromkeys(name for name, _ in table))
+    for place, name in enumerate(names):
+        gains = [table[name, way][0] - table[name, "single split"][0] for way in WAYS]
+        ratios = [gain.mean() / (gain.std() / len(gain) ** 0.5 + 1e-9) for gain in gains]
+        axes.plot(ratios, np.arange(len(WAYS)) + place / 10, "o", label=name)
+    axes.axvline(0, color="grey")
+    axes.set_yticks(range(len(WAYS)), list(WAYS))
+    axes.legend()
+    axes.figure.savefig("generalise.png", dpi=150, bbox_inches="tight")
+
+
+def main(splits=6, trainings=64, names=None):
     """Print of each set and way the test loss of what was chosen, and how often it is worse than the first setting."""
-    print(f"{'loss on test rows, +- standard error':40}{'over single split':>20}{'worse than the first':>22}")
+    heads = f"{'over single split':>20}{'over the first':>18}{'worse than the first':>22}"
+    print(f"{f'loss on test rows, {splits} splits, +- standard error':46}{heads}")
     table = {}
     for name, (x, y) in load(names).items():
         orders = [np.random.default_rng(seed).permutation(len(x)) for seed in range(splits)]
@@ -93,10 +112,14 @@ def main(splits=20, trainings=64, names=None):
             gain, worse = both[:, 0] - single[:, 0], float((both[:, 0] > both[:, 1]).mean())
             error = [float(values.std() / splits**0.5) for values in (both[:, 0], gain)]
             told = f"{both[:, 0].mean():.3f} +- {error[0]:.3f}"
-            print(f"{name:15}{way:20}{told:>16}{gain.mean():>+9.3f} +- {error[1]:.3f}{worse:>18.0%}", flush=True)
+            over = float((both[:, 0] - both[:, 1]).mean())
+            told = f"{name:15}{way:20}{told:>16}{gain.mean():>+9.3f} +- {error[1]:.3f}{over:>+18.3f}{worse:>18.0%}"
+            print(told, flush=True)
             table[name, way] = both[:, 0], both[:, 1]
+    plot(table) if importlib.util.find_spec("matplotlib") else print("no plot: pip install matplotlib")
     return table
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    numbers = [int(argument) for argument in sys.argv[1:] if argument != "--quick"]
+    main(*([1, 32, ["wine"]] if "--quick" in sys.argv else numbers))

@@ -65,8 +65,9 @@ def test_games(capsys):
     assert example.length(example.GAMES["acrobot"], pump, jax.random.key(0), 4) < 200
 
 
-def test_generalise(capsys):
+def test_generalise(capsys, monkeypatch, tmp_path):
     example = load("generalise")
+    monkeypatch.chdir(tmp_path)
     example.STEPS = 10
     table = example.main(1, 32, ["wine"])
     assert {way for _, way in table} == set(example.WAYS)
@@ -75,6 +76,7 @@ def test_generalise(capsys):
     firsts = {float(first[0]) for (_, way), (_, first) in table.items() if "folds" not in way and "seeds" not in way}
     assert len(firsts) == 1  # the same setting, trained in the same way
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(example.WAYS)
+    assert (tmp_path / "generalise.png").stat().st_size > 10_000
 
 
 def test_the_pole_falls_as_it_does_in_gym():
