@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "throughput", "compile", "layout", "wide", "many", "scaling", "architecture", "masked", "share", "bayesian",
     "suggest", "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
-    "generalise", "large", "latency",
+    "generalise", "large", "latency", "checkpoints",
 )  # fmt: skip
 HEAD = """# Benchmarks
 
