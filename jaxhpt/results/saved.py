@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
 from jaxhpt.results.saving import ABOUT, FORMAT
 from jaxhpt.results.stats import Stats
-
-DAMAGES = (ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, OSError)
 
 
 class SavedError(ValueError):
