@@ -34,16 +34,7 @@ def read(path: pathlib.Path) -> Result:
         return _result(about, "", arrays)
     except SavedError:
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        EOFError,
-        zipfile.BadZipFile,
-        OSError,
-    ) as error:
+    except Exception as error:  # a damaged archive may raise anything
         raise SavedError(f"{path}: no saved result, or damaged: {type(error).__name__}: {error}") from error
 
 
