@@ -108,7 +108,8 @@ def drive(
             with contextlib.closing(execution):
                 limits.record.begin(execution)
                 ended, error = run.to_the_end()
-                error = run.written_down(ended) or error
+                if not isinstance(error, KeyboardInterrupt):  # who asks for it twice does not wait
+                    error = run.written_down(ended) or error
     finally:
         with contextlib.suppress(Exception):  # a display that fails has told so, or there is nothing more to show
             shown.close()

@@ -23,7 +23,7 @@ class RunError(ValueError):
 
 
 def folder_of(run_dir: Any) -> pathlib.Path | None:
-    """Return the folder that a user names; None for none.
+    """Return the folder that a user names, made where there is none; None for none.
 
     Raises:
       TypeError, ValueError: no path, or a file.
@@ -34,6 +34,10 @@ def folder_of(run_dir: Any) -> pathlib.Path | None:
         raise TypeError(f"run_dir={run_dir!r}: must be a path, such as 'runs/first'")
     folder = pathlib.Path(run_dir)
     require(not folder.exists() or folder.is_dir(), "run_dir", str(run_dir), "a directory, not a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"run_dir={str(run_dir)!r}: cannot be made: {error}; take another directory") from error
     return folder
 
 
@@ -91,15 +95,28 @@ class Lock:
 
     def _taken(self) -> bool:
         mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())})
-        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".lock-", delete=False) as file:
-            file.write(mine)
         try:
-            os.link(file.name, self._path)  # fails where there is one, on network file systems too
-            return True
+            return self._linked(mine)
+        except OSError as error:
+            where = f"run_dir={str(self._path.parent)!r}"
+            raise RunError(f"{where}: cannot be written: {error}; take another directory") from error
+
+    def _linked(self, content: str) -> bool:
+        """Make the lock, whole or not at all; that fails where there is one, on network file systems too."""
+        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".lock-", delete=False) as file:
+            file.write(content)
+        try:
+            os.link(file.name, self._path)
         except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            with contextlib.suppress(FileExistsError), self._path.open("x") as lock:
+                lock.write(content)
+                return True
             return False
         finally:
             os.unlink(file.name)
+        return True
 
     def _require_stale(self) -> None:
         """Take away the lock of a process that is gone."""

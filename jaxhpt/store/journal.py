@@ -37,7 +37,6 @@ class Journal:
     """
 
     def __init__(self, folder: pathlib.Path, problem: Problem, algorithm: Algorithm, known: Known, seed: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._problem, self._lock = folder, problem, Lock(folder)
         try:
             path = folder / MANIFEST

@@ -143,10 +143,12 @@ class Recorder:
                 self._safely(lambda: self._commands.log(order.kind, order.value, order.event, wrong))  # noqa: B023
 
     def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
-        """Write all of it."""
+        """Write all of it; after an error the log alone, as pools may have gone different ways."""
+        self._note(execution)
         self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
         try:
-            self._safely(lambda: self._checkpoint(execution, snapshot))
+            if ended != "error":
+                self._safely(lambda: self._checkpoint(execution, snapshot))
             self._safely(self._checkpoints.wait)
         finally:
             self._safely(lambda: self._ended(ended, self._numbers(execution, snapshot)))

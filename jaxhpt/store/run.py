@@ -77,7 +77,6 @@ class Run(Unstored):
 
     def __init__(self, folder: pathlib.Path, seconds: float, extend: bool) -> None:
         self._extend = extend
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
         path = folder / MANIFEST

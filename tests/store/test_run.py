@@ -14,7 +14,7 @@ import pytest
 import short_runs as runs
 
 import jaxhpt
-from jaxhpt.store import recorder
+from jaxhpt.store import files, recorder
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.files import Lock
 
@@ -191,6 +191,43 @@ def test_where_nothing_can_be_written_the_search_goes_on_and_says_so(monkeypatch
     monkeypatch.setattr(recorder.Log, "add", full)
     with pytest.warns(UserWarning, match="cannot be written"):
         same(runs.search(tmp_path / "other"), whole)
+
+
+def test_a_directory_that_cannot_be_written(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"run_dir='/proc/nowhere': cannot be made: .*; take another directory"):
+        runs.search("/proc/nowhere")
+
+    def refused(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", refused)
+    with pytest.raises(ValueError, match=r"cannot be written: .*Permission denied; take another directory"):
+        runs.search(tmp_path)
+
+
+def test_a_file_system_without_links_has_locks_too(monkeypatch, tmp_path, whole):
+    def refused(*args, **options):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(files.os, "link", refused)
+    lock = Lock(tmp_path)
+    with pytest.raises(ValueError, match="runs in it; wait for its end"):
+        runs.search(tmp_path)
+    lock.release()
+    same(runs.search(tmp_path), whole)
+
+
+def test_after_an_error_the_log_and_the_latest_checkpoint_count(tmp_path, whole):
+    def fails(snapshot):
+        if snapshot.events == 3:
+            raise RuntimeError("of the callback")
+
+    with pytest.raises(jaxhpt.SearchError):
+        runs.search(tmp_path, callbacks=[fails], events_per_dispatch=1)
+    assert not (tmp_path / "checkpoints").exists()
+    assert sorted(line["trial"] for line in lines(tmp_path)) == list(range(24))
+    assert jaxhpt.load(tmp_path).stats.ended == "error"
+    same(runs.search(tmp_path), whole)
 
 
 @pytest.mark.parametrize(("given", "error"), [(7, TypeError), ("", TypeError), (__file__, ValueError)])
