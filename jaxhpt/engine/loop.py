@@ -104,7 +104,7 @@ class Fused:
         if carried is not None:
             like = self._carry._replace(study=like_of(program, carried.facts["sizes"], root, known))
             then = onto(like, carried.arrays)
-            self._carry = self._put(then._replace(study=gone_on(program, carried, then.study, self._carry.study)))
+            self._carry = then._replace(study=self._put(gone_on(program, carried, then.study, self._carry.study)))
         given = (self._carry, self._data, self._put(np.int32(0)))
         self._run = Fitting(dispatch, program, given, halved_inside, self.told)
         self.compile_seconds = time.perf_counter() - begun

@@ -17,10 +17,15 @@ import jaxhpt
 HERE = pathlib.Path(__file__).parent
 WHOLE = ("random", "genetic", "cma_es", "tpe", "bayesian")  # of different kinds
 OTHERS = ("asha", "hyperband", "pbt", "structures", "search_many", "fused", "median_stop", "quasi_random")
+DEVICES = ("genetic on 4", "fused on 4", "pbt on 4", "structures on 4", "search_many on 3")
 
 
 def begun(kind, folder, out):
-    return subprocess.Popen([sys.executable, str(HERE / "killed_run.py"), kind, str(folder), str(out)])
+    """Begin a run, of a kind, or of a kind on several simulated devices, as in "genetic on 4"."""
+    kind, _, devices = kind.partition(" on ")
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices else {}
+    command = [sys.executable, str(HERE / "killed_run.py"), kind, str(folder), str(out)]
+    return subprocess.Popen(command, env={**os.environ, **flags})
 
 
 def logged(folder):
@@ -82,7 +87,7 @@ def test_killed_at_twenty_moments(kind, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", [*OTHERS, *DEVICES])
 def test_killed_at_three_moments(kind, tmp_path):
     require_same(kind, tmp_path, [1, 16, 24])
 
