@@ -1,6 +1,7 @@
 """Writes a search down while it runs: ended trials about every second, all that it needs to go on every half minute."""
 
 import dataclasses
+import math
 import pathlib
 import time
 import warnings
@@ -34,11 +35,13 @@ class Due:
 
     Attributes:
       seconds: from one time to the next, at least.
+      most: seconds after which it is done whatever it takes.
       next: time of the clock that nobody can set.
     """
 
     seconds: float
     next: float = 0.0
+    most: float = math.inf
 
     def __call__(self) -> bool:
         """Tell whether it is time."""
@@ -46,7 +49,7 @@ class Due:
 
     def done(self, cost: float) -> None:
         """Note that it was done, and took so many seconds."""
-        self.next = time.monotonic() + max(self.seconds, cost / SHARE)
+        self.next = time.monotonic() + min(max(self.seconds, cost / SHARE), self.most)
 
 
 class Recorder:
@@ -88,7 +91,10 @@ class Recorder:
         self._folder, self._problem, self._searches = folder, problem, searches
         self._checkpoints, self._log = checkpoints, log
         self._built, self._task, self._ended = built, task, ended
-        self._log_due, self._due = Due(LOG_SECONDS), Due(seconds, time.monotonic() + seconds)
+        self._log_due, self._due = (
+            Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS)),
+            Due(seconds, time.monotonic() + seconds),
+        )
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
