@@ -12,6 +12,7 @@ from jaxhpt.core.history import History, Origin, Status, close, open_rows, repor
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.typing import NONE, Array
+from jaxhpt.engine.parking import may_go_on, park
 from jaxhpt.engine.state import Best, Moves, Study, StudyState, Summary, trials_left
 from jaxhpt.schedulers.base import Verdict
 from jaxhpt.training.pool import Report
@@ -56,6 +57,10 @@ def settle(
     moves = Moves(keep, *jnp.full((2, 0 if copies is None else copies.target.shape[0]), NONE, jnp.int32))
     if copies is not None:
         state, moves = _copy(study, state, copies, lanes), moves._replace(source=copies.source, target=copies.target)
+    if state.parked is not None:
+        assert copies is None, "a scheduler that parks trials makes no other copies"
+        state, moved = park(study, state, lanes, stop & verdict.stop & scored)
+        moves = moved._replace(keep=keep)
     return _closed(study, _tell(study, state, rows)), moves
 
 
@@ -71,13 +76,14 @@ def _stopped(
 ) -> tuple[Array, Array]:
     """Return the lanes that stop, and those that were to and are spared: bool[L] each.
 
-    When no trial is left to start, a lane that is freed stays empty, and costs as much as one that trains: then a trial
-    is spared that ends no later than one which goes on by right; it goes on by right itself once it is judged again and
-    found good, and is stopped when there is no such one any more.
+    When no trial is left to start or to go on, a lane that is freed stays empty, at the cost of one that trains: then a
+    trial is spared that ends no later than one which goes on by right; it goes on by right itself once it is judged
+    again and found good, and is stopped when there is no such one any more.
     """
     going = lanes.live & ~lanes.spent & ~failed
     stop = going & (verdict.stop | (state.spared & ~scored))
     waiting = jnp.any(state.queue.valid) | (trials_left(study, state) > 0)
+    waiting = waiting if state.parked is None else waiting | may_go_on(study, state)
     steps = lanes.budget - lanes.steps
     spared = stop & ~waiting & (steps <= jnp.max(jnp.where(going & ~stop, steps, 0)))
     return stop & ~spared, spared

@@ -76,7 +76,7 @@ def points_of(lanes: Lanes, history: History, problem: Problem) -> Array:
 
 def empty(groups: int, problem: Problem, width: int) -> Archive:
     """Make archives of as many trials as there may be, or of as many as are remembered, each of J `width` numbers."""
-    kept = min(problem.trials + problem.copies, MOST)
+    kept = min(problem.trials, MOST)
     return Archive(jnp.full((groups, kept, width), jnp.inf, jnp.float32), jnp.zeros(groups, jnp.int32))
 
 
@@ -111,6 +111,44 @@ def enter(archive: Archive, which: Array, points: Array, judge: Callable[[Gather
     groups = jnp.arange(archive.num_arrived.shape[0], dtype=jnp.int32)
     told, known = jax.lax.scan(one, jnp.zeros(num, bool), (groups, *archive))
     return Archive(*known), told
+
+
+def place_of(archive: Archive, which: Array, points: Array, order: Array, objectives: int) -> Array:
+    """Return the places of some of those that came, by `pareto.places`, among those that their rungs remember.
+
+    Of equal points, those that are not asked for come first.
+
+    Args:
+      archive: what is known.
+      which: i32[P] the rung each came to; G for none.
+      points: f32[P, J] with which it came.
+      order: i32[P] trial ids, of equal points the smaller first.
+      objectives: how many there are, M.
+
+    Returns:
+      i32[P] the number of better ones; W where there is no rung, or it has forgotten the trial.
+    """
+    size = archive.points.shape[1]
+
+    def one(found: Array, rung: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        index, kept, arrived = rung
+        mine = which == index
+
+        def look() -> Array:
+            there = Gathering(kept, jnp.arange(size, dtype=jnp.int32) < arrived)
+            place = places(*scores_and_violation(kept, objectives), there.sound)
+            same = there.sound[None] & jnp.all(points[:, None] == kept[None], axis=2)
+            asked = mine[None] & jnp.all(points[:, None] == points[None], axis=2)
+            behind = jnp.sum(asked & (order[:, None] <= order[None]), axis=1, dtype=jnp.int32)
+            first = jnp.min(jnp.where(same, place[None], size), axis=1)
+            later = jnp.maximum(jnp.sum(same, axis=1, dtype=jnp.int32) - behind, 0)
+            return jnp.where(mine, jnp.minimum(first + later, size), found)
+
+        return when(jnp.any(mine), look, lambda: found), None
+
+    groups = jnp.arange(archive.num_arrived.shape[0], dtype=jnp.int32)
+    place, _ = jax.lax.scan(one, jnp.full(which.shape, size, jnp.int32), (groups, *archive))
+    return place
 
 
 def in_best(gathering: Gathering, share: int, objectives: int, lanes: int) -> Array:

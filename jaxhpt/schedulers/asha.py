@@ -16,11 +16,14 @@ from jaxhpt.core.checks import require, settle_counts
 from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers import archive, rungs
 from jaxhpt.schedulers.archive import Archive, Gathering
-from jaxhpt.schedulers.base import KeepsCurves, Verdict, passed_now, require_to_act, scores_of
+from jaxhpt.schedulers.base import KeepsCurves, Recall, Verdict, passed_now, require_to_act, scores_of
 from jaxhpt.schedulers.rungs import Rungs
+
+PARKED = 2  # trials that are parked for each lane, where nothing else is asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +37,18 @@ class ASHA(KeepsCurves):
     Of several objectives, the best are the first fronts of non-dominated sorting; from the front that is cut, those go
     on that lie farthest apart. Constraints come before objectives. A rung remembers the latest 512 trials then.
 
+    With `promote`, as in the paper, what stops is not lost: its weights are parked, and once it is in the best 1/`eta`
+    of its rung, because many worse ones came, it goes on from there in the next lane that is free, before any other
+    trial begins. It does so as a copy of itself, under the same settings: a trial of its own, beyond `trials`, with its
+    `parent`.
+
     Args:
       eta: at least 2. A rung stops all but one in `eta`, and the next one is `eta` times as far; 2 is careful.
       min_steps: steps before the first rung, at least 1; None is about a 27th of the longest trial. Too few, and slow
         starters are lost.
+      promote: whether trials that stopped may go on later.
+      parked: trials whose weights are parked at once, at most, at least 1; None is twice as many as lanes. Where there
+        is no room, those are given up that are farthest from going on.
 
     Raises:
       ValueError, TypeError: an argument out of range.
@@ -58,14 +69,27 @@ class ASHA(KeepsCurves):
 
     eta: int = 3
     min_steps: int | None = None
+    promote: bool = dataclasses.field(default=False, kw_only=True)
+    parked: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        settle_counts(self, "eta", "min_steps")
+        settle_counts(self, "eta", "min_steps", "parked")
         require(self.eta >= 2, "eta", self.eta, "at least 2")
+        require(self.promote in (False, True), "promote", self.promote, "True or False")
+        object.__setattr__(self, "promote", bool(self.promote))
+        require(self.promote or self.parked is None, "parked", self.parked, "left out, or promote=True said")
 
     def event_interval(self, longest: int) -> int | None:
         """Ask for an event at each rung."""
         return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
+
+    def num_copies(self, schedule: Schedule, trials: int) -> int:
+        """Return how many may be promoted: at each rung one for each time that its best 1/`eta` are one more."""
+        return len(rungs.levels_of(self.min_steps, self.eta, schedule)) * (trials // self.eta) if self.promote else 0
+
+    def num_parked(self, lanes: int) -> int:
+        """Return how many trials are parked at once, at most."""
+        return (self.parked or PARKED * lanes) if self.promote else 0
 
     def init(self, key: Key, problem: Problem) -> Rungs | Archive:
         """Begin with empty rungs."""
@@ -73,7 +97,7 @@ class ASHA(KeepsCurves):
         groups = self.num_brackets(problem) * len(self._levels(problem))
         if len(problem.objectives) > 1:
             return archive.empty(groups, problem, archive.width_of(problem))
-        return rungs.empty(groups, problem, self.eta)
+        return rungs.empty(groups, problem, 1 if self.promote else self.eta)
 
     def lane_init(self, problem: Problem) -> Array:
         """Deal the lanes to the brackets in turn: i32[L]."""
@@ -101,6 +125,23 @@ class ASHA(KeepsCurves):
         else:
             state, goes_on = self._by_front(state, which, lanes, history, problem)
         return Verdict((which < none) & ~goes_on, lanes.budget, None), state, lane_notes
+
+    def recall(
+        self, state: Rungs | Archive, lane_notes: Array, parked: Lanes, history: History, problem: Problem
+    ) -> Recall:
+        """Let those go on that are among the best at their rung by now."""
+        below = jnp.array(self._levels(problem), jnp.int32)[None] < parked.steps[:, None]
+        rung = lane_notes * below.shape[1] + jnp.sum(below, axis=1, dtype=jnp.int32)
+        arrived, none = state.num_arrived, state.num_arrived.shape[0]
+        which = jnp.where(parked.live, rung, none)
+        if isinstance(state, Rungs):
+            place = rungs.place_of(state, which, scores_of(parked, history, problem), parked.trial)
+        else:
+            points, arrived = archive.points_of(parked, history, problem), jnp.minimum(arrived, state.points.shape[1])
+            place = archive.place_of(state, which, points, parked.trial, len(problem.objectives))
+        room = jnp.maximum(arrived[jnp.minimum(which, none - 1)] // self.eta, 1)
+        standing = place.astype(jnp.float32) / room.astype(jnp.float32)
+        return Recall(jnp.where(parked.live, standing, jnp.inf), lane_notes)
 
     def _by_score(
         self, state: Rungs, which: Array, lanes: Lanes, history: History, problem: Problem

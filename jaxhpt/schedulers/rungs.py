@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxhpt.core.control import when
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import Array
 
 SPAN = 27  # how many times as long the longest trial is as the first rung, about, where nothing else is asked for
@@ -31,7 +32,7 @@ class Rungs(NamedTuple):
 
 def empty(groups: int, problem: Problem, share: int) -> Rungs:
     """Make rungs that keep as many scores as one of `share` of all trials, and one more."""
-    kept = (problem.trials + problem.copies) // share + 1
+    kept = problem.trials // share + 1
     return Rungs(jnp.full((groups, kept), jnp.inf, jnp.float32), jnp.zeros(groups, jnp.int32))
 
 
@@ -70,6 +71,27 @@ def better_than(rungs: Rungs, which: Array, score: Array) -> Array:
     return jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="left"))(best, score).astype(jnp.int32)
 
 
+def place_of(rungs: Rungs, which: Array, score: Array, order: Array) -> Array:
+    """Return the places of some of those that came, among all that did.
+
+    Of equal scores, those that are not asked for come first.
+
+    Args:
+      rungs: that keep all scores.
+      which: i32[P] rung of each; G for none.
+      score: f32[P] with which each came.
+      order: i32[P] trial ids, of equal scores the smaller first.
+
+    Returns:
+      i32[P] the number of better ones; nothing of worth where there is no rung.
+    """
+    best = rungs.best[jnp.minimum(which, rungs.num_arrived.shape[0] - 1)]
+    upto = jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="right"))(best, score)
+    equal = (which[:, None] == which[None]) & (score[:, None] == score[None])
+    behind = jnp.sum(equal & (order[:, None] <= order[None]), axis=1, dtype=jnp.int32)
+    return upto.astype(jnp.int32) - behind
+
+
 def _merge(best: Array, score: Array, order: Array) -> tuple[Array, Array]:
     """Put scores f32[L] in their places among f32[N] rising ones: the places i32[L], and the best N, rising."""
     size = best.shape[0]
@@ -90,8 +112,13 @@ def levels(first: int | None, eta: int, problem: Problem) -> tuple[int, ...]:
       eta: at least 2.
       problem: static.
     """
-    steps, found = first_level(first, eta, problem), []
-    while steps < problem.schedule.steps:
+    return levels_of(first, eta, problem.schedule)
+
+
+def levels_of(first: int | None, eta: int, schedule: Schedule) -> tuple[int, ...]:
+    """Return the same from a schedule alone."""
+    steps, found = schedule.up_to_interval(first if first is not None else lowest_of(eta, schedule.steps)), []
+    while steps < schedule.steps:
         found.append(steps)
         steps *= eta
     return tuple(found)
