@@ -147,7 +147,7 @@ def search(
     program, data, structures, before_it = build(job, space, num, searcher, trainer, layout, interval, before)
     confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
     if again:
-        confirmation.check(program.problem)
+        confirmation.check(program.problem, program.slots)
     root = root_of(seed, program.problem.prior)
     outcome = drive(program, root, data, limits, shown, lambda p: _begun(p, root, before_it, data, structures))
     result = or_raise(Result.of(outcome.program, data, outcome, structures), outcome.error)

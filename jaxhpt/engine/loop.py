@@ -16,7 +16,6 @@ from jaxhpt.engine.memory import Fitting, halved_inside
 from jaxhpt.engine.raising import like_of, raised, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
-from jaxhpt.schedulers.base import num_parked
 from jaxhpt.training.devices import CUT, WHOLE, put_of
 from jaxhpt.training.pool import Data, PoolState
 from jaxhpt.training.sharded import LANES_CUT, copying_of
@@ -43,8 +42,7 @@ def fresh(program: Program, root: Key, known: Known | None = None) -> SearchStat
     pool, copying, trials = program.pool, copying_of(program.pool), jnp.int32(program.problem.trials)
     given = (pool.functions.state, pool.batches, pool.lanes, pool.interval)
     pools, study = tuple(copying.vacant(*given) for _ in range(program.pools)), (program.study, root, known, trials)
-    slots = num_parked(program.study.scheduler, program.problem.lanes)
-    store = copying.parked(pool.functions.state, slots) if slots else None
+    store = copying.parked(pool.functions.state, program.slots) if program.slots else None
     return SearchState(event.begin(*study), pools, copying.nobody(pool.functions.state), store)
 
 

@@ -17,7 +17,6 @@ from jaxhpt.engine.compiling import SOON, Function, shapes_of
 from jaxhpt.engine.memory import Fitting, halved
 from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.state import Moves, Places, Program
-from jaxhpt.schedulers.base import num_parked
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.copying import Copying
 from jaxhpt.training.devices import WHOLE
@@ -154,9 +153,8 @@ class AlikePools:
         room = Room(pool.batches, pool.lanes, pool.interval, program.pools)
         given = (self._copying, tuple(shapes), structure, room, programs.number(0))
         self._pools, self.best = programs.call("vacant", VACANT, *given)
-        slots, self._store = num_parked(program.study.scheduler, program.problem.lanes), None
-        if slots:
-            self._store: Any = programs.call("store", STORE, *given[:3], slots, given[-1])
+        slots = (*given[:3], program.slots, given[-1])
+        self._store: Any = programs.call("store", STORE, *slots) if program.slots else None
 
     @property
     def devices(self) -> int:

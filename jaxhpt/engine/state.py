@@ -14,7 +14,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
-from jaxhpt.schedulers.base import Scheduler
+from jaxhpt.schedulers.base import Scheduler, num_parked
 from jaxhpt.training.devices import Devices
 from jaxhpt.training.pool import Pool
 
@@ -67,6 +67,11 @@ class Program:
     def num_devices(self) -> int:
         """Devices that share its lanes."""
         return self.devices.num if self.devices else 1
+
+    @property
+    def slots(self) -> int:
+        """Trials that are parked at once, at most."""
+        return num_parked(self.study.scheduler, self.problem.lanes)
 
     @property
     def grains(self) -> int:

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 import jaxhpt
-from jaxhpt import ASHA, Float, Hyperband
-from jaxhpt.core.history import first_rows
+from jaxhpt import ASHA, Float, Hyperband, Space
+from jaxhpt.algorithms import Random
+from jaxhpt.core.keys import root_of
+from jaxhpt.core.pareto import places
+from jaxhpt.core.typing import NONE
+from jaxhpt.engine.build import build
+from jaxhpt.engine.loop import Fused
+from jaxhpt.engine.split import Split
+from jaxhpt.schedulers import archive
+from jaxhpt.training.layout import Layout
 
 
 @dataclasses.dataclass
@@ -165,3 +173,199 @@ def test_a_whole_search_is_that_of_lists(known, score_of, name):
     assert lives(result) == rows
     assert result.stats.copies == sum(parent is not None for parent, *_ in rows) > 0
     assert (lists.evicted > 0) == (name != "one lane")
+
+
+def test_by_hand(known):
+    """Of five trials on one lane, at rungs 1 and 2 of 4 steps, the second goes on once the fourth has been worse."""
+
+    def value(n, data, h):
+        return h["x"]
+
+    result = jaxhpt.search(
+        lambda n, batch, h, key: n + 1, {"x": Float(0, 1)}, init=lambda key, h: jnp.int32(0), evaluate=value, steps=4,
+        trials=5, lanes=1, algorithm="random", scheduler=ASHA(eta=2, min_steps=1, promote=True), progress=False,
+        first=[{"x": x} for x in (0.1, 0.5, 0.9, 0.95, 0.97)],
+    )  # fmt: skip
+    assert lives(result) == [
+        (None, 0, 0, 4, "done"),
+        (None, 4, 0, 1, "stopped"),  # second of two, then of three
+        (None, 5, 0, 1, "stopped"),
+        (None, 6, 0, 1, "stopped"),  # the fourth: now two may go on
+        (1, 7, 1, 2, "stopped"),  # second of two at the next rung
+        (None, 8, 0, 1, "stopped"),
+    ]
+    assert result.trials[4].hparams == result.trials[1].hparams
+    assert (result.stats.trials, result.stats.copies, result.stats.lanes_busy) == (5, 1, 1.0)
+
+
+ROWS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+SPACE = {"lr": Float(1e-3, 0.3, log=True)}
+
+
+def begin(key, h):
+    return {"w": jax.random.normal(key, (3,)), "seen": jnp.zeros(3), "steps": jnp.int32(0)}
+
+
+def step(state, batch, h, key):
+    w = state["w"] - h["lr"] * (state["w"] - 0.1 * batch.mean(axis=0)) + 0.01 * jax.random.normal(key, (3,))
+    return {"w": w, "seen": state["seen"] + batch[0], "steps": state["steps"] + 1}
+
+
+def loss(state, data, h):
+    return {"loss": jnp.sum(state["w"] ** 2)}
+
+
+TASK = jaxhpt.Task(begin, step, loss, ROWS, ROWS, batch_size=8, steps=12)
+PROMOTES = ASHA(eta=2, min_steps=1, promote=True)
+
+
+def search(task=TASK, **options):
+    given = {"trials": 40, "lanes": 4, "algorithm": "random", "scheduler": PROMOTES, "progress": False, **options}
+    return jaxhpt.search(task, SPACE, **given)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return search()
+
+
+def test_what_goes_on_has_the_weights_it_was_parked_with(found):
+    """Its life is repeated from its first step, on the batches that it saw before and after it was parked."""
+    gaps = 0
+    for trial in [t for t in found.trials if t.parent is not None]:
+        before = found.trials[trial.parent]
+        state, metrics = found.replay(trial)
+        assert metrics["loss"] == pytest.approx(trial.value, rel=1e-5)
+        assert state["steps"] == trial.steps > before.steps
+        gaps += trial.start > before.start + before.steps - found.lineage(before)[-1].first
+        assert trial.hparams == before.hparams
+    assert gaps > 3
+
+
+def test_a_trial_that_was_parked_ends_as_if_it_had_not_been():
+    """As far as nothing is drawn: its key after that is that of its new row, and its batches are later ones."""
+    still = jaxhpt.Task(begin, lambda s, batch, h, key: {**s, "w": s["w"] * (1 - h["lr"])}, loss, steps=12)
+    parked, whole = search(still, trials=60), search(still, trials=60, scheduler="run_to_end", lanes=60)
+    ends = {t.hparams["lr"]: t.value for t in whole.trials}
+    done = [t for t in parked.trials if t.parent is not None and t.status == "done"]
+    assert done
+    assert all(t.value == ends[t.hparams["lr"]] for t in done)
+
+
+WAYS = [{"execution": "fused"}, {"cores": 2}, {"cores": 64}, {"events_per_dispatch": 1}, {"events_per_dispatch": "all"}]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=str)
+def test_the_same_bits_however_it_is_executed(found, same_bits, options):
+    again = search(**options)
+    same_bits(again.history, found.history)
+    same_bits(again.best_state, found.best_state)
+
+
+def test_many_at_once_are_each_what_they_are_alone(found):
+    many = jaxhpt.search_many(TASK, SPACE, seeds=[0, 3], trials=40, lanes=4, algorithm="random", scheduler=PROMOTES,
+                              progress=False)  # fmt: skip
+    for seed, one in zip((0, 3), many, strict=True):
+        alone = found if seed == 0 else search(seed=seed)
+        assert [(t.parent, t.start, t.steps, t.status) for t in one.trials] == [
+            (t.parent, t.start, t.steps, t.status) for t in alone.trials
+        ]
+        np.testing.assert_allclose(one.history.metrics, alone.history.metrics, rtol=1e-5)
+
+
+WIDE = {**SPACE, "width": jaxhpt.Choice([2, 3], structural=True)}
+
+
+def wide(key, h):
+    return {"w": jax.random.normal(key, (3, h["width"])), "seen": jnp.zeros(3), "steps": jnp.int32(0)}
+
+
+def wide_step(state, batch, h, key):
+    w = state["w"] * (1 - h["lr"]) + 0.01 * jax.random.normal(key, state["w"].shape)
+    return {"w": w, "seen": state["seen"] + batch[0], "steps": state["steps"] + 1}
+
+
+@pytest.mark.parametrize("kind", ["split", "fused", "structures"])
+def test_a_search_that_is_carried_goes_on_bit_for_bit(same_bits, kind):
+    task = jaxhpt.Task(wide, wide_step, loss, ROWS, ROWS, batch_size=8, steps=12) if kind == "structures" else TASK
+    space = Space.of(WIDE if kind == "structures" else SPACE)
+    built = build(task, space, 40, Random(), PROMOTES, Layout(4, 1, execution="fused" if kind == "fused" else "split"))
+    root, rest = root_of(0), () if kind == "fused" else (built.structures,)
+
+    def run(carried=None):
+        of = Fused if kind == "fused" else Split
+        return of(built.program, root, built.known, built.data, *rest, carried=carried)
+
+    whole, parts = run(), run()
+    whole.run(10_000)
+    while not bool(parts.summary.finished):
+        parts.run(3)
+        again = run(parts.carried())
+        parts.close()
+        parts = again
+    same_bits(parts.summary.history, whole.summary.history)
+    same_bits(parts.best, whole.best)
+    assert int((np.asarray(whole.summary.history.parent) < NONE).sum()) > 3
+    whole.close()
+    parts.close()
+
+
+def test_the_best_setting_may_be_confirmed():
+    assert search(confirm=2).confirmed
+
+
+@pytest.mark.parametrize("scheduler", [PROMOTES, Hyperband(eta=2, min_steps=1, promote=True)])
+def test_several_objectives(scheduler):
+    task = jaxhpt.Task(
+        begin, step, lambda s, data, h: {"size": jnp.sum(s["w"] ** 2), "rate": h["lr"]}, ROWS, ROWS, batch_size=8,
+        steps=12, objectives={"size": "min", "rate": "min"},
+    )  # fmt: skip
+    result, other = (search(task, scheduler=scheduler, trials=60, lanes=6, execution=how) for how in ("split", "fused"))
+    assert lives(result) == lives(other)
+    copies = [t for t in result.trials if t.parent is not None]
+    assert copies
+    assert all(result.trials[t.parent].status == "stopped" and t.hparams == result.trials[t.parent].hparams
+               for t in copies)  # fmt: skip
+    for trial in copies:
+        assert result.replay(trial)[1]["size"] == pytest.approx(trial.metrics["size"], rel=1e-4)
+
+
+def test_places_of_several_objectives_are_those_among_all_that_came():
+    rng = np.random.default_rng(1)
+    points = rng.integers(0, 5, (2, 12, 2)).astype(np.float32)
+    arrived = np.array([9, 20], np.int32)  # of the second all that are remembered
+    known = archive.Archive(jnp.asarray(points), jnp.asarray(arrived))
+    which = np.array([0, 0, 1, 1, 2, 0], np.int32)
+    asked = np.stack([points[0, 3], points[0, 8], points[1, 0], points[1, 11], points[0, 0], [9.0, 9.0]])
+    ids = np.arange(6, dtype=np.int32)
+    told = archive.place_of(known, jnp.asarray(which), jnp.asarray(asked, jnp.float32), jnp.asarray(ids), 2)
+    for row, (rung, point) in enumerate(zip(which.tolist(), asked.tolist(), strict=True)):
+        if rung == 2 or row == 5:
+            assert told[row] == 12  # none of a rung, and one that a rung does not know
+            continue
+        there = np.arange(12) < arrived[rung]
+        place = np.asarray(places(jnp.asarray(points[rung]), None, jnp.asarray(there)))
+        equal = there & (points[rung] == np.array(point, np.float32)).all(axis=1)
+        behind = sum(which[i] == rung and (asked[i] == asked[row]).all() and i >= row for i in range(6))
+        assert told[row] == place[equal].min() + equal.sum() - behind
+
+
+def test_equal_scores_go_on_as_many_as_there_is_room_for():
+    """Those that went on before count first; otherwise all that are equal would go on at once."""
+    flat = jaxhpt.Task(begin, step, lambda s, data, h: {"loss": jnp.float32(1.0)}, ROWS, ROWS, batch_size=8, steps=2)
+    result = search(flat, trials=40, scheduler=ASHA(eta=4, min_steps=1, promote=True))
+    at_the_end = sum(t.steps == 2 for t in result.trials)
+    assert 10 <= at_the_end <= 13
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"promote": 2}, "promote=2: must be True or False"),
+        ({"parked": 3}, "parked=3: must be left out, or promote=True said"),
+        ({"promote": True, "parked": 0}, "parked=0: must be at least 1"),
+    ],
+)
+def test_arguments_out_of_range(given, message):
+    with pytest.raises(ValueError, match=message):
+        Hyperband(**given)
