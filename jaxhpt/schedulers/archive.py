@@ -113,16 +113,13 @@ def enter(archive: Archive, which: Array, points: Array, judge: Callable[[Gather
     return Archive(*known), told
 
 
-def place_of(archive: Archive, which: Array, points: Array, order: Array, objectives: int) -> Array:
+def place_of(archive: Archive, which: Array, number: Array, objectives: int) -> Array:
     """Return the places of some of those that came, by `pareto.places`, among those that their rungs remember.
-
-    Of equal points, those that are not asked for come first.
 
     Args:
       archive: what is known.
       which: i32[P] the rung each came to; G for none.
-      points: f32[P, J] with which it came.
-      order: i32[P] trial ids, of equal points the smaller first.
+      number: i32[P] how many had come before it.
       objectives: how many there are, M.
 
     Returns:
@@ -132,17 +129,12 @@ def place_of(archive: Archive, which: Array, points: Array, order: Array, object
 
     def one(found: Array, rung: tuple[Array, Array, Array]) -> tuple[Array, None]:
         index, kept, arrived = rung
-        mine = which == index
+        mine = (which == index) & (arrived - number <= size)
 
         def look() -> Array:
             there = Gathering(kept, jnp.arange(size, dtype=jnp.int32) < arrived)
             place = places(*scores_and_violation(kept, objectives), there.sound)
-            same = there.sound[None] & jnp.all(points[:, None] == kept[None], axis=2)
-            asked = mine[None] & jnp.all(points[:, None] == points[None], axis=2)
-            behind = jnp.sum(asked & (order[:, None] <= order[None]), axis=1, dtype=jnp.int32)
-            first = jnp.min(jnp.where(same, place[None], size), axis=1)
-            later = jnp.maximum(jnp.sum(same, axis=1, dtype=jnp.int32) - behind, 0)
-            return jnp.where(mine, jnp.minimum(first + later, size), found)
+            return jnp.where(mine, place[number % size], found)
 
         return when(jnp.any(mine), look, lambda: found), None
 

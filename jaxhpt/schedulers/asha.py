@@ -8,6 +8,7 @@ https://arxiv.org/abs/2003.10865 (2020). Of several objectives: Schmucker, Donin
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,19 @@ from jaxhpt.schedulers.base import KeepsCurves, Recall, Verdict, passed_now, req
 from jaxhpt.schedulers.rungs import Rungs
 
 PARKED = 2  # trials that are parked for each lane, where nothing else is asked for
+
+
+class Note(NamedTuple):
+    """What is kept for each lane where trials may go on later.
+
+    Attributes:
+      bracket: i32[L].
+      before: i32[L] of the trial's latest rung, how many had come there before it: those of its score alone, or of
+        several objectives all.
+    """
+
+    bracket: Array
+    before: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,67 +113,78 @@ class ASHA(KeepsCurves):
             return archive.empty(groups, problem, archive.width_of(problem))
         return rungs.empty(groups, problem, 1 if self.promote else self.eta)
 
-    def lane_init(self, problem: Problem) -> Array:
+    def lane_init(self, problem: Problem) -> Array | Note:
         """Deal the lanes to the brackets in turn: i32[L]."""
-        return jnp.arange(problem.lanes, dtype=jnp.int32) % self.num_brackets(problem)
+        bracket = jnp.arange(problem.lanes, dtype=jnp.int32) % self.num_brackets(problem)
+        return Note(bracket, jnp.zeros_like(bracket)) if self.promote else bracket
 
-    def needs_score(self, lane_notes: Array, lanes: Lanes, problem: Problem) -> Array:
+    def needs_score(self, lane_notes: Array | Note, lanes: Lanes, problem: Problem) -> Array:
         """Score trials at a rung, and at their end."""
         rungs = self.num_brackets(problem) * len(self._levels(problem))
-        return lanes.spent | (self._rung(lane_notes, lanes, problem) < rungs)
+        return lanes.spent | (self._rung(_bracket(lane_notes), lanes, problem) < rungs)
 
     def decide(
         self,
         key: Key,
         state: Rungs | Archive,
-        lane_notes: Array,
+        lane_notes: Array | Note,
         lanes: Lanes,
         history: History,
         problem: Problem,
-    ) -> tuple[Verdict, Rungs | Archive, Array]:
+    ) -> tuple[Verdict, Rungs | Archive, Array | Note]:
         """Stop what is not among the best at its rung."""
-        which, none = self._rung(lane_notes, lanes, problem), state.num_arrived.shape[0]
+        which, none = self._rung(_bracket(lane_notes), lanes, problem), state.num_arrived.shape[0]
         goes_on: Array
         if isinstance(state, Rungs):
-            state, goes_on = self._by_score(state, which, lanes, history, problem)
+            state, goes_on, before = self._by_score(state, which, lanes, history, problem)
         else:
-            state, goes_on = self._by_front(state, which, lanes, history, problem)
+            state, goes_on, before = self._by_front(state, which, lanes, history, problem)
+        if isinstance(lane_notes, Note):
+            lane_notes = lane_notes._replace(before=jnp.where(which < none, before, lane_notes.before))
         return Verdict((which < none) & ~goes_on, lanes.budget, None), state, lane_notes
 
     def recall(
-        self, state: Rungs | Archive, lane_notes: Array, parked: Lanes, history: History, problem: Problem
+        self, state: Rungs | Archive, lane_notes: Note, parked: Lanes, history: History, problem: Problem
     ) -> Recall:
         """Let those go on that are among the best at their rung by now."""
         below = jnp.array(self._levels(problem), jnp.int32)[None] < parked.steps[:, None]
-        rung = lane_notes * below.shape[1] + jnp.sum(below, axis=1, dtype=jnp.int32)
+        rung = lane_notes.bracket * below.shape[1] + jnp.sum(below, axis=1, dtype=jnp.int32)
         arrived, none = state.num_arrived, state.num_arrived.shape[0]
         which = jnp.where(parked.live, rung, none)
         if isinstance(state, Rungs):
-            place = rungs.place_of(state, which, scores_of(parked, history, problem), parked.trial)
+            better = rungs.better_than(state, which, scores_of(parked, history, problem))
+            place = better + lane_notes.before
         else:
-            points, arrived = archive.points_of(parked, history, problem), jnp.minimum(arrived, state.points.shape[1])
-            place = archive.place_of(state, which, points, parked.trial, len(problem.objectives))
+            place = archive.place_of(state, which, lane_notes.before, len(problem.objectives))
+            arrived = jnp.minimum(arrived, state.points.shape[1])
         room = jnp.maximum(arrived[jnp.minimum(which, none - 1)] // self.eta, 1)
         standing = place.astype(jnp.float32) / room.astype(jnp.float32)
-        return Recall(jnp.where(parked.live, standing, jnp.inf), lane_notes)
+        return Recall(jnp.where(parked.live, standing, jnp.inf), lane_notes.bracket)
 
     def _by_score(
         self, state: Rungs, which: Array, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Rungs, Array]:
-        """Enter what came to rungs i32[L], and tell what is among the best there: bool[L]."""
-        state, better = rungs.enter(state, which, scores_of(lanes, history, problem), lanes.trial)
+    ) -> tuple[Rungs, Array, Array]:
+        """Enter what came to rungs i32[L]; tell what is among the best there, bool[L], and how many came before."""
+        score = scores_of(lanes, history, problem)
+        state, better = rungs.enter(state, which, score, lanes.trial)
         last = state.num_arrived.shape[0] - 1
-        return state, better < jnp.maximum(state.num_arrived[jnp.minimum(which, last)] // self.eta, 1)
+        goes_on = better < jnp.maximum(state.num_arrived[jnp.minimum(which, last)] // self.eta, 1)
+        return state, goes_on, better - rungs.better_than(state, which, score) if self.promote else better
 
     def _by_front(
         self, state: Archive, which: Array, lanes: Lanes, history: History, problem: Problem
-    ) -> tuple[Archive, Array]:
+    ) -> tuple[Archive, Array, Array]:
         """Do as `_by_score`, of several objectives."""
 
         def judge(gathering: Gathering) -> Array:
             return archive.in_best(gathering, self.eta, len(problem.objectives), problem.lanes)
 
-        return archive.enter(state, which, archive.points_of(lanes, history, problem), judge)
+        lane = jnp.arange(which.shape[0], dtype=jnp.int32)
+        ahead = (which[:, None] == which[None]) & (lane[None] < lane[:, None])
+        before = state.num_arrived[jnp.minimum(which, state.num_arrived.shape[0] - 1)]
+        before += jnp.sum(ahead, axis=1, dtype=jnp.int32)
+        state, goes_on = archive.enter(state, which, archive.points_of(lanes, history, problem), judge)
+        return state, goes_on, before
 
     def num_brackets(self, problem: Problem) -> int:
         """Return how many groups of trials are compared apart from each other: 1."""
@@ -176,3 +201,7 @@ class ASHA(KeepsCurves):
         level = jax.lax.argmax(passed, 1, jnp.int32)
         judged = jnp.any(passed, axis=1) & (level >= bracket)
         return jnp.where(judged, bracket * size + level, none)
+
+
+def _bracket(lane_notes: Array | Note) -> Array:
+    return lane_notes.bracket if isinstance(lane_notes, Note) else lane_notes

@@ -71,27 +71,6 @@ def better_than(rungs: Rungs, which: Array, score: Array) -> Array:
     return jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="left"))(best, score).astype(jnp.int32)
 
 
-def place_of(rungs: Rungs, which: Array, score: Array, order: Array) -> Array:
-    """Return the places of some of those that came, among all that did.
-
-    Of equal scores, those that are not asked for come first.
-
-    Args:
-      rungs: that keep all scores.
-      which: i32[P] rung of each; G for none.
-      score: f32[P] with which each came.
-      order: i32[P] trial ids, of equal scores the smaller first.
-
-    Returns:
-      i32[P] the number of better ones; nothing of worth where there is no rung.
-    """
-    best = rungs.best[jnp.minimum(which, rungs.num_arrived.shape[0] - 1)]
-    upto = jax.vmap(lambda rising, value: jnp.searchsorted(rising, value, side="right"))(best, score)
-    equal = (which[:, None] == which[None]) & (score[:, None] == score[None])
-    behind = jnp.sum(equal & (order[:, None] <= order[None]), axis=1, dtype=jnp.int32)
-    return upto.astype(jnp.int32) - behind
-
-
 def _merge(best: Array, score: Array, order: Array) -> tuple[Array, Array]:
     """Put scores f32[L] in their places among f32[N] rising ones: the places i32[L], and the best N, rising."""
     size = best.shape[0]
