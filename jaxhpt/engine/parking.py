@@ -12,7 +12,7 @@ from jaxhpt.core.history import History, Origin, open_rows
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array, PyTree
-from jaxhpt.engine.state import Moves, Parked, Study, StudyState
+from jaxhpt.engine.state import Moves, Parked, Study, StudyState, trials_left
 from jaxhpt.schedulers.base import Recall, Scheduler, num_parked
 
 
@@ -26,24 +26,48 @@ def nothing_parked(scheduler: Scheduler, problem: Problem) -> Parked | None:
     return Parked(Lanes(none + NONE, none, none), notes)
 
 
-def may_go_on(study: Study, state: StudyState) -> Array:
-    """Tell whether a parked trial waits for a lane: bool[]."""
-    parked = state.parked
-    if parked is None:
-        return jnp.zeros((), bool)
+def recalled(study: Study, state: StudyState, lanes: Lanes, stopping: Array, scored: Array) -> Recall:
+    """Judge what is parked, and what is to be.
 
-    def look() -> Array:
-        return jnp.any(_ready(parked, _recall(study, state, parked)))
+    Args:
+      study: static.
+      state: with the reports of the event, and what the scheduler made of them.
+      lanes: after they trained.
+      stopping: bool[L] lanes whose trials are to be parked.
+      scored: bool[L] lanes that were scored.
 
-    return when(jnp.any(parked.lanes.live), look, lambda: jnp.zeros((), bool))
+    Returns:
+      Of P slots and then L lanes, see `Recall`; those that hold nothing, or do not stop, never go on. In an event in
+      which no lane can be free, none does.
+    """
+    assert state.parked is not None
+    both: Parked = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state.parked, _leaving(state, lanes, stopping))
+    last = ~jnp.any(state.queue.valid) & (trials_left(study, state) <= 0)
+    given = (state.scheduler, both.notes, both.lanes, state.history, study.problem, last)
+
+    def look() -> Recall:
+        found: Recall = study.scheduler.recall(*given)  # type: ignore[attr-defined]  # it is of `Parks`
+        return found._replace(standing=jnp.where(both.lanes.live, found.standing, jnp.inf))
+
+    def nothing() -> Recall:
+        return Recall(jnp.full(both.lanes.trial.shape, jnp.inf, jnp.float32), jnp.zeros_like(both.lanes.trial))
+
+    return when(jnp.any(scored | state.spared | ~lanes.live | lanes.spent), look, nothing)
 
 
-def park(study: Study, state: StudyState, before: Lanes, parking: Array) -> tuple[StudyState, Moves]:
+def _leaving(state: StudyState, lanes: Lanes, stopping: Array) -> Parked:
+    """Return what is in lanes, bool[L] those that stop, as if it were parked."""
+    trial, budget = jnp.where(stopping, lanes.trial, NONE), jnp.where(stopping, lanes.budget, 0)
+    return Parked(Lanes(trial, lanes.steps, budget), state.lane_notes)
+
+
+def park(study: Study, state: StudyState, recall: Recall, before: Lanes, parking: Array) -> tuple[StudyState, Moves]:
     """Park trials that stopped, and let others go on in free lanes.
 
     Args:
       study: static.
       state: with what has ended out of its lane.
+      recall: as `recalled` returned it.
       before: the lanes, before any was freed.
       parking: bool[L] those whose trials are to be parked.
 
@@ -55,42 +79,30 @@ def park(study: Study, state: StudyState, before: Lanes, parking: Array) -> tupl
     none = jnp.full(2 * lanes.shape[0], NONE, jnp.int32)
 
     def some() -> tuple[StudyState, Array, Array]:
-        return _parked(study, state, before, parking)
+        return _parked(study, state, recall, before, parking)
 
     needed = jnp.any(parking) | (jnp.any(slots) & ~jnp.all(lanes))
     state, source, target = when(needed, some, lambda: (state, none, none))
     return state, Moves(jnp.full((), NONE, jnp.int32), source, target)
 
 
-def _parked(study: Study, state: StudyState, before: Lanes, parking: Array) -> tuple[StudyState, Array, Array]:
+def _parked(
+    study: Study, state: StudyState, recall: Recall, before: Lanes, parking: Array
+) -> tuple[StudyState, Array, Array]:
     """Do it; return the moves as lanes copied from and to, i32[2 L] each, first those into slots."""
     old = state.parked
     assert old is not None
     num, lane = old.lanes.trial.shape[0], jnp.arange(parking.shape[0], dtype=jnp.int32)
-    trial, budget = jnp.where(parking, before.trial, NONE), jnp.where(parking, before.budget, 0)
-    new = Parked(Lanes(trial, before.steps, budget), state.lane_notes)
-    both: Parked = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new)
-    recall = _recall(study, state, both)
+    new = _leaving(state, before, parking)
+    both: Lanes = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old.lanes, new.lanes)
     taken = _taken(study, state, old, recall)
     woken = jnp.zeros(num, bool).at[taken].set(True, mode="drop")
-    kept, place = _kept(both.lanes, recall.standing, woken)
+    kept, place = _kept(both, recall.standing, woken)
     state = _woken(study, state, old, taken)._replace(parked=_into(old, new, kept, place))
     into, out = place != NONE, taken != NONE
     source = jnp.concatenate([jnp.where(into, lane, NONE), jnp.where(out, lane.size + taken, NONE)])
     target = jnp.concatenate([jnp.where(into, lane.size + place, NONE), jnp.where(out, lane, NONE)])
     return state, source, target
-
-
-def _recall(study: Study, state: StudyState, parked: Parked) -> Recall:
-    found: Recall = study.scheduler.recall(  # type: ignore[attr-defined]  # it is of `Parks`
-        state.scheduler, parked.notes, parked.lanes, state.history, study.problem
-    )
-    return found
-
-
-def _ready(parked: Parked, recall: Recall) -> Array:
-    """Tell which slots' trials may go on: bool[P]."""
-    return parked.lanes.live & (recall.standing[: parked.lanes.trial.shape[0]] < 1)
 
 
 def _taken(study: Study, state: StudyState, parked: Parked, recall: Recall) -> Array:
@@ -99,7 +111,8 @@ def _taken(study: Study, state: StudyState, parked: Parked, recall: Recall) -> A
     Those that trained longest come first, then those that stand best.
     """
     trial, steps, _ = parked.lanes
-    num, ready, free = trial.shape[0], _ready(parked, recall), ~state.lanes.live
+    num, free = trial.shape[0], ~state.lanes.live
+    ready = parked.lanes.live & (recall.standing[:num] < 1)
     slots, lanes = recall.group[:num], recall.group[num:]
     turn = _turns(ready, slots, _places(trial, recall.standing[:num], -steps))
     mine = _turns(free, lanes, jnp.arange(free.shape[0], dtype=jnp.int32))

@@ -143,12 +143,12 @@ def place_of(archive: Archive, which: Array, number: Array, objectives: int) -> 
     return place
 
 
-def in_best(gathering: Gathering, share: int, objectives: int, lanes: int) -> Array:
+def in_best(gathering: Gathering, share: int, objectives: int, lanes: int, least: int = 1) -> Array:
     """Tell which of the L `lanes` are among the best one of `share` that came, by `pareto.places`: bool[L].
 
-    The best one always is.
+    The best `least` always are.
     """
-    num = jnp.maximum(gathering.size // share, 1)
+    num = jnp.maximum(gathering.size // share, least)
     return among_best(*scores_and_violation(gathering.points, objectives), gathering.sound, num)[-lanes:]
 
 

@@ -54,7 +54,7 @@ class ASHA(KeepsCurves):
     With `promote`, as in the paper, what stops is not lost: its weights are parked, and once it is in the best 1/`eta`
     of its rung, because many worse ones came, it goes on from there in the next lane that is free, before any other
     trial begins. It does so as a copy of itself, under the same settings: a trial of its own, beyond `trials`, with its
-    `parent`.
+    `parent`. The best goes on only where `eta` have come, or no trial is left to begin.
 
     Args:
       eta: at least 2. A rung stops all but one in `eta`, and the next one is `eta` times as far; 2 is careful.
@@ -98,8 +98,11 @@ class ASHA(KeepsCurves):
         return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
 
     def num_copies(self, schedule: Schedule, trials: int) -> int:
-        """Return how many may be promoted: at each rung one for each time that its best 1/`eta` are one more."""
-        return len(rungs.levels_of(self.min_steps, self.eta, schedule)) * (trials // self.eta) if self.promote else 0
+        """Return how many may be promoted: at each rung one each time that its best 1/`eta` are one more, or the last."""
+        if not self.promote:
+            return 0
+        levels = len(rungs.levels_of(self.min_steps, self.eta, schedule))
+        return levels * (trials // self.eta + levels)  # no bracket has more rungs, and no more have any
 
     def num_parked(self, lanes: int) -> int:
         """Return how many trials are parked at once, at most."""
@@ -144,9 +147,9 @@ class ASHA(KeepsCurves):
         return Verdict((which < none) & ~goes_on, lanes.budget, None), state, lane_notes
 
     def recall(
-        self, state: Rungs | Archive, lane_notes: Note, parked: Lanes, history: History, problem: Problem
+        self, state: Rungs | Archive, lane_notes: Note, parked: Lanes, history: History, problem: Problem, last: Array
     ) -> Recall:
-        """Let those go on that are among the best at their rung by now."""
+        """Let those go on that are among the best at their rung by now; the best of all at the `last`."""
         below = jnp.array(self._levels(problem), jnp.int32)[None] < parked.steps[:, None]
         rung = lane_notes.bracket * below.shape[1] + jnp.sum(below, axis=1, dtype=jnp.int32)
         arrived, none = state.num_arrived, state.num_arrived.shape[0]
@@ -157,8 +160,9 @@ class ASHA(KeepsCurves):
         else:
             place = archive.place_of(state, which, lane_notes.before, len(problem.objectives))
             arrived = jnp.minimum(arrived, state.points.shape[1])
-        room = jnp.maximum(arrived[jnp.minimum(which, none - 1)] // self.eta, 1)
-        standing = place.astype(jnp.float32) / room.astype(jnp.float32)
+        room = jnp.maximum(arrived[jnp.minimum(which, none - 1)] // self.eta, last.astype(jnp.int32))
+        place = jnp.where(room > 0, place, place + 1)  # where nobody may go on, the best is the next that may
+        standing = place.astype(jnp.float32) / jnp.maximum(room, 1).astype(jnp.float32)
         return Recall(jnp.where(parked.live, standing, jnp.inf), lane_notes.bracket)
 
     def _by_score(
@@ -168,7 +172,7 @@ class ASHA(KeepsCurves):
         score = scores_of(lanes, history, problem)
         state, better = rungs.enter(state, which, score, lanes.trial)
         last = state.num_arrived.shape[0] - 1
-        goes_on = better < jnp.maximum(state.num_arrived[jnp.minimum(which, last)] // self.eta, 1)
+        goes_on = better < jnp.maximum(state.num_arrived[jnp.minimum(which, last)] // self.eta, self._least)
         return state, goes_on, better - rungs.better_than(state, which, score) if self.promote else better
 
     def _by_front(
@@ -177,7 +181,7 @@ class ASHA(KeepsCurves):
         """Do as `_by_score`, of several objectives."""
 
         def judge(gathering: Gathering) -> Array:
-            return archive.in_best(gathering, self.eta, len(problem.objectives), problem.lanes)
+            return archive.in_best(gathering, self.eta, len(problem.objectives), problem.lanes, self._least)
 
         lane = jnp.arange(which.shape[0], dtype=jnp.int32)
         ahead = (which[:, None] == which[None]) & (lane[None] < lane[:, None])
@@ -185,6 +189,11 @@ class ASHA(KeepsCurves):
         before += jnp.sum(ahead, axis=1, dtype=jnp.int32)
         state, goes_on = archive.enter(state, which, archive.points_of(lanes, history, problem), judge)
         return state, goes_on, before
+
+    @property
+    def _least(self) -> int:
+        """Return how many go on where fewer than `eta` came: what stops for good must not stop all that there is."""
+        return 0 if self.promote else 1
 
     def num_brackets(self, problem: Problem) -> int:
         """Return how many groups of trials are compared apart from each other: 1."""

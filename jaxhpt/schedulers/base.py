@@ -100,8 +100,10 @@ class Parks(Protocol):
         """Return how many trials' weights are parked at once, at most, beside so many lanes; 0 for none at all."""
         ...
 
-    def recall(self, state: Any, lane_notes: Any, parked: Lanes, history: History, problem: Problem) -> Recall:
-        """Judge trials that are parked.
+    def recall(
+        self, state: Any, lane_notes: Any, parked: Lanes, history: History, problem: Problem, last: Array
+    ) -> Recall:
+        """Judge trials that are parked, or are to be in this event: of these, those that may go on stay in their lanes.
 
         Args:
           state: as `decide` left it.
@@ -109,6 +111,7 @@ class Parks(Protocol):
           parked: P places, of which those that are not live hold none.
           history: of all trials.
           problem: static.
+          last: bool[] whether no other trial is left to begin, so that lanes that are freed may stay empty.
         """
         ...
 

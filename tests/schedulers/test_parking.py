@@ -71,7 +71,7 @@ class Halving:
             row = self.lanes[lane]
             self.came[self.rung(row, lane % self.brackets)].append((self.score(row), event, row))
         failed = {lane for lane in spent | judged if not math.isfinite(self.score(self.lanes[lane]))}
-        bad = {lane for lane in judged - failed if not self.is_among_the_best(self.lanes[lane], lane % self.brackets)}
+        bad = {lane for lane in judged - failed if self.standing(self.lanes[lane], lane % self.brackets) >= 1}
         stop = self.without_spared(set(live) - spent - failed, bad, judged)
         for lane in failed | spent | stop:
             life = self.rows[self.lanes[lane]]
@@ -111,12 +111,8 @@ class Halving:
 
     def standing(self, row, bracket):
         came = sorted(self.came[self.rung(row, bracket)])
-        place = [of for _, _, of in came].index(row)
-        return np.float32(place) / np.float32(max(1, len(came) // self.eta))
-
-    def is_among_the_best(self, row, bracket):
-        came = sorted(self.came[self.rung(row, bracket)])
-        return row in [r for _, _, r in came[: max(1, len(came) // self.eta)]]
+        place, room = [of for _, _, of in came].index(row), max(len(came) // self.eta, not self.waiting)
+        return np.float32(place) / np.float32(room) if room else np.float32(place + 1)
 
     def rung(self, row, bracket):
         steps = self.rows[row].steps
@@ -174,7 +170,7 @@ def test_a_whole_search_is_that_of_lists(known, score_of, name):
 
 
 def test_by_hand(known):
-    """Of five trials on one lane, at rungs 1 and 2 of 4 steps, the second goes on once the fourth has been worse."""
+    """Of five trials on one lane, at rungs 1 and 2 of 4 steps, a trial goes on once as many worse ones came."""
 
     def value(n, data, h):
         return h["x"]
@@ -185,15 +181,24 @@ def test_by_hand(known):
         first=[{"x": x} for x in (0.1, 0.5, 0.9, 0.95, 0.97)],
     )  # fmt: skip
     assert lives(result) == [
-        (None, 0, 0, 4, "done"),
-        (None, 4, 0, 1, "stopped"),  # second of two, then of three
-        (None, 5, 0, 1, "stopped"),
-        (None, 6, 0, 1, "stopped"),  # the fourth: now two may go on
-        (1, 7, 1, 2, "stopped"),  # second of two at the next rung
+        (None, 0, 0, 1, "stopped"),  # the best, but of one: none may go on
+        (None, 1, 0, 1, "stopped"),  # of two one may, the first
+        (0, 2, 1, 2, "stopped"),
+        (None, 3, 0, 1, "stopped"),
+        (None, 4, 0, 1, "stopped"),  # of four two may, the second now, too
+        (1, 5, 1, 2, "stopped"),  # of two at the next rung one may, the first
+        (2, 6, 2, 4, "done"),
         (None, 8, 0, 1, "stopped"),
     ]
-    assert result.trials[4].hparams == result.trials[1].hparams
-    assert (result.stats.trials, result.stats.copies, result.stats.lanes_busy) == (5, 1, 1.0)
+    assert result.trials[5].hparams == result.trials[1].hparams
+    assert [(stretch.first, stretch.last) for stretch in result.lineage(6)] == [(0, 1), (1, 2), (2, 4)]
+    assert (result.stats.trials, result.stats.copies, result.stats.lanes_busy) == (5, 3, 1.0)
+
+
+def test_the_best_goes_on_where_no_trial_is_left_to_begin():
+    result = search(trials=3, lanes=2, scheduler=ASHA(eta=4, min_steps=1, promote=True))
+    assert [t.status for t in result.trials].count("done") == 1
+    assert result.best.steps == 12
 
 
 ROWS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
