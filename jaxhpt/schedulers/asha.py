@@ -98,11 +98,14 @@ class ASHA(KeepsCurves):
         return min(longest, self.min_steps or rungs.lowest_of(self.eta, longest))
 
     def num_copies(self, schedule: Schedule, trials: int) -> int:
-        """Return how many may be promoted: at each rung one each time that its best 1/`eta` are one more, or the last."""
+        """Return how many may be promoted at most.
+
+        At each rung one goes on each time that its best 1/`eta` are one more, and the best at the end of the search.
+        """
         if not self.promote:
             return 0
         levels = len(rungs.levels_of(self.min_steps, self.eta, schedule))
-        return levels * (trials // self.eta + levels)  # no bracket has more rungs, and no more have any
+        return levels * (trials // self.eta + levels)  # there are at most so many brackets with rungs
 
     def num_parked(self, lanes: int) -> int:
         """Return how many trials are parked at once, at most."""
