@@ -12,13 +12,19 @@ import pytest
 import jaxhpt
 from jaxhpt import ASHA, Float, Hyperband, Space
 from jaxhpt.algorithms import Random
+from jaxhpt.core import history
 from jaxhpt.core.keys import root_of
+from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.metrics import choose
 from jaxhpt.core.pareto import places
+from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.build import build
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.split import Split
-from jaxhpt.schedulers import archive
+from jaxhpt.schedulers import Parks, archive
+from jaxhpt.schedulers.base import num_parked
 from jaxhpt.training.layout import Layout
 
 
@@ -373,3 +379,42 @@ def test_equal_scores_go_on_as_many_as_there_is_room_for():
 def test_arguments_out_of_range(given, message):
     with pytest.raises(ValueError, match=message):
         Hyperband(**given)
+
+
+@pytest.mark.parametrize("names", [("loss",), ("loss", "size")])
+def test_shapes_and_dtypes_stay_and_nothing_is_weak(names):
+    scheduler, schedule = Hyperband(promote=True), Schedule(27, 1)
+    metrics = choose(names, objectives=dict.fromkeys(names, "min"))
+    copies = scheduler.num_copies(schedule, 20)
+    made = Problem(Space.of({"x": Float(0, 1)}), metrics, 20, 5, schedule, copies=copies)
+    state = jax.eval_shape(lambda: scheduler.init(jax.random.key(0), made))
+    notes = jax.eval_shape(lambda: scheduler.lane_init(made))
+    past = jax.eval_shape(lambda: history.empty_history(made))
+    lanes, last = Lanes(*(jax.ShapeDtypeStruct((5,), jnp.int32),) * 3), jax.ShapeDtypeStruct((), jnp.bool_)
+    key = jax.random.key(0)
+    _, later, noted = jax.eval_shape(lambda *given: scheduler.decide(key, *given, made), state, notes, lanes, past)
+    assert jax.tree.map(str, (later, noted)) == jax.tree.map(str, (state, notes))
+    found = jax.eval_shape(lambda *given: scheduler.recall(*given[:4], made, given[4]), state, notes, lanes, past, last)
+    assert [(a.shape, a.dtype, a.weak_type) for a in found] == [((5,), jnp.float32, False), ((5,), jnp.int32, False)]
+
+
+def test_schedulers_that_park_nothing_keep_nothing():
+    assert isinstance(ASHA(), Parks)
+    for scheduler in (*(kind() for kind in jaxhpt.SCHEDULERS.values()), ASHA(), Hyperband()):
+        assert num_parked(scheduler, 8) == 0
+    assert [num_parked(ASHA(promote=True, parked=parked), 8) for parked in (None, 3)] == [16, 3]
+    assert ASHA().num_copies(Schedule(27, 1), 60) == 0
+
+
+def test_a_search_goes_on_with_more_trials():
+    fewer, more = (build(TASK, Space.of(SPACE), trials, Random(), PROMOTES, Layout(4, 1)) for trials in (16, 48))
+    begun = Split(fewer.program, root_of(0), fewer.known, fewer.data, fewer.structures)
+    begun.run(30)
+    later = Split(more.program, root_of(0), more.known, more.data, more.structures, begun.carried())
+    later.run(10_000)
+    assert bool(later.summary.finished)
+    parents = np.asarray(later.summary.history.parent)[: int(later.summary.history.num_rows)]
+    assert (parents == NONE).sum() == 48
+    assert ((parents >= 16) & (parents < NONE)).any()
+    begun.close()
+    later.close()
