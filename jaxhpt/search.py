@@ -171,7 +171,7 @@ def search(
             built = build(job, space, num, searcher, trainer, layout, interval, before)
             warn(built, replicas)
             if again:
-                confirmation.check(built.program.problem)
+                confirmation.check(built.program.problem, built.program.slots)
             built = run.begin(built, searcher, way="search", seed=seed, searches=None)
             root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
             rest = (root, built.known, built.data, built.structures, run.carried)

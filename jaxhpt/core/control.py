@@ -43,6 +43,11 @@ def when(predicate: Array, then: Callable[[], T], otherwise: Callable[[], T]) ->
     return jax.lax.cond(some, both, otherwise)
 
 
+def most(count: Array) -> Array:
+    """Return the largest of a whole number i32[] in many searches that are one program, so that all loop as often."""
+    return jax.lax.pmax(count, REPLICA) if _mapped() else count
+
+
 def _mapped() -> bool:
     """Tell whether this is traced under an axis of replicas."""
     try:

@@ -16,7 +16,7 @@ from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
 from jaxhpt.engine.state import Program, Study
-from jaxhpt.schedulers.base import Scheduler
+from jaxhpt.schedulers.base import Scheduler, num_parked
 from jaxhpt.training.batches import Batch, Batches, batches_of, check_data
 from jaxhpt.training.budget import budget_of, plan
 from jaxhpt.training.devices import cut_by_xla, require_no_mesh, together, usable
@@ -105,7 +105,9 @@ def build(
     learns, several = getattr(algorithm, "learns", True), bool(space.structural)
     data = Data(train, valid, structures.first.captured)
     devices, data = usable(layout.mesh, data) if layout.searches is None else (None, together(data))
-    laid = layout.settled(functions, trials, schedule.steps, learns, several, devices)
+    apart = num_parked(scheduler, 0)
+    parked = num_parked(scheduler, 1) - apart, apart
+    laid = layout.settled(functions, trials, schedule.steps, learns, several, devices, parked)
     most = bucket(trials)
     sizes = {"prior": before.unit.shape[0], "copies": scheduler.num_copies(schedule, most)}
     problem = Problem(space.bare(), metrics, trials, laid.lanes, schedule, **sizes)

@@ -6,7 +6,7 @@
     advance   a pool trains and scores its lanes
     settle    the study reports, lets the scheduler decide, closes, and tells the algorithm (`settle.py`)
     keep      the weights of a new winner are put aside (`training/pool.py`)
-    move      weights go from lane to lane, where a scheduler copies
+    move      weights go from lane to lane, where a scheduler copies, and to and from where it parks them
 
 Each is a pure function. `split.py` runs them as programs of their own, `loop.py` many events as one.
 """
@@ -27,6 +27,7 @@ from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.engine.parking import nothing_parked
 from jaxhpt.engine.state import Best, Places, Study, StudyState, trials_left
 from jaxhpt.schedulers.base import Scheduler
 from jaxhpt.training.pool import Orders
@@ -59,6 +60,7 @@ def begin(study: Study, root: Key, known: Known | None, trials: Array) -> StudyS
         spared=vacant < 0,
         finished=none < 0,
         key=root,
+        parked=nothing_parked(study.scheduler, problem),
     )
 
 

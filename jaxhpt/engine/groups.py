@@ -13,7 +13,7 @@ from jaxhpt.engine.compiling import SOON, Function
 from jaxhpt.engine.memory import Fitting, exhausted, halved, too_little
 from jaxhpt.engine.pools import advance, fill
 from jaxhpt.training.copying import Copying
-from jaxhpt.training.pool import Data, Orders, Pool, PoolState
+from jaxhpt.training.pool import Data, Orders, Pool, PoolState, Report
 from jaxhpt.training.structures import STRUCTURE, Structure
 
 SOONEST = {**SOON, "xla_backend_optimization_level": 0}  # what runs once a trial
@@ -108,6 +108,15 @@ class Fitted(NamedTuple):
 
     fill: Fitting
     advance: Fitting
+
+
+def joined(groups: list[Group], reports: list[Report], lanes: int, metrics: int) -> Report:
+    """Put the reports of groups, of so many metrics, in the places of their lanes, of which the study has so many."""
+    scores, ok = np.full((lanes, metrics), np.inf, np.float32), np.zeros(lanes, bool)
+    for group, report in zip(groups, jax.device_get(reports), strict=True):
+        there = group.lanes != NONE
+        scores[group.lanes[there]], ok[group.lanes[there]] = report.scores[there], report.ok[there]
+    return Report(jnp.asarray(scores), jnp.asarray(ok))
 
 
 def fitted(group: Group, told: list[str], times: int) -> Fitted:

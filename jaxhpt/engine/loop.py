@@ -17,7 +17,7 @@ from jaxhpt.engine.raising import gone_on, like_of, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
 from jaxhpt.engine.steering import Order, Steering
-from jaxhpt.training.devices import WHOLE, put_of
+from jaxhpt.training.devices import CUT, WHOLE, put_of
 from jaxhpt.training.pool import Data, PoolState
 from jaxhpt.training.sharded import LANES_CUT, copying_of
 
@@ -29,11 +29,13 @@ class SearchState(NamedTuple):
       study: what decides.
       pools: what trains.
       best: weights of the winner so far.
+      store: weights of parked trials; None where there may be none.
     """
 
     study: StudyState
     pools: tuple[PoolState, ...]
     best: TrainState
+    store: PoolState | None = None
 
 
 def fresh(program: Program, root: Key, known: Known | None = None) -> SearchState:
@@ -41,7 +43,8 @@ def fresh(program: Program, root: Key, known: Known | None = None) -> SearchStat
     pool, copying, trials = program.pool, copying_of(program.pool), jnp.int32(program.problem.trials)
     given = (pool.functions.state, pool.batches, pool.lanes, pool.interval)
     pools, study = tuple(copying.vacant(*given) for _ in range(program.pools)), (program.study, root, known, trials)
-    return SearchState(event.begin(*study), pools, copying.nobody(pool.functions.state))
+    store = copying.parked(pool.functions.state, program.slots) if program.slots else None
+    return SearchState(event.begin(*study), pools, copying.nobody(pool.functions.state), store)
 
 
 def run_event(program: Program, carry: SearchState, data: Data) -> SearchState:
@@ -57,6 +60,9 @@ def run_event(program: Program, carry: SearchState, data: Data) -> SearchState:
     study, moves = settle(program.study, study, lanes, scored, reports)
     copying = copying_of(pool)
     best = copying.keep(pools, carry.best, moves.keep)
+    if carry.store is not None:
+        pools, store = copying.exchange(pools, carry.store, moves.source, moves.target)
+        return SearchState(study, pools, best, store)
     moved = copying.move(pools, moves.source, moves.target) if moves.target.size else pools
     return SearchState(study, moved, best)
 
@@ -79,7 +85,7 @@ def _dispatch(program: Program, carry: SearchState, data: Data, events: Array) -
     return carry, summary(program.study, carry.study, carry.study.lanes, jnp.int32(0))
 
 
-CARRY: Any = SearchState(WHOLE, (LANES_CUT,), WHOLE)  # type: ignore[arg-type]  # a prefix of its tree
+CARRY: Any = SearchState(WHOLE, (LANES_CUT,), WHOLE, CUT)  # type: ignore[arg-type]  # a prefix of its tree
 begin = Function(fresh, 1, out=CARRY)
 dispatch = Function(_dispatch, 1, donated=(0,), out=(CARRY, WHOLE))
 

@@ -67,11 +67,23 @@ def move(copying: Copying, *given: Any) -> tuple[PoolState, ...]:
     return copying.move(*given)
 
 
+def store(copying: Copying, shapes: tuple, structure: Any, slots: int, there: Array) -> PoolState:
+    """Make slots that hold no trial; arguments as of `_vacant`."""
+    return copying.parked(jax.tree.unflatten(structure, shapes), slots)
+
+
+def exchange(copying: Copying, *given: Any) -> tuple[tuple[PoolState, ...], PoolState]:
+    """Copy weights between lanes and slots."""
+    return copying.exchange(*given)
+
+
 VACANT = Function(_vacant, 4, options=SOON, out=((LANES_CUT,), WHOLE))
 FILL = Function(fill, 1, donated=(0,), options=SOON, out=LANES_CUT)
 ADVANCE = Function(advance, 1, donated=(0,), out=(LANES_CUT, WHOLE))
 KEEP = Function(keep, 1, options=SOON)
 MOVE = Function(move, 1, donated=(0,), options=SOON, out=(LANES_CUT,))
+STORE = Function(store, 4, options=SOON, out=LANES_CUT)
+EXCHANGE = Function(exchange, 1, donated=(0, 1), options=SOON, out=((LANES_CUT,), LANES_CUT))
 
 
 class Pools(Protocol):
@@ -141,6 +153,8 @@ class AlikePools:
         room = Room(pool.batches, pool.lanes, pool.interval, program.pools)
         given = (self._copying, tuple(shapes), structure, room, programs.number(0))
         self._pools, self.best = programs.call("vacant", VACANT, *given)
+        slots = (*given[:3], program.slots, given[-1])
+        self._store: Any = programs.call("store", STORE, *slots) if program.slots else None
 
     @property
     def devices(self) -> int:
@@ -190,17 +204,20 @@ class AlikePools:
     def settle(self, moves: Moves) -> None:
         """Keep, and move."""
         self.best = self._programs.call("keep", KEEP, self._copying, self._pools, self.best, moves.keep)
-        if moves.target.size:
+        if self._store is not None:
+            given = (self._copying, self._pools, self._store, moves.source, moves.target)
+            self._pools, self._store = self._programs.call("exchange", EXCHANGE, *given)
+        elif moves.target.size:
             self._pools = self._programs.call("move", MOVE, self._copying, self._pools, moves.source, moves.target)
 
     def carried(self) -> tuple[PyTree, dict[str, Any]]:
         """Return the weights."""
-        return (self._pools, self.best), {}
+        return (self._pools, self.best, self._store), {}
 
     def go_on(self, places: Places, orders: tuple[Orders, ...], carried: Carried) -> None:
         """Take the weights."""
         self.begin(places, orders)
-        self._pools, self.best = onto((self._pools, self.best), carried.arrays)
+        self._pools, self.best, self._store = onto((self._pools, self.best, self._store), carried.arrays)
 
     def report_shapes(self) -> tuple[Report, ...]:
         """Return the shapes of the pools' reports."""

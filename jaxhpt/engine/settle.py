@@ -12,8 +12,9 @@ from jaxhpt.core.history import History, Origin, Status, close, open_rows, repor
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.typing import NONE, Array
+from jaxhpt.engine.parking import park, recalled
 from jaxhpt.engine.state import Best, Moves, Study, StudyState, Summary, trials_left
-from jaxhpt.schedulers.base import Verdict
+from jaxhpt.schedulers.base import Recall, Verdict
 from jaxhpt.training.pool import Report
 
 LONGEST = jnp.iinfo(jnp.int32).max
@@ -41,7 +42,9 @@ def settle(
     lanes = lanes._replace(budget=jnp.where(lanes.live, verdict.budget, 0))
     failed = scored & ~found.ok
     state = state._replace(history=history, scheduler=scheduler, lane_notes=notes)
-    stop, spared = _stopped(study, state, lanes, verdict, scored, failed)
+    stopping = verdict.stop & scored & ~failed & ~lanes.spent & lanes.live
+    recall = None if state.parked is None else recalled(study, state, lanes, stopping, scored)
+    stop, spared = _stopped(study, state, lanes, verdict, scored, failed, recall)
     ended = lanes.live & (lanes.spent | stop | failed)
     going = lanes.live & ~lanes.spent & ~failed & ~stop
     wanted = None if verdict.copies is None else _within(study, state, lanes, verdict.copies)
@@ -56,6 +59,10 @@ def settle(
     moves = Moves(keep, *jnp.full((2, 0 if copies is None else copies.target.shape[0]), NONE, jnp.int32))
     if copies is not None:
         state, moves = _copy(study, state, copies, lanes), moves._replace(source=copies.source, target=copies.target)
+    if recall is not None:
+        assert copies is None, "a scheduler that parks trials makes no other copies"
+        state, moved = park(study, state, recall, lanes, stop & stopping)
+        moves = moved._replace(keep=keep)
     return _closed(study, tell(study, state, rows)), moves
 
 
@@ -67,17 +74,26 @@ def _closed(study: Study, state: StudyState) -> StudyState:
 
 
 def _stopped(
-    study: Study, state: StudyState, lanes: Lanes, verdict: Verdict, scored: Array, failed: Array
+    study: Study,
+    state: StudyState,
+    lanes: Lanes,
+    verdict: Verdict,
+    scored: Array,
+    failed: Array,
+    recall: Recall | None,
 ) -> tuple[Array, Array]:
     """Return the lanes that stop, and those that were to and are spared: bool[L] each.
 
-    When no trial is left to start, a lane that is freed stays empty, and costs as much as one that trains: then a trial
-    is spared that ends no later than one which goes on by right; it goes on by right itself once it is judged again and
-    found good, and is stopped when there is no such one any more.
+    When no trial is left to start or to go on, a lane that is freed stays empty, at the cost of one that trains: then a
+    trial is spared that ends no later than one which goes on by right; it goes on by right itself once it is judged
+    again and found good, and is stopped when there is no such one any more.
     """
     going = lanes.live & ~lanes.spent & ~failed
     stop = going & (verdict.stop | (state.spared & ~scored))
     waiting = jnp.any(state.queue.valid) | (trials_left(study, state) > 0)
+    if recall is not None:
+        ready, num = recall.standing < 1, lanes.trial.shape[0]
+        stop, waiting = stop & ~ready[-num:], waiting | jnp.any(ready[:-num])
     steps = lanes.budget - lanes.steps
     spared = stop & ~waiting & (steps <= jnp.max(jnp.where(going & ~stop, steps, 0)))
     return stop & ~spared, spared

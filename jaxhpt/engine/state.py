@@ -14,7 +14,7 @@ from jaxhpt.core.history import History
 from jaxhpt.core.lanes import Lanes
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
-from jaxhpt.schedulers.base import Scheduler
+from jaxhpt.schedulers.base import Scheduler, num_parked
 from jaxhpt.training.devices import Devices
 from jaxhpt.training.pool import Pool
 
@@ -69,6 +69,11 @@ class Program:
         return self.devices.num if self.devices else 1
 
     @property
+    def slots(self) -> int:
+        """Trials that are parked at once, at most."""
+        return num_parked(self.study.scheduler, self.problem.lanes)
+
+    @property
     def grains(self) -> int:
         """Grains of training that an event is cut into, after which the host may look up."""
         return 1 if self.fused else self.pool.grains
@@ -94,6 +99,18 @@ class Best(NamedTuple):
     score: Array
 
 
+class Parked(NamedTuple):
+    """Trials that a scheduler stopped, and whose weights are kept: P slots, each of which holds one or none.
+
+    Attributes:
+      lanes: which they are, and how far they came.
+      notes: what the scheduler keeps of each, leaves [P, ...].
+    """
+
+    lanes: Lanes
+    notes: Any
+
+
 class StudyState(NamedTuple):
     """What is known, and who trains where: one a search.
 
@@ -111,6 +128,7 @@ class StudyState(NamedTuple):
       spared: bool[L] lanes whose trials were to be stopped, and go on because that costs nothing.
       finished: bool[] nothing trains and nothing is left to start.
       key: the root key.
+      parked: trials that may go on later; None where the scheduler parks none.
     """
 
     history: History
@@ -126,6 +144,7 @@ class StudyState(NamedTuple):
     spared: Array
     finished: Array
     key: Key
+    parked: Parked | None = None
 
 
 class Places(NamedTuple):
@@ -151,7 +170,7 @@ class Moves(NamedTuple):
 
     Attributes:
       keep: i32[] lane whose weights are the best so far; NONE for none.
-      source: i32[N] lanes that are copied from; NONE for none.
+      source: i32[N] lanes that are copied from; NONE for none. Slots of parked trials are lanes from L on.
       target: i32[N] lanes that take the copies, each once; NONE for none.
     """
 

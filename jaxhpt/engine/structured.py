@@ -10,17 +10,17 @@ import concurrent.futures
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxhpt.algorithms.opened import Opened
 from jaxhpt.core.typing import NONE, Key, PyTree, TrainState
 from jaxhpt.engine.carrying import Carried, onto
 from jaxhpt.engine.compiling import shapes_of
-from jaxhpt.engine.groups import ADVANCE, FILL, PUT, SELECT, TAKE, VACANT, Fitted, Group, fitted
+from jaxhpt.engine.groups import ADVANCE, FILL, PUT, SELECT, TAKE, VACANT, Fitted, Group, fitted, joined
 from jaxhpt.engine.opening import Opening
 from jaxhpt.engine.pools import report_shape
 from jaxhpt.engine.programs import Programs
+from jaxhpt.engine.slots import Apart, Slots
 from jaxhpt.engine.state import Moves, Places, Program
 from jaxhpt.training.copying import Copying
 from jaxhpt.training.devices import together, usable
@@ -53,6 +53,7 @@ class StructuredPools:
         self._placed: dict[jax.Device | None, Data] = {None: data}
         self.best: TrainState | None = None
         self._winner: Structure | None = None  # whose weights the best ones are
+        self._slots = Slots(lanes)
 
     @property
     def devices(self) -> int:
@@ -66,11 +67,12 @@ class StructuredPools:
         return () if free else (self._opening.opened(),)
 
     def begin(self, places: Places, orders: tuple[Orders, ...]) -> None:
-        """Give the trials that begin to groups of their structures, and begin to compile what is new."""
+        """Give the trials that begin, or go on, to groups of their structures, and begin to compile what is new."""
         fresh, trial, unit = jax.device_get((places.fresh, places.lanes.trial, places.unit))
-        self._release(fresh | (trial == NONE))
+        comes = fresh | np.isin(np.arange(fresh.size), list(self._slots.woken))
+        self._release(comes | (trial == NONE))
         wanted: dict[Any, list[int]] = {}
-        for lane in np.flatnonzero(fresh):
+        for lane in np.flatnonzero(comes):
             wanted.setdefault(self._structures.key(unit[lane]), []).append(int(lane))
         for lanes in wanted.values():
             self._place(self._structures.of(unit[lanes[0]]), lanes)
@@ -97,7 +99,8 @@ class StructuredPools:
         used = [(key, width, self._devices.index(device)) for key, width, device in self._used]
         best = None if self._winner is None else self._winner.key
         facts = {"groups": groups, "used": used, "opening": self._opening.facts(), "best": best}
-        return ([group.state for group in self._groups], self.best), facts
+        apart, told = self._slots.carried()
+        return ([group.state for group in self._groups], self.best, apart), facts | told
 
     def go_on(self, places: Places, orders: tuple[Orders, ...], carried: Carried) -> None:
         """Make the groups as they were, and take the weights once their programs are known to fit."""
@@ -115,7 +118,9 @@ class StructuredPools:
             self._prepare(group, min(self._cores, len(self._groups)))
         self._winner = None if facts["best"] is None else self._structures.named(facts["best"])
         best = None if self._winner is None else Copying().nobody(self._winner.functions.state)
-        states, self.best = onto(([group.state for group in self._groups], best), carried.arrays)
+        like = ([group.state for group in self._groups], best, self._slots.like(facts, self._structures.named))
+        states, self.best, apart = onto(like, carried.arrays)
+        self._slots.take(apart)
         for group, state in zip(self._groups, states, strict=True):
             group.state = state
 
@@ -209,6 +214,7 @@ class StructuredPools:
 
         def begun(group: Group) -> concurrent.futures.Future:
             self._prepare(group, times)
+            self._wake(group)
             self._fitted[group.name].fill.require_room(group.arguments(), times)
             self._fitted[group.name].advance.require_room((*group.arguments(), *span), times)
             return self._threads.submit(one, group)
@@ -216,7 +222,8 @@ class StructuredPools:
         # The longest first, so that cores end together; programs that are missing are waited for in this thread.
         order = sorted(self._groups, key=lambda group: (not self._is_ready(group), -group.work))
         running = {id(group): begun(group) for group in order}
-        return (self._joined([running[id(group)].result() for group in self._groups]),)
+        reports = [running[id(group)].result() for group in self._groups]
+        return (joined(self._groups, reports, self._program.problem.lanes, len(self._program.pool.metrics.names)),)
 
     def _is_ready(self, group: Group) -> bool:
         """Tell whether nothing is to be waited for."""
@@ -229,28 +236,39 @@ class StructuredPools:
             with self._programs.waiting():
                 self._fitted[group.name] = fitted(group, self._told, times)
 
-    def _joined(self, reports: list[Report]) -> Report:
-        """Put the reports of the groups in the places of their lanes."""
-        lanes, metrics = self._program.problem.lanes, len(self._program.pool.metrics.names)
-        scores, ok = np.full((lanes, metrics), np.inf, np.float32), np.zeros(lanes, bool)
-        for group, report in zip(self._groups, jax.device_get(reports), strict=True):
-            there = group.lanes != NONE
-            scores[group.lanes[there]], ok[group.lanes[there]] = report.scores[there], report.ok[there]
-        return Report(jnp.asarray(scores), jnp.asarray(ok))
-
     def settle(self, moves: Moves) -> None:
         """Keep, and move, within a structure."""
         keep, source, target = jax.device_get(moves)
         if keep != NONE:
             group, place = self._find(int(keep))
             self.best, self._winner = self._taken(group, place), group.structure
+        if self._program.slots:
+            self._slots.exchange(source, target, self._apart)
+        else:
+            self._copy(source, target)
+
+    def _copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Copy weights from lanes i32[N] to others, NONE for none."""
         made = [(self._find(int(s)), self._find(int(t))) for s, t in zip(source, target, strict=True) if t != NONE]
         assert all(of.structure is to.structure for (of, _), (to, _) in made), "weights fit nowhere else"
         taken = [self._taken(*of) for of, _ in made]  # all, before any is written
         for (_, (group, place)), one in zip(made, taken, strict=True):
-            given = (group.state.weights, self._programs.number(place), group.put(one))
-            weights = self._programs.call(("put", *group.name), PUT, *given)
-            group.state = group.state._replace(weights=weights)
+            self._put(group, place, one)
+
+    def _put(self, group: Group, place: int, one: TrainState) -> None:
+        given = (group.state.weights, self._programs.number(place), group.put(one))
+        weights = self._programs.call(("put", *group.name), PUT, *given)
+        group.state = group.state._replace(weights=weights)
+
+    def _wake(self, group: Group) -> None:
+        """Let the parked trials go on that are in this group now."""
+        for place, lane in enumerate(group.lanes.tolist()):
+            if lane in self._slots.woken:
+                self._put(group, place, self._slots.woken.pop(lane).weights)
+
+    def _apart(self, lane: int) -> Apart:
+        group, place = self._find(lane)
+        return Apart(group.structure, self._taken(group, place))
 
     def _taken(self, group: Group, place: int) -> TrainState:
         return self._programs.call(("take", *group.name), TAKE, group.state.weights, self._programs.number(place))

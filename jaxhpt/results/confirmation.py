@@ -45,8 +45,12 @@ class Confirm:
     shown: Callable[[], Display]
     begun: Callable[..., Execution]
 
-    def check(self, problem: Problem) -> None:
+    def check(self, problem: Problem, slots: int = 0) -> None:
         """Refuse what cannot be confirmed, before it is searched.
+
+        Args:
+          problem: static.
+          slots: of trials that are parked, where copies go on with the settings they had.
 
         Raises:
           ValueError: more settings than trials, several objectives, or trials that go on from others' weights.
@@ -54,7 +58,7 @@ class Confirm:
         if self.num > problem.trials:
             raise ValueError(f"confirm={self.num}: must be at most the {problem.trials} trials")
         problem.require_one_objective(self, "confirm chooses one winner: leave it out, and see pareto_front()")
-        if problem.copies:
+        if problem.copies and not slots:
             raise ValueError(
                 f"confirm={self.num}: a scheduler that copies weights finds a schedule, which no single setting "
                 "repeats; leave it out, or take another scheduler"

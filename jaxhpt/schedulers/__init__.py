@@ -1,7 +1,7 @@
 """How long to train: one file per scheduler. Read `base.py` first."""
 
 from jaxhpt.schedulers.asha import ASHA
-from jaxhpt.schedulers.base import Copies, Scheduler, Verdict
+from jaxhpt.schedulers.base import Copies, Parks, Recall, Scheduler, Verdict
 from jaxhpt.schedulers.early_stopping import EarlyStopping
 from jaxhpt.schedulers.grey_stop import GreyStop
 from jaxhpt.schedulers.hyperband import Hyperband
@@ -31,6 +31,8 @@ __all__ = [
     "GreyStop",
     "Hyperband",
     "MedianStop",
+    "Parks",
+    "Recall",
     "RunToEnd",
     "Scheduler",
     "Verdict",

@@ -76,7 +76,7 @@ def points_of(lanes: Lanes, history: History, problem: Problem) -> Array:
 
 def empty(groups: int, problem: Problem, width: int) -> Archive:
     """Make archives of as many trials as there may be, or of as many as are remembered, each of J `width` numbers."""
-    kept = min(problem.trials + problem.copies, MOST)
+    kept = min(problem.trials, MOST)
     return Archive(jnp.full((groups, kept, width), jnp.inf, jnp.float32), jnp.zeros(groups, jnp.int32))
 
 
@@ -113,12 +113,42 @@ def enter(archive: Archive, which: Array, points: Array, judge: Callable[[Gather
     return Archive(*known), told
 
 
-def in_best(gathering: Gathering, share: int, objectives: int, lanes: int) -> Array:
+def place_of(archive: Archive, which: Array, number: Array, objectives: int) -> Array:
+    """Return the places of some of those that came, by `pareto.places`, among those that their rungs remember.
+
+    Args:
+      archive: what is known.
+      which: i32[P] the rung each came to; G for none.
+      number: i32[P] how many had come before it.
+      objectives: how many there are, M.
+
+    Returns:
+      i32[P] the number of better ones; W where there is no rung, or it has forgotten the trial.
+    """
+    size = archive.points.shape[1]
+
+    def one(found: Array, rung: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        index, kept, arrived = rung
+        mine = (which == index) & (arrived - number <= size)
+
+        def look() -> Array:
+            there = Gathering(kept, jnp.arange(size, dtype=jnp.int32) < arrived)
+            place = places(*scores_and_violation(kept, objectives), there.sound)
+            return jnp.where(mine, place[number % size], found)
+
+        return when(jnp.any(mine), look, lambda: found), None
+
+    groups = jnp.arange(archive.num_arrived.shape[0], dtype=jnp.int32)
+    place, _ = jax.lax.scan(one, jnp.full(which.shape, size, jnp.int32), (groups, *archive))
+    return place
+
+
+def in_best(gathering: Gathering, share: int, objectives: int, lanes: int, least: int = 1) -> Array:
     """Tell which of the L `lanes` are among the best one of `share` that came, by `pareto.places`: bool[L].
 
-    The best one always is.
+    The best `least` always are.
     """
-    num = jnp.maximum(gathering.size // share, 1)
+    num = jnp.maximum(gathering.size // share, least)
     return among_best(*scores_and_violation(gathering.points, objectives), gathering.sound, num)[-lanes:]
 
 

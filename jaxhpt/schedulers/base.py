@@ -29,6 +29,19 @@ class Verdict(NamedTuple):
     copies: Copies | None
 
 
+class Recall(NamedTuple):
+    """What a scheduler says of trials that it stopped, and whose weights are parked.
+
+    Attributes:
+      standing: f32[P] how far each is from going on, not NaN: below 1 it does, as soon as a lane is free; of those that
+        are parked, the ones with the largest are given up where there is no room.
+      group: i32[P] a parked trial goes on in a lane of its own group alone.
+    """
+
+    standing: Array
+    group: Array
+
+
 MOST_REPORTS = 128  # of a trial's curve
 PARTS = 20  # reports of a trial, where nothing else is asked for
 
@@ -73,6 +86,39 @@ class Scheduler(Protocol):
     ) -> tuple[Verdict, Any, Any]:
         """Judge the lanes after their reports: the verdict, the state and the notes of lanes."""
         ...
+
+
+@runtime_checkable
+class Parks(Protocol):
+    """A scheduler that may go on later with what it stopped, from the weights that the trial had.
+
+    What it stops at a step at which it was scored is parked. Such a trial goes on as a copy of itself: a row of its
+    own, which `num_copies` has to count. Its note goes with it. It makes no other copies.
+    """
+
+    def num_parked(self, lanes: int) -> int:
+        """Return how many trials' weights are parked at once, at most, beside so many lanes; 0 for none at all."""
+        ...
+
+    def recall(
+        self, state: Any, lane_notes: Any, parked: Lanes, history: History, problem: Problem, last: Array
+    ) -> Recall:
+        """Judge trials that are parked, or are to be in this event: of these, those that may go on stay in their lanes.
+
+        Args:
+          state: as `decide` left it.
+          lane_notes: of each, leaves [P, ...].
+          parked: P places, of which those that are not live hold none.
+          history: of all trials.
+          problem: static.
+          last: bool[] whether no other trial is left to begin, so that lanes that are freed may stay empty.
+        """
+        ...
+
+
+def num_parked(scheduler: Any, lanes: int) -> int:
+    """Return how many trials' weights a scheduler parks at once, at most."""
+    return scheduler.num_parked(lanes) if isinstance(scheduler, Parks) else 0
 
 
 class KeepsCurves(Settings):

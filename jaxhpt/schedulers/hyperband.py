@@ -22,6 +22,8 @@ class Hyperband(ASHA):
     Args:
       eta: as of `ASHA`.
       min_steps: as of `ASHA`.
+      promote: as of `ASHA`; a trial goes on in a lane of its bracket.
+      parked: as of `ASHA`, of all brackets together.
       brackets: at least 1, at most one more than there are rungs, and no more than lanes; None is as many as possible.
 
     Raises:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxhpt.core.control import when
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.schedule import Schedule
 from jaxhpt.core.typing import Array
 
 SPAN = 27  # how many times as long the longest trial is as the first rung, about, where nothing else is asked for
@@ -31,7 +32,7 @@ class Rungs(NamedTuple):
 
 def empty(groups: int, problem: Problem, share: int) -> Rungs:
     """Make rungs that keep as many scores as one of `share` of all trials, and one more."""
-    kept = (problem.trials + problem.copies) // share + 1
+    kept = problem.trials // share + 1
     return Rungs(jnp.full((groups, kept), jnp.inf, jnp.float32), jnp.zeros(groups, jnp.int32))
 
 
@@ -90,8 +91,13 @@ def levels(first: int | None, eta: int, problem: Problem) -> tuple[int, ...]:
       eta: at least 2.
       problem: static.
     """
-    steps, found = first_level(first, eta, problem), []
-    while steps < problem.schedule.steps:
+    return levels_of(first, eta, problem.schedule)
+
+
+def levels_of(first: int | None, eta: int, schedule: Schedule) -> tuple[int, ...]:
+    """Return the same from a schedule alone."""
+    steps, found = schedule.up_to_interval(first if first is not None else lowest_of(eta, schedule.steps)), []
+    while steps < schedule.steps:
         found.append(steps)
         steps *= eta
     return tuple(found)

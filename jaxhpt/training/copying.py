@@ -2,15 +2,18 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.arrays import select, zeros
-from jaxhpt.core.control import when
-from jaxhpt.core.typing import Array, PyTree, TrainState
+from jaxhpt.core.arrays import compact, select, zeros
+from jaxhpt.core.control import most, when
+from jaxhpt.core.typing import NONE, Array, PyTree, TrainState
 from jaxhpt.training.batches import Batches
 from jaxhpt.training.pool import PoolState
+
+AT_ONCE = 64  # trials whose weights are exchanged with slots at once: what is taken out lies beside both meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,48 @@ class Copying:
             take, stay = functools.partial(rows, pool.weights, place), functools.partial(_same, best)
             best = when((lane >= i * num) & (lane < (i + 1) * num), take, stay)
         return best
+
+    def parked(self, state: PyTree, slots: int) -> PoolState:
+        """Make slots for the weights of parked trials, of the shapes of one trial's state."""
+        return PoolState(zeros(state, slots), ())  # type: ignore[arg-type]  # nothing trains there
+
+    def exchange(
+        self, pools: tuple[PoolState, ...], store: PoolState, source: Array, target: Array
+    ) -> tuple[tuple[PoolState, ...], PoolState]:
+        """Copy weights between lanes and slots, some at a time: those that move alone cost time, and few memory.
+
+        Args:
+          pools: of the lanes.
+          store: the slots, which come after the last lane.
+          source: i32[N] copied from; NONE for none. Nothing is copied from what a move before it has written.
+          target: i32[N] copied to; NONE for none.
+        """
+        size = min(AT_ONCE, target.shape[0])
+        order, fill = compact(target != NONE), jnp.full(-target.shape[0] % size, NONE, jnp.int32)
+        source, target = (jnp.concatenate([a[order], fill]) for a in (source, target))
+        turns = -(-most(jnp.sum(target != NONE, dtype=jnp.int32)) // size)
+
+        def some(turn: Array, rooms: tuple[PoolState, ...]) -> tuple[PoolState, ...]:
+            mine = (jax.lax.dynamic_slice_in_dim(a, turn * size, size) for a in (source, target))
+            return self._between(rooms, *mine)
+
+        *found, store = jax.lax.fori_loop(0, turns, some, (*pools, store))
+        return tuple(found), store
+
+    def _between(self, rooms: tuple[PoolState, ...], source: Array, target: Array) -> tuple[PoolState, ...]:
+        """Copy weights within and between rooms, whose lanes i32[N] are numbered one after the other."""
+        sizes = [_lanes((room,)) for room in rooms]
+        firsts = list(itertools.accumulate(sizes, initial=0))
+        each = list(zip(rooms, firsts, sizes, strict=False))
+        taken = rows(rooms[0].weights, jnp.clip(source, 0, sizes[0] - 1))
+        for room, first, num in each[1:]:
+            taken = select(source >= first, rows(room.weights, jnp.clip(source - first, 0, num - 1)), taken)
+
+        def written(room: PoolState, first: int, num: int) -> PoolState:
+            here = (target >= first) & (target < first + num)
+            return room._replace(weights=put(room.weights, jnp.where(here, target - first, num), taken))
+
+        return tuple(written(*one) for one in each)
 
     def move(self, pools: tuple[PoolState, ...], source: Array, target: Array) -> tuple[PoolState, ...]:
         """Copy weights from lanes i32[N] `source` to lanes i32[N] `target`, NONE for none; only so many are moved."""

@@ -92,6 +92,7 @@ class Layout:
         learns: bool = True,
         structural: bool = False,
         devices: Devices | None = None,
+        parked: tuple[int, int] = (0, 0),
     ) -> Settled:
         """Decide.
 
@@ -102,12 +103,13 @@ class Layout:
           learns: whether the algorithm learns from results.
           structural: whether trials are of several structures, whose lanes are grouped as they come.
           devices: that may be used; None for one, the default.
+          parked: trials whose weights are kept beside the lanes: for each lane, and besides.
 
         Raises:
           ValueError: "fused" execution of several structures; lanes that the devices of a mesh cannot share.
         """
         parts = devices.parts if devices else 1
-        room = Room.of(functions, self._shares(parts))
+        room = Room.of(functions, self._shares(parts), parked)
         lanes = min(int(self.lanes), trials) if self.lanes != AUTO else auto_lanes(room.lanes, trials, learns, parts)
         if structural:
             return self._structured(lanes, devices)
@@ -181,16 +183,18 @@ class Room:
     Attributes:
       need: what a trial takes.
       free: bytes, of one search; None where nobody tells.
+      parked: trials whose weights are kept beside the lanes: for each lane, and besides.
     """
 
     need: Footprint
     free: int | None
+    parked: tuple[int, int] = (0, 0)
 
     @classmethod
-    def of(cls, functions: UserFunctions, shares: int = 1) -> "Room":
+    def of(cls, functions: UserFunctions, shares: int = 1, parked: tuple[int, int] = (0, 0)) -> "Room":
         """Return the room for trials of the user's functions in one of so many shares of a device, as it is now."""
         free = least(free_bytes(jax.local_devices()[0]))
-        return cls(footprint(functions), None if free is None else free // shares)
+        return cls(footprint(functions), None if free is None else free // shares, parked)
 
     @property
     def lanes(self) -> int:
@@ -208,11 +212,12 @@ class Room:
 
     @property
     def _kept(self) -> int:
-        return 2 * self.need.state  # a program that trains has a copy of what it is given
+        return (2 + self.parked[0]) * self.need.state  # a program that trains has a copy of what it is given
 
     @property
     def _once(self) -> int:
-        return max(self.need.init.shared, self.need.step.shared, self.need.evaluate.shared)
+        apart = self.parked[1] * self.need.state
+        return apart + max(self.need.init.shared, self.need.step.shared, self.need.evaluate.shared)
 
     def _fitting(self, before: int, each: int) -> int:
         """Return how many fit beside what is taken before: a power of two, the same where about as much is free."""

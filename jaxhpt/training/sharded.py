@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from jaxhpt.core.arrays import select
 from jaxhpt.core.checks import require
 from jaxhpt.core.control import when
 from jaxhpt.core.typing import NONE, Array, Key, PyTree, TrainState
@@ -65,6 +66,21 @@ class ShardedCopying(Copying):
 
         return when(jnp.any(target != NONE), moved, lambda: pools)
 
+    def parked(self, state: PyTree, slots: int) -> PoolState:
+        """Make slots for the weights of parked trials, as many on each device; those beyond `slots` stay empty."""
+        return self.laid(super().parked(state, -(-slots // jax.lax.axis_size(LANES))))
+
+    def _between(self, rooms: tuple[PoolState, ...], source: Array, target: Array) -> tuple[PoolState, ...]:
+        pool, store = rooms
+        slots = max((leaf.shape[0] for leaf in jax.tree.leaves(store.weights)), default=1)
+        beyond = self.lanes * jax.lax.axis_size(LANES)
+        (lane, here), (slot, there) = self._place(source), _place(source - beyond, slots)
+        taken = owned(select(there, rows(store.weights, slot), rows(pool.weights, lane)), here | there)
+        (lane, here), (slot, there) = self._place(target), _place(target - beyond, slots)
+        lanes = put(pool.weights, jnp.where(here, lane, self.lanes), taken)
+        parked = put(store.weights, jnp.where(there, slot, slots), taken)
+        return self.laid(pool._replace(weights=lanes)), self.laid(store._replace(weights=parked))
+
     def laid(self, state: PoolState) -> PoolState:
         """Return a pool whose arrays are cut over the further axes of the mesh."""
         return state._replace(weights=self._cut(state.weights, (None,)))
@@ -78,8 +94,13 @@ class ShardedCopying(Copying):
 
     def _place(self, lane: Array) -> tuple[Array, Array]:
         """Return the place of lanes on this device, any place for those of others, and whether they are here."""
-        place = lane - jax.lax.axis_index(LANES) * self.lanes
-        return jnp.clip(place, 0, self.lanes - 1), (place >= 0) & (place < self.lanes)
+        return _place(lane, self.lanes)
+
+
+def _place(lane: Array, num: int) -> tuple[Array, Array]:
+    """Return the place of lanes on this device, which has so many, and whether they are here; see `_place` above."""
+    place = lane - jax.lax.axis_index(LANES) * num
+    return jnp.clip(place, 0, num - 1), (place >= 0) & (place < num)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,16 @@ COLLECTIVE = re.compile(r"= (.*?) (all-reduce|all-gather|all-to-all|collective-\
 X = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
 DATA = {"x": X, "y": X.sum(1)}
 COPIES = {"algorithm": "random", "scheduler": jaxhpt.PBT(perturbation_interval=2, quantile_fraction=0.4)}
+PARKS = {
+    "algorithm": "random",
+    "trials": 100,
+    "scheduler": jaxhpt.ASHA(eta=2, min_steps=1, promote=True, parked=20),
+    "seed": 1,
+}
 KINDS = {
     "genetic": ({"algorithm": "genetic"}, ("split",)),
     "copies": (COPIES, ("split", "fused", "cut models", "one model on all")),
+    "parked": (PARKS, ("split", "fused", "cut models", "one model on all")),
     "a model": ({"algorithm": "bayesian", "trials": 20, "lanes": 8}, ("split",)),
     "replicas": ({"algorithm": "random", "seeds": 2, "trials": 16}, ("cut models",)),
 }

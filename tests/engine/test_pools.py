@@ -26,6 +26,7 @@ KINDS = {
     "random": {"algorithm": "random"},
     "genetic": {"algorithm": jaxhpt.Genetic(population=6)},
     "copies": {"algorithm": "random", "scheduler": jaxhpt.PBT(perturbation_interval=6, quantile_fraction=0.4)},
+    "parked": {"algorithm": "random", "scheduler": jaxhpt.ASHA(2, 6, promote=True), "trials": 40, "steps": 30},
     "asha": {"algorithm": "random", "scheduler": "asha", "interval": 6},
     "a model": {"algorithm": "bayesian", "lanes": 4, "trials": 12},  # which has a design of eight
     "a model, a prior, first trials and copies": {
@@ -69,7 +70,7 @@ def test_split_and_fused_are_the_same_bits_on_one_core_and_on_two(run, equal, ki
 
 
 @pytest.mark.parametrize("events", [1, 2, "all"])
-@pytest.mark.parametrize("kind", ["copies", "a model"])
+@pytest.mark.parametrize("kind", ["copies", "parked", "a model"])
 def test_any_number_of_events_a_dispatch_gives_the_same_bits(run, equal, kind, events):
     equal(run(kind, cores=2, events_per_dispatch=events), run(kind))
 

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 KINDS = {
     "genetic": (),
     "copies": ("split", "fused", "cut models", "one model on all"),
+    "parked": ("split", "fused", "cut models", "one model on all"),
     "a model": (),
     "replicas": ("cut models",),
 }
@@ -48,6 +49,10 @@ def test_eight_devices_find_what_one_finds(told, kind):
         np.testing.assert_allclose(several["replayed"], several["value"], rtol=1e-4)
         for a, b in zip(several["best"], one["best"], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_parked_trials_go_on_on_any_device(told):
+    assert sum(parent < 2**31 - 1 for parent in told["parked"]["split"]["parents"]) > 3
 
 
 def test_data_may_lie_on_another_mesh_than_the_search(told):

@@ -90,9 +90,10 @@ def cases():
     ehvi = jaxhpt.Bayesian(acquisition="log_ehvi")
     yield "log_ehvi", (ehvi, whole, MIXED), SEVERAL
     schedulers = {name: kind() for name, kind in jaxhpt.SCHEDULERS.items() if name != "run_to_end"}
-    for name, scheduler in {**schedulers, "tournament": jaxhpt.PBT(exploit="tournament")}.items():
+    schedulers |= {"tournament": jaxhpt.PBT(exploit="tournament"), "promote": jaxhpt.Hyperband(promote=True)}
+    for name, scheduler in schedulers.items():
         yield f"{name}", (jaxhpt.Random(), scheduler, MIXED), {"steps": "n"}
-    for name in ("asha", "median_stop", "pbt"):
+    for name in ("asha", "median_stop", "pbt", "promote"):
         yield (
             f"{name}, two objectives",
             (jaxhpt.Random(), schedulers[name], MIXED),

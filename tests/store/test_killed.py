@@ -16,7 +16,7 @@ import jaxhpt
 
 HERE = pathlib.Path(__file__).parent
 WHOLE = ("random", "genetic", "cma_es", "tpe", "bayesian")  # of different kinds
-OTHERS = ("asha", "hyperband", "pbt", "structures", "search_many", "fused", "median_stop", "quasi_random")
+OTHERS = ("asha", "promoted", "hyperband", "pbt", "structures", "search_many", "fused", "median_stop", "quasi_random")
 DEVICES = ("genetic on 4", "fused on 4", "pbt on 4", "structures on 4", "search_many on 3")
 
 
