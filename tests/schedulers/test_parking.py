@@ -363,7 +363,13 @@ def test_places_of_several_objectives_are_those_among_all_that_came():
 def test_equal_scores_go_on_as_many_as_there_is_room_for():
     """In the order in which they came."""
     flat = jaxhpt.Task(
-        begin, step, lambda s, data, h: {"loss": 1.0 + 0.0 * (h["lr"] + s.sum())}, ROWS, ROWS, batch_size=8, steps=2
+        begin,
+        step,
+        lambda s, data, h: {"loss": 1.0 + 0.0 * (h["lr"] + s["w"].sum())},
+        ROWS,
+        ROWS,
+        batch_size=8,
+        steps=2,
     )
     result = search(flat, trials=40, scheduler=ASHA(eta=4, min_steps=1, promote=True, parked=40))
     at_the_end = sum(t.steps == 2 for t in result.trials)

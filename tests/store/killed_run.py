@@ -14,7 +14,8 @@ ALGORITHMS = {
     "quasi_random": "quasi_random", "differential_evolution": "differential_evolution",
 }  # fmt: skip
 SCHEDULERS = {
-    "promoted": jaxhpt.ASHA(min_steps=5, promote=True), "asha": jaxhpt.ASHA(min_steps=5), "hyperband": jaxhpt.Hyperband(min_steps=5),
+    "promoted": jaxhpt.ASHA(min_steps=5, promote=True),
+    "asha": jaxhpt.ASHA(min_steps=5), "hyperband": jaxhpt.Hyperband(min_steps=5),
     "pbt": jaxhpt.PBT(perturbation_interval=10), "median_stop": jaxhpt.MedianStop(),
 }  # fmt: skip
 STEPS, TRIALS, LANES = 40, 96, 8
