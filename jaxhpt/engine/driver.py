@@ -106,7 +106,7 @@ def drive(
             program, execution = _fitted(program, make)
             run = _Run(program, execution, limits, shown, called, noted)
             with contextlib.closing(execution):
-                limits.record.begin(execution)
+                limits.record.begin(execution, program)
                 ended, error = run.to_the_end()
                 if not isinstance(error, KeyboardInterrupt):  # who asks for it twice does not wait
                     error = run.written_down(ended) or error

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
-from jaxhpt.engine.state import Summary
+from jaxhpt.engine.state import Program, Summary
 from jaxhpt.engine.steering import Order
 
 
@@ -63,8 +63,8 @@ class Record(Protocol):
     lasts: bool
     trials: int | None
 
-    def begin(self, execution: Execution) -> None:
-        """See a search before it runs."""
+    def begin(self, execution: Execution, program: Program) -> None:
+        """See a search before it runs, and its program, which has fewer lanes where memory did not suffice."""
         ...
 
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
@@ -82,7 +82,7 @@ class Unrecorded:
     lasts = False
     trials: int | None = None
 
-    def begin(self, execution: Execution) -> None:
+    def begin(self, execution: Execution, program: Program) -> None:
         """Do nothing."""
 
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:

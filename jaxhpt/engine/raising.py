@@ -64,7 +64,16 @@ def raised(state: StudyState, fresh: StudyState, trials: int) -> StudyState:
     history = _widened(state.history, fresh.history)._replace(
         num_trials=jnp.full_like(state.history.num_trials, trials)
     )
+    learned = jax.tree.map(_roomier, (state.algorithm, state.scheduler), (fresh.algorithm, fresh.scheduler))
+    state = state._replace(algorithm=learned[0], scheduler=learned[1])
     return state._replace(history=history, finished=state.finished & ~more)
+
+
+def _roomier(old: Array, fresh: Array) -> Array:
+    """Put what is known into the room of what has not begun, from its beginning on: a rung of more trials is longer."""
+    if old.shape == fresh.shape:
+        return old
+    return fresh.at[tuple(slice(size) for size in old.shape)].set(old)
 
 
 def _widened(history: History, fresh: History) -> History:

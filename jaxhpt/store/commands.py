@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from jaxhpt.core.checks import require, suggest, whole
-from jaxhpt.core.showing import shown
+from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.space import Space
 from jaxhpt.engine.steering import Order
 from jaxhpt.store.files import COMMANDS, MANIFEST, RunError, read_json, write_json
@@ -73,15 +73,16 @@ def order_of(command: Command, space: Space) -> Order:
         return Order("drop", int(command.value))
     given, left = dict(command.value), [name for name in command.value if name not in space.names]
     require(not left, "try", left, f"names of the space; {suggest(str(left[0]), space.names) if left else ''}")
-    values = [_value(given.get(name), dimension) for name, dimension in zip(space.names, space.dimensions, strict=True)]
+    values = [
+        known_by_name(_tuple(given.get(name)), dimension)
+        for name, dimension in zip(space.names, space.dimensions, strict=True)
+    ]
     return Order("try", space.encode(space.assemble(values)).tolist())
 
 
-def _value(value: Any, dimension: Any) -> Any:
-    """Return a value of a dimension; of what JSON has not, such as a function, the one of that name."""
-    value = tuple(value) if isinstance(value, list) else value
-    named = {shown(choice): choice for choice in getattr(dimension, "values", ()) if not isinstance(choice, str)}
-    return named[value] if isinstance(value, str) and value in named else value
+def _tuple(value: Any) -> Any:
+    """Return a list of JSON as the tuple that it stands for."""
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 class Commands:

@@ -32,7 +32,7 @@ def folder_of(run_dir: Any) -> pathlib.Path | None:
         return None
     if not isinstance(run_dir, str | pathlib.Path) or not str(run_dir):
         raise TypeError(f"run_dir={run_dir!r}: must be a path, such as 'runs/first'")
-    folder = pathlib.Path(run_dir)
+    folder = pathlib.Path(run_dir).absolute()
     require(not folder.exists() or folder.is_dir(), "run_dir", str(run_dir), "a directory, not a file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Lock:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._path, self._held = folder / LOCK, True
+        self._path, self.held = folder / LOCK, True
         for _ in range(3):
             if self._taken():
                 return
@@ -140,9 +140,9 @@ class Lock:
 
     def release(self) -> None:
         """Let others in; once."""
-        if self._held:
+        if self.held:
             self._path.unlink(missing_ok=True)
-        self._held = False
+        self.held = False
 
 
 def _alive(pid: int) -> bool:

@@ -107,6 +107,8 @@ class Journal:
         self._log.add(*history())
 
     def _write(self, call: dict[str, Any]) -> None:
+        if not self._lock.held:
+            raise RunError(f"run_dir={str(self._folder)!r}: this Tuner was closed; make another one in the same way")
         with (self._folder / CALLS).open("a") as file:
             file.write(json.dumps(call, allow_nan=False) + "\n")
             file.flush()

@@ -22,7 +22,7 @@ from jaxhpt.results.stats import Ran, Stats, counted
 from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.files import CHECKPOINTS, CONFIRMED, LOG, MANIFEST, RunError, read_json
-from jaxhpt.store.run import checked
+from jaxhpt.store.run import checked, mover
 
 
 def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
@@ -96,8 +96,9 @@ def _one(
     """Put one search together from the latest checkpoint, and from what the log says beyond it."""
     history, row, kept, facts = empty_columns(problem), NONE, Kept(None, NO_STATE), {} if last is None else last.facts
     if last is not None:
-        columns = [array if searches is None else array[search] for array in last.arrays[: len(COLUMNS)]]
-        history = filled(history, dict(zip(COLUMNS, columns, strict=True)))
+        mine = [array if searches is None else array[search] for array in last.arrays[: len(COLUMNS)]]
+        columns, move = dict(zip(COLUMNS, mine, strict=True)), mover(facts["space"], problem.space)
+        history = filled(history, columns if move is None else {**columns, "unit": move(columns["unit"])})
         row, kept = _best(last, search, searches)
     history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
     better = _better(history, problem, row, fresh)
@@ -130,18 +131,19 @@ def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
         return row, Kept(None, NO_STATE)
     mine = leaves if searches is None else [leaf[search] for leaf in leaves]
     state = Loose(tuple(mine), tuple(tuple(map(str, path)) for path in about["paths"]), bool(about["plain"]))
-    plain = about["plain"] and not about["exports"]
-    return row, Kept(state, "" if plain else NO_EXPORT, replicas=int(about["replicas"]))
+    task = last.facts["task"]
+    plain = about["plain"] and not task["exports"]
+    return row, Kept(state, "" if plain else NO_EXPORT, replicas=int(task["replicas"]))
 
 
 def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
     """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
-    rows, num, schedule = [], int(history.num_rows), problem.schedule
+    rows, num, schedule, tag = [], int(history.num_rows), problem.schedule, log.tag_of(problem.space)
     for line in lines:
         row = line["trial"]
         if row >= problem.capacity or history.status[row] >= Status.DONE:
             continue
-        history.metrics[row], history.unit[row] = nearest(_scores(line, problem)), line["unit"]
+        history.metrics[row], history.unit[row] = nearest(_scores(line, problem)), log.unit_of(line, problem.space, tag)
         history.status[row], history.steps[row] = log.CODES[line["status"]], int(line["steps"])
         history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
         for steps, value in line["curve"]:

@@ -3,17 +3,20 @@
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.history import History, Status
-from jaxhpt.core.plain_data import plain_value
+from jaxhpt.core.plain_data import plain_value, value_of
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
 from jaxhpt.results.trial import read_rows
-from jaxhpt.store.files import RunError, write_text
+from jaxhpt.store.files import RunError
 
 CODES = {status.name.lower(): int(status) for status in Status}
 
@@ -33,6 +36,7 @@ class Log:
 
     def __init__(self, path: pathlib.Path, problem: Problem, searches: int | None, prior: bool = False) -> None:
         self._path, self._problem, self._searches, self._prior = path, problem, searches, prior
+        self._tag = tag_of(problem.space)
         self._logged = np.zeros((searches or 1, problem.capacity), bool)
         lines, whole = read(path)
         for line in lines:
@@ -75,7 +79,7 @@ class Log:
             told |= {"hparams": {name: plain_value(value) for name, value in zip(names, row, strict=True)}}
             told |= {"curve": [list(point) for point in zip(trial.curve.steps, trial.curve.values, strict=True)]}
             told |= {"start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
-            told |= {"unit": history.unit[trial.id].tolist()}
+            told |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
             found.append(json.dumps(told, allow_nan=False) + "\n")
         return found
 
@@ -111,14 +115,17 @@ def read_lines(path: pathlib.Path, check: Callable[[Any], None]) -> tuple[list[d
     return lines, whole
 
 
-def moved(path: pathlib.Path, move: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Write a log anew for a space that was widened, f32[n, D] -> f32[n, D]."""
-    lines, _ = read(path)
-    if not lines:
-        return
-    units = move(np.array([line["unit"] for line in lines], np.float32))
-    text = "".join(json.dumps({**line, "unit": unit.tolist()}) + "\n" for line, unit in zip(lines, units, strict=True))
-    write_text(path, text)
+def tag_of(space: Space) -> str:
+    """Name a space in a few letters: that in which the `unit` of a line lies."""
+    return f"{zlib.crc32(json.dumps(space.to_spec()).encode()):08x}"
+
+
+def unit_of(line: dict[str, Any], space: Space, tag: str) -> Any:
+    """Return where a trial of a line lies in a space, f32[D]; one of before it was widened is put there anew."""
+    if line["space"] == tag:
+        return line["unit"]
+    values = zip(line["hparams"].values(), space.dimensions, strict=True)
+    return space.encode(space.assemble([known_by_name(value_of(value), dimension) for value, dimension in values]))
 
 
 def _trial(line: Any) -> None:
@@ -126,7 +133,7 @@ def _trial(line: Any) -> None:
     numbers = (line["trial"], line.get("search", 0), line["steps"], line["start"], line.get("parent", 0))
     if not all(type(value) is int and 0 <= value < NONE for value in numbers):
         raise ValueError("no trial")
-    kinds = {"metrics": dict, "unit": list, "curve": list}
+    kinds = {"metrics": dict, "hparams": dict, "unit": list, "curve": list, "space": str}
     if line["status"] not in CODES or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
         raise ValueError("no trial")
 

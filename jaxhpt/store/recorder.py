@@ -18,6 +18,7 @@ from jaxhpt.engine.carrying import Carried, on_host
 from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.engine.state import Program
 from jaxhpt.results.columns import COLUMNS
 from jaxhpt.results.loose import places_of
 from jaxhpt.store.checkpoints import Checkpoints
@@ -65,7 +66,9 @@ class Recorder:
       orders: of them that were carried out before this process began.
       seconds: between checkpoints.
       built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
-      task: what a loaded winner must know of it: whether it exports, and how many models a trial has.
+      task: what a loaded winner must know of it: whether it exports, and how many models a trial has; and what its
+        functions are.
+      begun: called with the program that runs.
       ended: called with how it ended, and the numbers of it.
 
     Attributes:
@@ -85,12 +88,13 @@ class Recorder:
         orders: int,
         seconds: float,
         built: Callable[[Any, Any], Any],
-        task: dict[str, Any],
+        task: Callable[[], dict[str, Any]],
+        begun: Callable[[Program], None],
         ended: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._folder, self._problem, self._searches = folder, problem, searches
         self._checkpoints, self._log = checkpoints, log
-        self._built, self._task, self._ended = built, task, ended
+        self._built, self._task, self._begun, self._ended = built, task, begun, ended
         self._log_due, self._due = (
             Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS)),
             Due(seconds, time.monotonic() + seconds),
@@ -112,8 +116,9 @@ class Recorder:
             self._due.done(time.monotonic() - begun)
         return self._told(execution, noted) if self._orders_due() else ""
 
-    def begin(self, execution: Execution) -> None:
-        """Let a search that goes on repeat the orders that it was given after the checkpoint."""
+    def begin(self, execution: Execution, program: Program) -> None:
+        """Write down how it is laid out; let one that goes on repeat its orders of after the checkpoint."""
+        self._safely(lambda: self._begun(program))
         for order in self._commands.again(self._orders):
             execution.steer(order)
         self._repeated = len(self._commands.again(self._orders))
@@ -166,6 +171,7 @@ class Recorder:
         columns = [np.asarray(getattr(history, name)) for name in COLUMNS]
         facts = {
             "engine": carried.facts, "engine_arrays": len(carried.arrays), "best": about,
+            "space": self._problem.space.to_spec(), "task": self._task(),
             "numbers": self._numbers(execution, snapshot), "orders": self._orders + len(execution.steered),
         }  # fmt: skip
         self._checkpoints.save(Carried([*columns, *carried.arrays, *best], facts))
@@ -180,7 +186,7 @@ class Recorder:
         first = 0 if self._searches is None else int(np.argmax(row != NONE))
         unit = np.asarray(execution.summary.history.unit).reshape(-1, *execution.summary.history.unit.shape[-2:])
         state = self._built(best, unit[first, int(row.reshape(-1)[first])])
-        return on_host(best), {"row": row.tolist(), **places_of(state), **self._task}
+        return on_host(best), {"row": row.tolist(), **places_of(state)}
 
     def _numbers(self, execution: Execution, snapshot: Snapshot) -> dict[str, Any]:
         """Return what `Ran` says, but for how it ended."""

@@ -30,6 +30,7 @@ from jaxhpt.store.recorder import Recorder
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.replica import ReplicaTask
+from jaxhpt.training.structures import Structure, Structures
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -134,21 +135,19 @@ class Run(Unstored):
         if self._manifest is not None:
             built = built._replace(program=self._chosen(built.program, algorithm))
         now = self._described(built, algorithm, own, about)
+        space = built.structures.space
         if self._manifest is not None:
-            then, move = self._extended(self._manifest, built.structures.space)
-            require_same(self._folder, then, now)
-            self.carried = self._last(move)
+            require_same(self._folder, self._extended(self._manifest, now, space), now)
+            self.carried = self._last(built.structures)
         write_json(self._folder / MANIFEST, now)
         (self._folder / CONFIRMED).unlink(missing_ok=True)
         self._manifest = now
-        problem = dataclasses.replace(built.program.problem, space=built.structures.space)
+        problem = dataclasses.replace(built.program.problem, space=space)
         trials = log.Log(self._folder / LOG, problem, about["searches"])
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
-        job = built.structures.task
-        replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
-        task = {"exports": job.export is not None, "replicas": replicas}
-        commands = (Commands(self._folder, built.structures.space), self._orders)
-        given = (self._checkpoints, trials, *commands, self._seconds, of, task, functools.partial(self._end, now))
+        commands = (Commands(self._folder, space), self._orders)
+        calls = (of, functools.partial(_task_of, built.structures), self._laid, self._end)
+        given = (self._checkpoints, trials, *commands, self._seconds, *calls)
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -174,31 +173,72 @@ class Run(Unstored):
             "called": self._called,
             "scheduler": settings(program.study.scheduler),
             "before": digest_of(built.known),
+            "known": [len(built.known.unit), 0 if built.known.first is None else len(built.known.first)],
             "task": task,
             "layout": {**layout_of(program), "interval": problem.schedule.interval},
             **about,
             "ended": None,
         }
 
-    def _extended(self, then: dict[str, Any], space: Space) -> tuple[dict[str, Any], Moved | None]:
-        """Return a manifest as if the run had begun in a wider space, and how settings move there."""
+    def _extended(self, then: dict[str, Any], now: dict[str, Any], space: Space) -> dict[str, Any]:
+        """Return a manifest as if the run had begun in a space that may be wider."""
         old = Space.from_spec(then["space"])
-        if not self._extend or old.to_spec() == space.to_spec():
-            return then, None
+        if not self._extend or then["space"] == now["space"]:
+            return then
         require_contained(old, space)
-        move = functools.partial(moved, old=old, new=space)
-        log.moved(self._folder / LOG, move)
-        return {**then, "space": space.to_spec()}, move
+        same = {name: now[name] for name in ("space", *(["before"] if then["known"] == now["known"] else []))}
+        return {**then, **same}
 
-    def _last(self, move: Moved | None) -> Carried | None:
+    def _last(self, structures: Structures) -> Carried | None:
+        """Read the latest checkpoint; it may be of before the space was widened.
+
+        Raises:
+          ValueError: the functions of a structure are not those that it was trained by.
+        """
         last = self._checkpoints.latest()
         if last is None:
             return None
+        for key, before in last.facts["task"]["structures"]:
+            now = structures.named(key)
+            if _print_of(now) != before:
+                raise RunError(f"run_dir={str(self._folder)!r}: holds another run: task.functions where {now.label}")
         first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
+        move = mover(last.facts["space"], structures.space)
         return Carried(last.arrays[first : first + num], last.facts["engine"], move)
 
-    def _end(self, manifest: dict[str, Any], ended: str, numbers: dict[str, Any]) -> None:
-        write_json(self._folder / MANIFEST, {**manifest, "ended": ended, "numbers": numbers})
+    def _laid(self, program: Program) -> None:
+        """Write down how the search is laid out, with fewer lanes than it was to have where memory did not suffice."""
+        assert self._manifest is not None
+        laid = {"lanes": program.problem.lanes, "layout": {**self._manifest["layout"], **layout_of(program)}}
+        if any(self._manifest[name] != value for name, value in laid.items()):
+            self._manifest = {**self._manifest, **laid}
+            write_json(self._folder / MANIFEST, self._manifest)
+
+    def _end(self, ended: str, numbers: dict[str, Any]) -> None:
+        assert self._manifest is not None
+        write_json(self._folder / MANIFEST, {**self._manifest, "ended": ended, "numbers": numbers})
+
+
+def mover(spec: dict[str, Any], space: Space) -> Moved | None:
+    """Return how settings of a space, in plain data, move to one that contains it; None where it is the same."""
+    if spec == space.to_spec():
+        return None
+    old = Space.from_spec(spec)
+    require_contained(old, space)
+    return functools.partial(moved, old=old, new=space)
+
+
+def _task_of(structures: Structures) -> dict[str, Any]:
+    """Return what a checkpoint says of the task: whether it exports, models of a trial, and what its functions are."""
+    job = structures.task
+    replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
+    made = [(list(key), _print_of(one)) for key, one in structures.made.items()]
+    return {"exports": job.export is not None, "replicas": replicas, "structures": made}
+
+
+def _print_of(structure: Structure) -> str:
+    """Name what a structure trains."""
+    return f"{structure.functions.fingerprint} {digest_of(structure.captured)}"
 
 
 def checked(manifest: Any, path: pathlib.Path) -> dict[str, Any]:

@@ -107,6 +107,12 @@ class Structures:
                 self._made[key] = self._traced(key, unit)
             return self._made[key]
 
+    @property
+    def made(self) -> dict[Key, Structure]:
+        """Those that were traced so far."""
+        with self._lock:
+            return dict(self._made)
+
     def named(self, key: Sequence[float]) -> Structure:
         """Return the structure of a name."""
         row = np.array(first_unit(self.space))

@@ -95,3 +95,10 @@ def test_a_tuner_that_is_gone_leaves_no_lock(tmp_path):
     go(made(tmp_path), 1)
     gc.collect()
     go(made(tmp_path), 1)
+
+
+def test_a_closed_tuner_writes_no_more(tmp_path):
+    go(tuner := made(tmp_path), 1)
+    tuner.close()
+    with pytest.raises(ValueError, match="this Tuner was closed; make another one in the same way"):
+        tuner.ask(1)

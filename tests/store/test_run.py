@@ -287,3 +287,96 @@ def test_exported_weights_and_a_prediction(tmp_path, whole):
         whole.export_best(tmp_path / "best")
     with pytest.raises(ValueError, match="predict and example: give both"):
         whole.export_best(tmp_path / "other", lambda state, x: x)
+
+
+WIDE = {"lr": jaxhpt.Float(1e-4, 1.0, log=True)}
+
+
+def close(one, other):
+    assert [t.hparams["lr"] for t in one] == pytest.approx([t.hparams["lr"] for t in other], rel=1e-5)
+    assert [t.value for t in one] == [t.value for t in other]
+
+
+def test_a_wider_space_keeps_the_trials_there_were_also_where_it_is_killed_at_once(run, whole, monkeypatch):
+    monkeypatch.setattr(recorder.Recorder, "end", lambda *given: None)  # as a kill does
+    monkeypatch.setattr(recorder.Recorder, "look", lambda self, execution, *rest: self._log.add(
+        recorder._on_host(execution.summary.history)) or "")  # fmt: skip
+    killed = runs.cut(run, 3, space=WIDE, extend=True)
+    monkeypatch.undo()
+    close(jaxhpt.load(run).trials[:16], whole.trials[:16])  # the checkpoint lies in the old space, the log in both
+    with pytest.raises(ValueError, match=r"space\.dimensions"):
+        runs.search(run)
+    result = runs.search(run, space=WIDE)
+    close(result.trials[:16], whole.trials[:16])
+    assert result.stats.trials == 40
+    np.testing.assert_array_equal(result.history.unit[:24], killed.history.unit[:24])
+    assert min(t.hparams["lr"] for t in result.trials) < 1e-3 or max(t.hparams["lr"] for t in result.trials) > 0.5
+    close(jaxhpt.load(run).trials, result.trials)
+
+
+def test_a_refused_call_changes_nothing(run):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="seed: 0 in the run, 1 now"):
+        runs.search(run, space=WIDE, extend=True, seed=1)
+    narrow = {"lr": jaxhpt.Float(1e-2, 1.0, log=True)}
+    with pytest.raises(ValueError, match=r"extend lr=.* with a wider range or more choices"):
+        runs.search(run, space=narrow, extend=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_settings_that_are_tried_first_are_the_same_in_a_wider_space(tmp_path):
+    runs.cut(tmp_path, 2, first=[{"lr": 0.1}])
+    result = runs.search(tmp_path, space=WIDE, extend=True, first=[{"lr": 0.1}])
+    assert result.trials[0].hparams["lr"] == pytest.approx(0.1)
+    with pytest.raises(ValueError, match=r"known\[1\]|before"):
+        runs.search(tmp_path, space=WIDE, first=[{"lr": 0.1}, {"lr": 0.2}])
+
+
+def test_fewer_lanes_for_want_of_memory_are_those_it_goes_on_with(tmp_path, monkeypatch):
+    import importlib
+
+    way_in = importlib.import_module("jaxhpt.search")
+    begun = way_in._begun
+
+    def short(program, *rest):
+        if program.problem.lanes > 8:
+            raise MemoryError("RESOURCE_EXHAUSTED")
+        return begun(program, *rest)
+
+    monkeypatch.setattr(way_in, "_begun", short)
+    with pytest.warns(UserWarning, match="memory did not suffice"):
+        first = runs.cut(tmp_path, 2, lanes="auto")
+    monkeypatch.undo()
+    result = runs.search(tmp_path, lanes="auto")
+    assert first.stats.lanes == result.stats.lanes <= 8
+    assert result.stats.trials == 40
+
+
+def test_a_changed_function_of_another_structure_is_refused(tmp_path):
+    def search(factor):
+        space = {**runs.SPACE, "wide": jaxhpt.Bool(structural=True)}
+
+        def evaluate(state, valid, h):
+            return {"loss": jnp.sum(state["w"] ** 2) * (factor if h["wide"] else 1.0)}
+
+        return runs.search(tmp_path, space=space, evaluate=evaluate, trials=16, algorithm="random")
+
+    assert {t.hparams["wide"] for t in search(2.0).trials} == {False, True}
+    with pytest.raises(ValueError, match=r"holds another run: task.functions where wide=True"):
+        search(3.0)
+
+
+def test_rungs_have_room_for_the_trials_that_were_added(tmp_path):
+    few = runs.search(tmp_path, scheduler=jaxhpt.ASHA(min_steps=4), trials=8, algorithm="random")
+    many = runs.search(tmp_path, scheduler=jaxhpt.ASHA(min_steps=4), trials=160, algorithm="random")
+    assert few.stats.trials == 8
+    whole = [t for t in many.trials if t.status == "done"]
+    assert 0.2 < len(whole) / 160 < 0.5  # one of three, and those that came early
+
+
+def test_the_working_directory_may_change(tmp_path, monkeypatch, whole):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    runs.search("a run/one", callbacks=[lambda s: monkeypatch.chdir(tmp_path / "elsewhere")], events_per_dispatch=2)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert jaxhpt.load(tmp_path / "a run" / "one").trials == whole.trials
