@@ -9,8 +9,6 @@ import numpy as np
 
 from jaxhpt.core.typing import PyTree
 
-NATIVE = "biufc"  # kinds of dtypes that numpy itself has
-
 
 class Carried(NamedTuple):
     """A search between two dispatches.
@@ -28,6 +26,11 @@ class Carried(NamedTuple):
 
 class DoesNotFitError(ValueError):
     """Arrays are not those of this search."""
+
+
+def is_native(dtype: Any) -> bool:
+    """Tell whether numpy itself has a dtype of numbers, as others read and write it: bfloat16 and keys are not so."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biufc" and dtype.type.__module__ == "numpy"
 
 
 def on_host(tree: PyTree) -> list[np.ndarray]:
@@ -62,7 +65,7 @@ def _plain(leaf: Any) -> Any:
 
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array of a dtype that numpy itself has: of others, such as bfloat16, the bytes, along the last axis."""
-    if array.dtype.kind in NATIVE:
+    if is_native(array.dtype):
         return array
     return np.ascontiguousarray(array).reshape(*array.shape, 1).view(np.uint8)
 
@@ -70,7 +73,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 def _put(like: Any, array: np.ndarray) -> jax.Array:
     shapes = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
     dtype = np.dtype(shapes.dtype)
-    native = dtype.kind in NATIVE
+    native = is_native(dtype)
     wanted = (dtype, shapes.shape) if native else (np.dtype(np.uint8), (*shapes.shape, dtype.itemsize))
     if (array.dtype, array.shape) != wanted:
         raise DoesNotFitError(f"{array.dtype}{list(array.shape)} in the place of {wanted[0]}{list(wanted[1])}")

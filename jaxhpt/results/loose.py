@@ -10,7 +10,7 @@ import numpy as np
 from jaxhpt.core.arrays import zeros
 from jaxhpt.core.checks import leaf_name
 from jaxhpt.core.typing import PyTree
-from jaxhpt.engine.carrying import on_host, onto
+from jaxhpt.engine.carrying import is_native, on_host, onto
 from jaxhpt.training.task import Task
 
 
@@ -69,7 +69,7 @@ def zeros_of(task: Task, hparams: Any) -> PyTree:
 def places_of(state: PyTree) -> dict[str, Any]:
     """Return the places of a state's leaves, and whether they are plain, as JSON has it."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    paths = [[leaf_name((key,)) for key in path] for path, _ in leaves]
+    paths = [[str(getattr(key, "key", None) or leaf_name((key,))) for key in path] for path, _ in leaves]
     return {"paths": paths, "plain": _is_plain(state)}
 
 
@@ -81,5 +81,6 @@ def loose(state: PyTree) -> Loose:
 
 def _is_plain(node: Any) -> bool:
     if isinstance(node, dict):
-        return type(node) is dict and all(type(key) is str and _is_plain(part) for key, part in node.items())
-    return hasattr(node, "dtype") and node.dtype.kind in "biufc"
+        named = all(type(key) is str and key for key in node)
+        return type(node) is dict and bool(node) and named and all(map(_is_plain, node.values()))
+    return hasattr(node, "dtype") and is_native(node.dtype)

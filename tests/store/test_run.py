@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -274,7 +275,6 @@ def test_a_saved_result_is_read_back(tmp_path, whole):
 
 
 def test_exported_weights_and_a_prediction(tmp_path, whole):
-    import jax
     import orbax.checkpoint as orbax
 
     pytest.importorskip("flatbuffers")
@@ -380,3 +380,47 @@ def test_the_working_directory_may_change(tmp_path, monkeypatch, whole):
     runs.search("a run/one", callbacks=[lambda s: monkeypatch.chdir(tmp_path / "elsewhere")], events_per_dispatch=2)
     assert not list((tmp_path / "elsewhere").iterdir())
     assert jaxhpt.load(tmp_path / "a run" / "one").trials == whole.trials
+
+
+LEAVES = {
+    "key": lambda key: key,
+    "keys": lambda key: jax.random.split(key, (2, 3)),
+    "bfloat16": lambda key: jnp.bfloat16(1.5),
+    "float8": lambda key: jnp.ones(3, jnp.float8_e5m2),
+    "int8": lambda key: jnp.int8(-3),
+    "bool": lambda key: jnp.bool_(1),
+    "empty": lambda key: jnp.zeros((0, 4)),
+    "nothing": lambda key: {},
+    "tuple": lambda key: (jnp.ones(2), [jnp.zeros(1)]),
+    "names": lambda key: {"a.b": jnp.ones(1), "": jnp.ones(2)},
+    "complex": lambda key: 1j * jnp.ones(2, jnp.complex64),
+}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_states_of_any_leaves_are_written_and_read(tmp_path, name):
+    def init(key, h):
+        return {"w": jax.random.normal(key, (3,)), "z": LEAVES[name](key)}
+
+    def step(s, batch, h, key):
+        return {**s, "w": s["w"] * (1 - h["lr"])}
+
+    given = {"init": init, "evaluate": runs.evaluate, "steps": 2, "trials": 8, "lanes": 4, "progress": False}
+    given |= {"algorithm": "random", "execution": "fused"}
+    whole = jaxhpt.search(step, runs.SPACE, **given)
+    cut = {"callbacks": [lambda s: True], "events_per_dispatch": 1}
+    jaxhpt.search(step, runs.SPACE, run_dir=tmp_path / "run", **given, **cut)
+    assert (tmp_path / "run" / "checkpoints").exists()
+    result = jaxhpt.search(step, runs.SPACE, run_dir=tmp_path / "run", **given)
+    task = jaxhpt.Task(init, step, runs.evaluate, steps=2)
+    result.save(tmp_path / "saved.npz")
+    for found in (result, jaxhpt.load(tmp_path / "run", task), jaxhpt.load(tmp_path / "saved.npz", task)):
+        assert jax.tree.structure(found.best_state) == jax.tree.structure(whole.best_state)
+        for one, other in zip(jax.tree.leaves(found.best_state), jax.tree.leaves(whole.best_state), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(*map(bare, (one, other)))
+
+
+def bare(leaf):
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
