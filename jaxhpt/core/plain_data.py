@@ -5,6 +5,7 @@ A value that JSON has not, such as a function, is written by its name, and read 
 
 import dataclasses
 import math
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from jaxhpt.core.showing import shown
 from jaxhpt.core.space_spec import Condition, Slot, constant
 
 KINDS: dict[str, type[Dimension]] = {kind.__name__: kind for kind in (Float, Int, Choice, Bool)}
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # where a value lies in memory names nothing
 SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -51,7 +53,7 @@ def plain_value(value: Any) -> Any:
         return {"tuple": [plain_value(part) for part in value]}
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return {"numpy": [value.dtype.name, value.item() if np.isfinite(value) else str(value)]}
-    return {"named": shown(value)}
+    return {"named": ADDRESS.sub("", shown(value))}
 
 
 def value_of(data: Any, place: int = 0) -> Any:

@@ -78,9 +78,17 @@ def _put(like: Any, array: np.ndarray) -> jax.Array:
     if (array.dtype, array.shape) != wanted:
         raise DoesNotFitError(f"{array.dtype}{list(array.shape)} in the place of {wanted[0]}{list(wanted[1])}")
     found: Any = array if native else array.view(dtype).reshape(shapes.shape)
+    if not native and jnp.issubdtype(dtype, jnp.integer):
+        return _packed(jnp.array(found.astype(np.int8)), dtype)
     found = jnp.array(found, dtype)  # a copy: what is on the host may be given away, too
     if _is_key(like):
         found = jax.random.wrap_key_data(found, impl=jax.random.key_impl(like))
     place = getattr(like, "sharding", None)
     placed: jax.Array = found if place is None else jax.device_put(found, place)
     return placed
+
+
+def _packed(array: jax.Array, dtype: Any) -> jax.Array:
+    """Make whole numbers of four bits or two, which lie as programs want them only where a program has made them."""
+    found: jax.Array = jax.jit(lambda a: a.astype(dtype)).lower(array).compile()(array)
+    return found

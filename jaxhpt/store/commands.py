@@ -12,11 +12,10 @@ from jaxhpt.core.checks import require, suggest, whole
 from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.space import Space
 from jaxhpt.engine.steering import Order
-from jaxhpt.store.files import COMMANDS, MANIFEST, RunError, read_json, write_json
+from jaxhpt.store.files import COMMANDS, MANIFEST, ORDERS, RunError, read_json, write_json
 from jaxhpt.store.log import read_lines
 
 KINDS = ("stop", "pause", "resume", "try", "drop", "trials")
-ORDERS = "commands.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)

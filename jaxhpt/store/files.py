@@ -11,9 +11,9 @@ from typing import Any
 
 from jaxhpt.core.checks import require
 
-MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED = (
+MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED, ORDERS = (
     "manifest.json", "trials.jsonl", "calls.jsonl", "checkpoints", "lock", "commands",
-    "confirmed.npz",
+    "confirmed.npz", "commands.jsonl",
 )  # fmt: skip
 GIVEN_UP = 60.0  # seconds after which a lock that says nothing of its owner is taken over
 
@@ -39,6 +39,19 @@ def folder_of(run_dir: Any) -> pathlib.Path | None:
     except OSError as error:
         raise RunError(f"run_dir={str(run_dir)!r}: cannot be made: {error}; take another directory") from error
     return folder
+
+
+def require_whole(folder: pathlib.Path) -> None:
+    """Raise where a folder has remains of a run, but not what says which.
+
+    Raises:
+      RunError: it has.
+    """
+    left = [name for name in (LOG, CALLS, CHECKPOINTS, ORDERS) if (folder / name).exists()]
+    if left and not (folder / MANIFEST).exists():
+        where = f"run_dir={str(folder)!r}"
+        remedy = "remove them, or take another directory"
+        raise RunError(f"{where}: has {', '.join(left)} of a run without its {MANIFEST}; {remedy}")
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm
 from jaxhpt.core.history import History, Known
+from jaxhpt.core.plain_data import plain_settings
 from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.core.problem import Problem
-from jaxhpt.store.files import CALLS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
+from jaxhpt.store.files import CALLS, LOG, MANIFEST, Lock, RunError, folder_of, read_json, require_whole, write_json
 from jaxhpt.store.log import Log, read_lines
-from jaxhpt.store.manifest import FORMAT, digest_of, require_same, settings, versions
+from jaxhpt.store.manifest import FORMAT, digest_of, require_same, versions
 from jaxhpt.store.run import checked
 
 
@@ -40,6 +41,7 @@ class Journal:
         self._folder, self._problem, self._lock = folder, problem, Lock(folder)
         try:
             path = folder / MANIFEST
+            require_whole(folder)
             now = self._described(algorithm, known, seed)
             if path.exists():
                 require_same(folder, checked(read_json(path), path), now)
@@ -56,7 +58,7 @@ class Journal:
     def _described(self, algorithm: Algorithm, known: Known, seed: int) -> dict[str, Any]:
         return {
             "format": FORMAT, "versions": versions(), "way": "Tuner", **problem_data(self._problem),
-            "algorithm": settings(algorithm), "scheduler": None, "seed": seed, "before": digest_of(known),
+            "algorithm": plain_settings(algorithm), "scheduler": None, "seed": seed, "before": digest_of(known),
             "task": None, "layout": {"lanes": self._problem.lanes}, "searches": None, "ended": None,
             "chosen_for": self._problem.trials, "called": self._problem.trials,
         }  # fmt: skip

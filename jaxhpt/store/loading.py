@@ -98,7 +98,9 @@ def _one(
     if last is not None:
         mine = [array if searches is None else array[search] for array in last.arrays[: len(COLUMNS)]]
         columns, move = dict(zip(COLUMNS, mine, strict=True)), mover(facts["space"], problem.space)
-        history = filled(history, columns if move is None else {**columns, "unit": move(columns["unit"])})
+        if move is not None:  # it was widened, and no checkpoint was written since
+            columns |= {name: move(columns[name]) for name in ("unit", "first")}
+        history = filled(history, columns)
         row, kept = _best(last, search, searches)
     history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
     better = _better(history, problem, row, fresh)
@@ -148,7 +150,7 @@ def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple
         history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
         for steps, value in line["curve"]:
             place = min((steps - 1) // (schedule.report_interval or schedule.steps), schedule.reports - 1)
-            history.curve[row, place] = value * problem.objectives[0].sign
+            history.curve[row, place] = nearest(np.array(value * problem.objectives[0].sign))
         rows.append(row)
         num = max(num, row + 1)
     return history._replace(num_rows=np.int32(num)), rows

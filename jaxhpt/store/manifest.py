@@ -3,7 +3,6 @@
 import hashlib
 import pathlib
 import platform
-import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +11,11 @@ import jax
 import jaxlib
 import numpy as np
 
-from jaxhpt.core.plain_data import plain_settings
 from jaxhpt.engine.state import Program
 from jaxhpt.store.files import RunError
 from jaxhpt.version import __version__
 
 FORMAT = 1
-ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")
 SAME = (
     "way",
     "space",
@@ -71,20 +68,6 @@ def layout_of(program: Program) -> dict[str, Any]:
         "fused": program.fused,
         "devices": program.num_devices,
     }
-
-
-def settings(value: Any) -> Any:
-    """Return settings as plain data, without where things lie in memory."""
-    data = plain_settings(value)
-    return _without_addresses(data)
-
-
-def _without_addresses(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {name: _without_addresses(part) for name, part in data.items()}
-    if isinstance(data, list):
-        return [_without_addresses(part) for part in data]
-    return ADDRESS.sub("", data) if isinstance(data, str) else data
 
 
 def require_same(folder: pathlib.Path, then: dict[str, Any], now: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ import jax
 from jaxhpt.algorithms.base import Algorithm, Chooses
 from jaxhpt.core.checks import number, require, switch
 from jaxhpt.core.containing import moved, require_contained
+from jaxhpt.core.plain_data import plain_settings
 from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.core.space import Space
 from jaxhpt.engine.build import Built
 from jaxhpt.engine.carrying import Carried
-from jaxhpt.engine.execution import UNRECORDED, Record
 from jaxhpt.engine.extending import Moved
 from jaxhpt.engine.state import Program
 from jaxhpt.results.columns import COLUMNS
@@ -24,43 +24,27 @@ from jaxhpt.results.result import Result
 from jaxhpt.store import log
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
-from jaxhpt.store.files import CHECKPOINTS, CONFIRMED, LOG, MANIFEST, Lock, RunError, folder_of, read_json, write_json
-from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, require_same, settings, versions
+from jaxhpt.store.files import (
+    CHECKPOINTS,
+    CONFIRMED,
+    LOG,
+    MANIFEST,
+    Lock,
+    RunError,
+    folder_of,
+    read_json,
+    require_whole,
+    write_json,
+)
+from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, require_same, versions
 from jaxhpt.store.recorder import Recorder
+from jaxhpt.store.unstored import Unstored
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
 from jaxhpt.training.replica import ReplicaTask
 from jaxhpt.training.structures import Structure, Structures
 
 CHECKPOINT_SECONDS = 30.0
-
-
-class Unstored:
-    """Stands for the run directory of a search that has none.
-
-    Attributes:
-      record: that does nothing.
-      carried: None: it begins.
-    """
-
-    record: Record = UNRECORDED
-    carried: Carried | None = None
-
-    def keep(self, result: Result) -> Result:
-        """Return it as it is."""
-        return result
-
-    def trials(self, called: int) -> int:
-        """Return the number as it is."""
-        return called
-
-    def laid_out(self, layout: Layout, interval: int | str) -> tuple[Layout, int | str]:
-        """Return both as they are."""
-        return layout, interval
-
-    def begin(self, built: Built, algorithm: Algorithm, own: Any = None, **about: Any) -> Built:
-        """Return it as it is."""
-        return built
 
 
 class Run(Unstored):
@@ -82,6 +66,7 @@ class Run(Unstored):
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
         path = folder / MANIFEST
         try:
+            require_whole(folder)
             self._manifest: dict[str, Any] | None = checked(read_json(path), path) if path.exists() else None
         except BaseException:
             self._lock.release()
@@ -110,8 +95,12 @@ class Run(Unstored):
         if self._manifest is None:
             return layout, interval
         then = self._manifest["layout"]
-        decided = {"lanes": then["lanes"], "cores": then["pools"], "microbatch": then["microbatch"]}
+        if "pools" not in then:  # of a Tuner, which is refused as another run
+            return layout, interval
+        decided = {"lanes": then["lanes"], "microbatch": then["microbatch"]}
         decided["execution"] = "fused" if then["fused"] else "split"
+        if then["structures"] is None:
+            decided["cores"] = then["pools"]
         kept = {name: value for name, value in decided.items() if getattr(layout, name) == AUTO}
         if layout.searches is not None:
             kept = {name: value for name, value in kept.items() if name == "lanes"}
@@ -164,18 +153,19 @@ class Run(Unstored):
         problem = dataclasses.replace(program.problem, space=structures.space)
         task = {"functions": structures.first.functions.fingerprint, "data": digest_of((built.data, own))}
         first = self._manifest or {"chosen_for": problem.trials}
+        layout = layout_of(program) | {"interval": problem.schedule.interval, "structures": _share_of(structures)}
         return {
             "format": FORMAT,
             "versions": versions(),
             **problem_data(problem),
-            "algorithm": settings(algorithm),
+            "algorithm": plain_settings(algorithm),
             "chosen_for": first["chosen_for"],
             "called": self._called,
-            "scheduler": settings(program.study.scheduler),
+            "scheduler": plain_settings(program.study.scheduler),
             "before": digest_of(built.known),
             "known": [len(built.known.unit), 0 if built.known.first is None else len(built.known.first)],
             "task": task,
-            "layout": {**layout_of(program), "interval": problem.schedule.interval},
+            "layout": layout,
             **about,
             "ended": None,
         }
@@ -234,6 +224,12 @@ def _task_of(structures: Structures) -> dict[str, Any]:
     replicas = job.replicas.num if isinstance(job, ReplicaTask) else 0
     made = [(list(key), _print_of(one)) for key, one in structures.made.items()]
     return {"exports": job.export is not None, "replicas": replicas, "structures": made}
+
+
+def _share_of(structures: Structures) -> list[float] | None:
+    """Return what decides which structures begin; None where there is one."""
+    layout = structures.layout
+    return [layout.compile_share, layout.max_programs] if structures.space.structural else None
 
 
 def _print_of(structure: Structure) -> str:

@@ -386,6 +386,7 @@ LEAVES = {
     "key": lambda key: key,
     "keys": lambda key: jax.random.split(key, (2, 3)),
     "bfloat16": lambda key: jnp.bfloat16(1.5),
+    "int4": lambda key: jnp.ones(3, jnp.int4),
     "float8": lambda key: jnp.ones(3, jnp.float8_e5m2),
     "int8": lambda key: jnp.int8(-3),
     "bool": lambda key: jnp.bool_(1),
@@ -424,3 +425,48 @@ def test_states_of_any_leaves_are_written_and_read(tmp_path, name):
 def bare(leaf):
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def test_remains_without_a_manifest_are_no_run(run):
+    (run / "manifest.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"has trials.jsonl, checkpoints of a run without its manifest.json; remove them"
+    ):
+        runs.search(run, seed=1)
+    with pytest.raises(ValueError, match="no run, without a manifest"):
+        jaxhpt.load(run)
+
+
+def test_a_run_of_a_tuner_is_none_of_a_search(tmp_path):
+    jaxhpt.Tuner(runs.SPACE, trials=8, run_dir=tmp_path, progress=False).close()
+    with pytest.raises(ValueError, match="way: 'Tuner' in the run, 'search' now"):
+        runs.search(tmp_path)
+
+
+def test_what_lies_elsewhere_in_memory_is_the_same(tmp_path, whole):
+    first = runs.cut(tmp_path / "other", 2, space={**runs.SPACE, "one": ThatOne()})
+    assert first.stats.trials == 16
+    result = runs.search(tmp_path / "other", space={**runs.SPACE, "one": ThatOne()})
+    np.testing.assert_array_equal(result.history.metrics, whole.history.metrics)
+
+
+class ThatOne:
+    """Equal to others of its kind, without a name of its own."""
+
+    def __eq__(self, other):
+        return isinstance(other, ThatOne)
+
+    def __hash__(self):
+        return 7
+
+
+def test_how_many_structures_begin_is_part_of_a_run(tmp_path):
+    space = {**runs.SPACE, "wide": jaxhpt.Bool(structural=True)}
+
+    def evaluate(state, valid, h):
+        return {"loss": jnp.sum(state["w"] ** 2) + h["wide"]}
+
+    given = {"space": space, "evaluate": evaluate, "trials": 8, "algorithm": "random"}
+    runs.search(tmp_path, **given)
+    with pytest.raises(ValueError, match=r"layout.structures\[0\]: 0.25 in the run, 0.5 now"):
+        runs.search(tmp_path, compile_share=0.5, **given)
