@@ -101,18 +101,33 @@ class Checkpoints:
         Raises:
           RunError: there are some, and none is sound.
         """
-        steps = sorted((int(path.name) for path in self._folder.glob("*") if path.name.isdigit()), reverse=True)
-        for step in steps:
-            try:
-                return self._read(step)
-            except Exception as error:  # a damaged file may raise anything
-                reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
-                warnings.warn(f"{self._folder / str(step)}: damaged, the one before is taken ({reason})", stacklevel=2)
-                if not self._readonly:
-                    shutil.rmtree(self._folder / str(step), ignore_errors=True)
-        if steps:
+        seen, damaged = set[int](), False
+        while steps := sorted(
+            self._steps() - seen, reverse=True
+        ):  # another process may write and remove some meanwhile
+            for step in steps:
+                seen.add(step)
+                try:
+                    return self._read(step)
+                except Exception as error:  # a damaged file may raise anything
+                    damaged |= self._told(step, error)
+        if damaged:
             raise RunError(f"{self._folder}: all checkpoints are damaged; remove the folder to begin anew")
         return None
+
+    def _steps(self) -> set[int]:
+        return {int(path.name) for path in self._folder.glob("*") if path.name.isdigit()}
+
+    def _told(self, step: int, error: Exception) -> bool:
+        """Tell of a damaged checkpoint, and put it out of the way; return whether it is still there to be damaged."""
+        folder = self._folder / str(step)
+        if not folder.exists():
+            return False
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        warnings.warn(f"{folder}: damaged, the one before is taken ({reason})", stacklevel=3)
+        if not self._readonly:
+            shutil.rmtree(folder, ignore_errors=True)
+        return True
 
     def _read(self, step: int) -> Carried:
         import orbax.checkpoint as orbax
