@@ -48,7 +48,7 @@ def searched(megabytes, steps, run_dir=None, every=30.0):
 def measured(megabytes, options):
     """Return seconds without a directory and with one, those of its end, checkpoints, and the seconds of a resume."""
     searched(megabytes, 64)  # compiles
-    steps = max(64, int(64 * options.seconds / sum(searched(megabytes, 64))))
+    steps = max(64, int(64 * options.seconds / searched(megabytes, 64)[0]))
     plain, _ = searched(megabytes, steps)
     with tempfile.TemporaryDirectory() as folder:
         written, end = searched(megabytes, steps, folder, options.every)
