@@ -117,13 +117,8 @@ def gradual(
         due = (now >= begin) & (now <= end) & (((now - begin) % every == 0) | (now == end))
 
         def prune(before: PyTree) -> PyTree:
-            shares = per_leaf("sparsity", sparsity, params, share)
-            told = {
-                leaf.name: cubic_sparsity(now, final, begin, end, low)
-                for leaf, final in zip(named(params), shares, strict=True)
-                if final is not None
-            }
-            return masks(moved, told, before)
+            shares = _shares(sparsity, params, lambda final: cubic_sparsity(now, final, begin, end, low))
+            return masks(moved, shares, before)
 
         new = _if_any(due, prune, state.masks)
         return _only_kept(updates, new, params), PrunedState(kept, new, now + 1)
@@ -186,18 +181,19 @@ def lottery(
 
         def rewind(before: tuple) -> tuple:
             left = (now // steps).astype(jnp.float32) / jnp.asarray(count).astype(jnp.float32)
-            shares = per_leaf("sparsity", sparsity, params, share)
-            told = {
-                leaf.name: 1 - (1 - jnp.asarray(final).astype(jnp.float32)) ** left
-                for leaf, final in zip(named(params), shares, strict=True)
-                if final is not None
-            }
-            return masks(moved, told, before[0]), jax.tree.map(jnp.subtract, early[0], params), early[1]
+            shares = _shares(sparsity, params, lambda final: 1 - (1 - jnp.asarray(final).astype(jnp.float32)) ** left)
+            return masks(moved, shares, before[0]), jax.tree.map(jnp.subtract, early[0], params), early[1]
 
         new, updates, kept = _if_any(due, rewind, (state.masks, updates, kept))
         return _only_kept(updates, new, params), LotteryState(kept, new, now, early)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _shares(sparsity: Any, params: PyTree, now: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the sparsity of each weight that is pruned, by name: what `now` makes of the one at the end."""
+    final = zip(named(params), per_leaf("sparsity", sparsity, params, share), strict=True)
+    return {leaf.name: now(value) for leaf, value in final if value is not None}
 
 
 def _if_any(due: Array, compute: Callable[[T], T], value: T) -> T:
