@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxhpt.algorithms import Algorithm
-from jaxhpt.core.checks import number, refuse_unknown, require, require_count
+from jaxhpt.algorithms import ALGORITHMS, Algorithm
+from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count
 from jaxhpt.core.space import Space
 from jaxhpt.engine.driver import Limits
 from jaxhpt.engine.snapshot import Display
 from jaxhpt.report.progress import display
+from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.structures import STRUCTURE
 from jaxhpt.training.task import Task
 
@@ -84,6 +85,16 @@ def shown_by(progress: Any) -> Display:
     if not isinstance(progress, (bool, np.bool_)):
         raise TypeError(f"progress={progress!r}: must be True or False")
     return display(bool(progress))
+
+
+def methods_of(algorithm: Any, scheduler: Any) -> tuple[Algorithm, Scheduler]:
+    """Return an algorithm and a scheduler, each given by its name or as an instance.
+
+    Raises:
+      ValueError, TypeError: an unknown name, or something else.
+    """
+    where = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
+    return where, named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
 
 
 def trials_of(trials: int | None, algorithm: Algorithm, space: Space, first: int) -> int:

@@ -5,15 +5,15 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import task_of, trials_of
+from jaxhpt.algorithms import DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.arguments import methods_of, task_of, trials_of
 from jaxhpt.checking.report import Check
 from jaxhpt.checking.reporting import report
-from jaxhpt.core.checks import named, require_seed, switch
+from jaxhpt.core.checks import require_seed, switch
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import StepFn
 from jaxhpt.engine.build import build
-from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.schedulers import Scheduler
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.replica import Replicas, replicated
 from jaxhpt.training.splits import Folds
@@ -89,8 +89,7 @@ def check(
     space, replicas = Space.of(space), Replicas(seeds, folds, reshuffle, reduce)
     compile = switch("compile", compile, "must be True or False")
     one = task_of(train_step, task, check)
-    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
-    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
+    searcher, trainer = methods_of(algorithm, scheduler)
     seed, num = require_seed(seed), trials_of(trials, searcher, space, 0)
     layout = Layout(lanes, cores, microbatch, execution, mesh=mesh)
     built = build(replicated(one, replicas), space, num, searcher, trainer, layout, interval)

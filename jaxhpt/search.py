@@ -8,10 +8,10 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
+from jaxhpt.algorithms import DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.arguments import limits_of, methods_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.checking.of_functions import warn
-from jaxhpt.core.checks import named, require_seed
+from jaxhpt.core.checks import require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
 from jaxhpt.core.metrics import MetricSpec
@@ -27,7 +27,7 @@ from jaxhpt.engine.state import Program
 from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
-from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.schedulers import Scheduler
 from jaxhpt.store.run import CHECKPOINT_SECONDS, opened
 from jaxhpt.training.blackbox import blackbox_task
 from jaxhpt.training.layout import Layout
@@ -154,8 +154,7 @@ def search(
     one, again = task_of(train_step, task, search), require_confirm(confirm)
     job = replicated(one, replicas)
     first = settings_of(first)
-    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
-    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
+    searcher, trainer = methods_of(algorithm, scheduler)
     seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
     shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
     layout = Layout(lanes, cores, microbatch, execution, max_programs, compile_share, mesh=mesh)

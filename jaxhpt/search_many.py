@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import limits_of, or_raise, shown_by, task_of, trials_of
-from jaxhpt.core.checks import named, require, require_count, require_seed
+from jaxhpt.algorithms import DEFAULT_ALGORITHM, Algorithm
+from jaxhpt.arguments import limits_of, methods_of, or_raise, shown_by, task_of, trials_of
+from jaxhpt.core.checks import require, require_count, require_seed
 from jaxhpt.core.history import Known
 from jaxhpt.core.keys import root_of
 from jaxhpt.core.metrics import MetricSpec
@@ -23,7 +23,7 @@ from jaxhpt.engine.driver import Callback, Outcome, drive
 from jaxhpt.engine.many import Many, Own, Searches, data_of, shared_of, shared_out
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
-from jaxhpt.schedulers import SCHEDULERS, Scheduler
+from jaxhpt.schedulers import Scheduler
 from jaxhpt.store.run import CHECKPOINT_SECONDS, opened
 from jaxhpt.training.devices import home_of
 from jaxhpt.training.hosts import alone
@@ -125,8 +125,7 @@ def search_many(
     sets = Sets(data_sets("train_data", train_data), data_sets("valid_data", valid_data))
     num = _number(sets, seed, prior, priors)
     job, own = sets.assembled(task_of(train_step, {**task, **sets.of_all()}, search_many), replicas)
-    searcher = named("algorithm", algorithm, ALGORITHMS, Algorithm, {"scheduler": SCHEDULERS})
-    trainer = named("scheduler", scheduler, SCHEDULERS, Scheduler, {"algorithm": ALGORITHMS})
+    searcher, trainer = methods_of(algorithm, scheduler)
     each_seed, first = _seeds(seed, num), settings_of(first)
     limits, shown = limits_of(events_per_dispatch, timeout, callbacks), shown_by(progress)
     many, devices = trials_of(trials, searcher, space, len(first)), _devices((own, job.train_data, job.valid_data), num)
