@@ -8,9 +8,11 @@ Algorithms that need many numbers in every event take them from `words`: on a CP
 
 import enum
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxhpt.core.typing import Array, Key
 
@@ -119,3 +121,13 @@ class Draws:
     def normals(self, shape: tuple[int, ...]) -> Array:
         """Take standard normals: f32 of a static shape."""
         return _normal(self.uniforms(shape))
+
+
+def is_key(leaf: Any) -> bool:
+    """Tell whether an array, or its shape, is of typed keys."""
+    return bool(jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key))
+
+
+def bare(leaf: Any) -> Any:
+    """Return the data of typed keys, and anything else as it is."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxhpt.core.keys import bare, is_key
 from jaxhpt.core.typing import PyTree
 
 
@@ -35,7 +36,7 @@ def is_native(dtype: Any) -> bool:
 
 def on_host(tree: PyTree) -> list[np.ndarray]:
     """Copy the leaves of a tree to the host: what they are copied from may be given away."""
-    leaves = jax.device_get([_plain(leaf) for leaf in jax.tree.leaves(tree)])
+    leaves = jax.device_get([bare(leaf) for leaf in jax.tree.leaves(tree)])
     return [np.array(_native(np.asarray(leaf))) for leaf in leaves]
 
 
@@ -55,14 +56,6 @@ def onto(like: PyTree, arrays: list[np.ndarray]) -> PyTree:
     return jax.tree.unflatten(structure, [_put(*pair) for pair in zip(leaves, arrays, strict=True)])
 
 
-def _is_key(leaf: Any) -> bool:
-    return bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-
-
-def _plain(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
 def _native(array: np.ndarray) -> np.ndarray:
     """Return an array of a dtype that numpy itself has: of others, such as bfloat16, the bytes, along the last axis."""
     if is_native(array.dtype):
@@ -71,7 +64,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 
 def _put(like: Any, array: np.ndarray) -> jax.Array:
-    shapes = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+    shapes = jax.eval_shape(jax.random.key_data, like) if is_key(like) else like
     dtype = np.dtype(shapes.dtype)
     native = is_native(dtype)
     wanted = (dtype, shapes.shape) if native else (np.dtype(np.uint8), (*shapes.shape, dtype.itemsize))
@@ -81,7 +74,7 @@ def _put(like: Any, array: np.ndarray) -> jax.Array:
     if not native and jnp.issubdtype(dtype, jnp.integer):
         return _packed(jnp.array(found.astype(np.int8)), dtype)
     found = jnp.array(found, dtype)  # a copy: what is on the host may be given away, too
-    if _is_key(like):
+    if is_key(like):
         found = jax.random.wrap_key_data(found, impl=jax.random.key_impl(like))
     place = getattr(like, "sharding", None)
     placed: jax.Array = found if place is None else jax.device_put(found, place)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jaxhpt.core.keys import bare
 from jaxhpt.core.typing import PyTree
 
 WEIGHTS, PREDICT = "weights", "predict.jax"
@@ -34,19 +35,9 @@ def _save(folder: pathlib.Path, state: PyTree) -> None:
     import orbax.checkpoint as orbax
     from flax import nnx
 
-    models = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, nnx.Module))
-    if any(isinstance(part, nnx.Module) for part in models):
-        state = jax.tree.map(_arrays, state, is_leaf=lambda part: isinstance(part, nnx.Module))
+    def arrays(part: Any) -> Any:
+        return nnx.to_pure_dict(nnx.state(part)) if isinstance(part, nnx.Module) else part
+
+    state = jax.tree.map(arrays, state, is_leaf=lambda part: isinstance(part, nnx.Module))
     with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as writer:
-        writer.save(folder, jax.device_get(jax.tree.map(_plain, state)))
-
-
-def _arrays(part: Any) -> Any:
-    from flax import nnx
-
-    return nnx.to_pure_dict(nnx.state(part)) if isinstance(part, nnx.Module) else part
-
-
-def _plain(leaf: Any) -> Any:
-    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", float), jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
+        writer.save(folder, jax.device_get(jax.tree.map(bare, state)))

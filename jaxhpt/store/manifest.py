@@ -11,6 +11,7 @@ import jax
 import jaxlib
 import numpy as np
 
+from jaxhpt.core.keys import bare
 from jaxhpt.engine.state import Program
 from jaxhpt.store.files import RunError
 from jaxhpt.version import __version__
@@ -37,9 +38,7 @@ def digest_of(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
     found = hashlib.blake2b(str(structure).encode(), digest_size=16)
     for leaf in leaves:
-        if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        array = np.ascontiguousarray(leaf)
+        array = np.ascontiguousarray(bare(leaf))
         found.update(f"{array.dtype}{array.shape}".encode())
         found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()

@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxhpt.core.keys import bare
+
 KIB = 1 << 10
 ADDRESS = re.compile("0x[0-9a-fA-F]+")
 LOST = re.compile("gloo|nccl|heartbeat|unavailable|coordination", re.IGNORECASE)  # in what is raised
@@ -80,8 +82,7 @@ def _digest(tree: Any) -> int:
 def _content(leaf: Any) -> bytes:
     if not isinstance(leaf, (jax.Array, np.ndarray)):
         return ADDRESS.sub("", repr(leaf)).encode()
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
+    leaf = bare(leaf)
     told, here = f"{leaf.dtype}{leaf.shape}".encode(), not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
     return told + np.asarray(leaf).tobytes() if here else told
 
