@@ -6,7 +6,7 @@ from jaxhpt.engine.carrying import Carried
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.state import Program, Summary
-from jaxhpt.engine.steering import Order
+from jaxhpt.engine.steering import Steered
 
 
 class Execution(Protocol):
@@ -22,6 +22,10 @@ class Execution(Protocol):
 
     summary: Summary
     told: list[str]
+
+    @property
+    def steering(self) -> Steered:
+        """Orders to it."""
 
     @property
     def devices(self) -> int:
@@ -40,13 +44,6 @@ class Execution(Protocol):
 
     def carried(self) -> Carried:
         """Copy all that it needs to go on from here."""
-
-    def steer(self, order: Order) -> None:
-        """Carry an order out before the next event, or the one that it names."""
-
-    @property
-    def steered(self) -> list[tuple[Order, str]]:
-        """Orders that were carried out, and what was wrong with them."""
 
     def close(self) -> None:
         """Leave nothing running."""

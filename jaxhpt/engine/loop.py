@@ -16,7 +16,7 @@ from jaxhpt.engine.memory import Fitting, halved_inside
 from jaxhpt.engine.raising import gone_on, like_of, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Program, StudyState, Summary
-from jaxhpt.engine.steering import Order, Steering
+from jaxhpt.engine.steering import Steering
 from jaxhpt.training.devices import CUT, WHOLE, put_of
 from jaxhpt.training.pool import Data, PoolState
 from jaxhpt.training.sharded import LANES_CUT, copying_of
@@ -97,6 +97,7 @@ class Fused:
       summary: after the last dispatch.
       compile_seconds: spent on tracing and compiling.
       told: what was done where memory did not suffice.
+      steering: orders to it.
       devices: that share the lanes.
     """
 
@@ -105,7 +106,7 @@ class Fused:
     ) -> None:
         begun, self._program = time.perf_counter(), program
         self._put, self.devices = put_of(program.devices), program.num_devices
-        self._data, self.told, self._steering = self._put(data), list[str](), Steering(program)
+        self._data, self.told, self.steering = self._put(data), list[str](), Steering(program)
         self._carry: SearchState | None = begin(program, *self._put((root, known)))
         if carried is not None:
             like = self._carry._replace(study=like_of(program, carried.facts["sizes"], root, known))
@@ -120,9 +121,9 @@ class Fused:
         """Run at most so many events, and carry out orders before those that they name."""
         while True:
             now, carry = grains, self._carry
-            if self._steering.waits and carry is not None:
-                self._carry = carry._replace(study=self._steering.due(carry.study))
-                now = self._steering.free(grains, int(carry.study.clock))
+            if self.steering.waits and carry is not None:
+                self._carry = carry._replace(study=self.steering.due(carry.study))
+                now = self.steering.free(grains, int(carry.study.clock))
             self._some(now)
             grains -= now
             if grains <= 0 or np.all(self.summary.finished):
@@ -135,15 +136,6 @@ class Fused:
         carry, found = self._run(carry, self._data, number)
         self.summary: Summary = jax.block_until_ready(found)
         self._carry = carry
-
-    def steer(self, order: Order) -> None:
-        """Carry an order out before the next event, or the one that it names."""
-        self._steering.take(order)
-
-    @property
-    def steered(self) -> list[tuple[Order, str]]:
-        """Orders that were carried out, and what was wrong with them."""
-        return self._steering.done
 
     def carried(self) -> Carried:
         """Copy all that it needs to go on from here."""

@@ -34,7 +34,7 @@ from jaxhpt.engine.memory import Fitting, halved_inside
 from jaxhpt.engine.raising import like_of, raised, sizes_of
 from jaxhpt.engine.settle import summary
 from jaxhpt.engine.state import Program, Summary
-from jaxhpt.engine.steering import Order
+from jaxhpt.engine.steering import Unsteered
 from jaxhpt.schedulers import PB2
 from jaxhpt.training.pool import Data, Pool
 
@@ -177,6 +177,7 @@ class Many:
       summary: after the last dispatch, leaves [R, ...].
       compile_seconds: spent on tracing and compiling.
       told: what was done where memory did not suffice.
+      steering: that refuses orders.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class Many:
         parts: int = 1,
         carried: Carried | None = None,
     ) -> None:
-        self.steered: list[tuple[Order, str]] = []
+        self.steering = Unsteered()
         begun, self.told, self._searches, self._num = time.perf_counter(), list[str](), searches, roots.shape[0]
         alike = _filled((roots, known, own), self._num, searches.devices * parts)
         placed, self._shared = searches.placed(alike, shared)
@@ -233,10 +234,6 @@ class Many:
             return None
         best = _joined([carry.best for carry in self._carries], self._num)
         return best if self._searches.devices == 1 else jax.device_put(best, self._searches.mesh.devices[0])
-
-    def steer(self, order: Order) -> None:
-        """Refuse an order: it does not say which search it means."""
-        self.steered.append((order, "many searches at once take no orders but to pause and to stop"))
 
     def carried(self) -> Carried:
         """Copy all that they need to go on from here."""

@@ -20,7 +20,7 @@ from jaxhpt.engine.programs import Programs
 from jaxhpt.engine.raising import gone_on, like_of, sizes_of
 from jaxhpt.engine.settle import settle, summary
 from jaxhpt.engine.state import Places, Program, StudyState, Summary
-from jaxhpt.engine.steering import Order, Steering
+from jaxhpt.engine.steering import Steering
 from jaxhpt.engine.structured import StructuredPools
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.pool import Data, Orders, Report
@@ -52,6 +52,7 @@ class Split:
       best: weights of the winner as of the last look, without the lane axis.
       summary: as of the last look.
       told: what was done where memory did not suffice.
+      steering: orders to it.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Split:
             self.study: StudyState = self._programs.call("begin", BEGIN, program.study, *given)
             self._pools = self._made(root, structures)
             undone.callback(self._pools.close)
-            self._done, self._events, self._steering = 0, 0, Steering(program)
+            self._done, self._events, self.steering = 0, 0, Steering(program)
             if carried is None:
                 self._open()
             else:
@@ -120,7 +121,7 @@ class Split:
     def _some(self, grains: int) -> int:
         """Train for at most so many grains of one event, and settle it where it ends; return how many they were."""
         if self._done == self.program.pool.grains:
-            self.study = self._steering.due(self.study)
+            self.study = self.steering.due(self.study)
             self._open()
         if self._done == 0:
             self._pools.fill()
@@ -129,15 +130,6 @@ class Split:
         if last == self.program.pool.grains:
             self._close(reports)
         return last - first
-
-    def steer(self, order: Order) -> None:
-        """Carry an order out before the next event, or the one that it names."""
-        self._steering.take(order)
-
-    @property
-    def steered(self) -> list[tuple[Order, str]]:
-        """Orders that were carried out, and what was wrong with them."""
-        return self._steering.done
 
     def close(self) -> None:
         """Leave nothing running, but for what cannot be stopped."""

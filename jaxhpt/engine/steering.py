@@ -4,7 +4,7 @@ An order that was carried out has the number of events before it, so that a run 
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,31 @@ def _begun(program: Program, state: StudyState) -> int:
     return int(state.history.num_rows) - int(state.copied) - program.problem.prior
 
 
+class Steered(Protocol):
+    """What takes orders.
+
+    Attributes:
+      done: orders that were carried out or refused, and what was wrong with them, if anything.
+    """
+
+    done: list[tuple[Order, str]]
+
+    def take(self, order: Order) -> None:
+        """Take an order."""
+        ...
+
+
+class Unsteered:
+    """Many searches, which refuse orders: these do not say which search they mean."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Order, str]] = []
+
+    def take(self, order: Order) -> None:
+        """Refuse an order."""
+        self.done.append((order, "many searches at once take no orders but to pause and to stop"))
+
+
 class Steering:
     """The orders of a search under way.
 
@@ -108,7 +133,7 @@ class Steering:
         return bool(self._orders)
 
     def take(self, order: Order) -> None:
-        """Take an order."""
+        """Take an order, to be carried out before the next event, or before the one that it names."""
         self._orders.append(order)
 
     def free(self, events: int, clock: int) -> int:

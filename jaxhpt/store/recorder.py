@@ -95,10 +95,8 @@ class Recorder:
         self._folder, self._problem, self._searches = folder, problem, searches
         self._checkpoints, self._log = checkpoints, log
         self._built, self._task, self._begun, self._ended = built, task, begun, ended
-        self._log_due, self._due = (
-            Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS)),
-            Due(seconds, time.monotonic() + seconds),
-        )
+        self._log_due = Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS))
+        self._due = Due(seconds, time.monotonic() + seconds)
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
@@ -119,9 +117,10 @@ class Recorder:
     def begin(self, execution: Execution, program: Program) -> None:
         """Write down how it is laid out; let one that goes on repeat its orders of after the checkpoint."""
         self._safely(lambda: self._begun(program))
-        for order in self._commands.again(self._orders):
-            execution.steer(order)
-        self._repeated = len(self._commands.again(self._orders))
+        again = self._commands.again(self._orders)
+        for order in again:
+            execution.steering.take(order)
+        self._repeated = len(again)
 
     def _told(self, execution: Execution, noted: Signals) -> str:
         """Do what the run is told; return a reason to end, or nothing."""
@@ -139,14 +138,14 @@ class Recorder:
                     paused = command.kind == "pause"
                     self._commands.log(command.kind, None, None)
                 elif order := self._commands.order(command):
-                    execution.steer(order)
+                    execution.steering.take(order)
             if not paused or noted.ending:
                 return ""
             time.sleep(PAUSE_SECONDS)
 
     def _note(self, execution: Execution) -> None:
         """Write down the orders that were carried out, but for those that are repeated."""
-        for order, wrong in execution.steered[self._noted :]:
+        for order, wrong in execution.steering.done[self._noted :]:
             self._noted += 1
             if self._repeated:
                 self._repeated -= 1
@@ -172,7 +171,7 @@ class Recorder:
         facts = {
             "engine": carried.facts, "engine_arrays": len(carried.arrays), "best": about,
             "space": self._problem.space.to_spec(), "task": self._task(),
-            "numbers": self._numbers(execution, snapshot), "orders": self._orders + len(execution.steered),
+            "numbers": self._numbers(execution, snapshot), "orders": self._orders + len(execution.steering.done),
         }  # fmt: skip
         self._checkpoints.save(Carried([*columns, *carried.arrays, *best], facts))
         if jax.default_backend() == "cpu":  # what writes in the background takes from what trains
