@@ -45,10 +45,16 @@ def searched(megabytes, steps, run_dir=None, every=30.0):
     return seen[-1], result.stats.seconds - seen[-1]
 
 
+def steps_of(megabytes, seconds):
+    """Return how many steps take so many seconds; what every search costs, such as to start trials, is not theirs."""
+    searched(megabytes, 64)  # compiles
+    few, more = (searched(megabytes, steps)[0] for steps in (64, 512))
+    return max(64, int(64 + 448 * (seconds - few) / max(more - few, 1e-3)))
+
+
 def measured(megabytes, options):
     """Return seconds without a directory and with one, those of its end, checkpoints, and the seconds of a resume."""
-    searched(megabytes, 64)  # compiles
-    steps = max(64, int(64 * options.seconds / searched(megabytes, 64)[0]))
+    steps = steps_of(megabytes, options.seconds)
     plain, _ = searched(megabytes, steps)
     with tempfile.TemporaryDirectory() as folder:
         written, end = searched(megabytes, steps, folder, options.every)
