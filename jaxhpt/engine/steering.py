@@ -25,11 +25,13 @@ class Order:
       kind: "try" or "drop".
       value: a snapped setting as a list [D]; the number of a trial.
       event: before which it is carried out; None for as soon as may be.
+      source: by which name it was given; empty for none.
     """
 
     kind: str
     value: Any
     event: int | None = None
+    source: str = ""
 
 
 def _tried(study: Study, state: StudyState, unit: Array) -> tuple[StudyState, Array]:

@@ -25,10 +25,12 @@ class Command:
     Attributes:
       kind: one of `KINDS`.
       value: name to value for "try"; a whole number for "drop" and "trials"; None for the others.
+      source: the file that it came by; empty for none.
     """
 
     kind: str
     value: Any = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "command", self.kind, f"one of {', '.join(KINDS)}; {suggest(self.kind, KINDS)}")
@@ -59,7 +61,8 @@ def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None) -> None:
     if kind == "try":
         order_of(command, Space.from_spec(read_json(folder / MANIFEST)["space"]))
     (folder / COMMANDS).mkdir(exist_ok=True)
-    write_json(folder / COMMANDS / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json", dataclasses.asdict(command))
+    path = folder / COMMANDS / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
+    write_json(path, {"kind": kind, "value": value})
 
 
 def order_of(command: Command, space: Space) -> Order:
@@ -69,14 +72,14 @@ def order_of(command: Command, space: Space) -> Order:
       ValueError: a setting that is not in the space.
     """
     if command.kind == "drop":
-        return Order("drop", int(command.value))
+        return Order("drop", int(command.value), source=command.source)
     given, left = dict(command.value), [name for name in command.value if name not in space.names]
     require(not left, "try", left, f"names of the space; {suggest(str(left[0]), space.names) if left else ''}")
     values = [
         known_by_name(_tuple(given.get(name)), dimension)
         for name, dimension in zip(space.names, space.dimensions, strict=True)
     ]
-    return Order("try", space.encode(space.assemble(values)).tolist())
+    return Order("try", space.encode(space.assemble(values)).tolist(), source=command.source)
 
 
 def _tuple(value: Any) -> Any:
@@ -85,7 +88,7 @@ def _tuple(value: Any) -> Any:
 
 
 class Commands:
-    """The commands of one run.
+    """The commands of one run. The file of one goes when it has been done and is in the log: a kill loses none.
 
     Args:
       folder: of the run.
@@ -93,21 +96,25 @@ class Commands:
     """
 
     def __init__(self, folder: pathlib.Path, space: Space) -> None:
-        self._folder, self._space = folder, space
+        self._folder, self._space, self._taken = folder, space, set[str]()
         self.logged, whole_bytes = read_lines(folder / ORDERS, _line)
         if (folder / ORDERS).exists():
             os.truncate(folder / ORDERS, whole_bytes)
+        for line in self.logged:  # done, and killed before the file was taken away
+            self._remove(line["source"])
 
     def take(self) -> list[Command]:
-        """Return the commands that came, in order, and take them away."""
+        """Return the commands that came since the last time, in order."""
         found = []
         for path in sorted((self._folder / COMMANDS).glob("*.json")):
+            if path.name in self._taken:
+                continue
+            self._taken.add(path.name)
             try:
                 told = read_json(path)
-                found.append(Command(told["kind"], told["value"]))
+                found.append(Command(told["kind"], told["value"], path.name))
             except (RunError, ValueError, TypeError, KeyError) as error:
-                self.log("?", None, None, f"{path.name}: {error}")
-            path.unlink(missing_ok=True)
+                self._write("?", None, path.name, None, f"{path.name}: {error}")
         return found
 
     def order(self, command: Command) -> Order | None:
@@ -115,24 +122,34 @@ class Commands:
         try:
             return order_of(command, self._space)
         except (ValueError, TypeError) as error:
-            self.log(command.kind, command.value, None, str(error))
+            self.log(command, None, str(error))
             return None
 
     def again(self, done: int) -> list[Order]:
         """Return the orders that were carried out after the first so many, each with its event."""
         orders = [line for line in self.logged if line["event"] is not None]
-        return [Order(line["kind"], line["value"], line["event"]) for line in orders[done:]]
+        return [Order(line["kind"], line["value"], line["event"], line["source"]) for line in orders[done:]]
 
-    def log(self, kind: str, value: Any, event: int | None, wrong: str = "") -> None:
-        """Write down a command, the event before which it was carried out, and what was wrong with it, if anything."""
-        line = {"kind": kind, "value": value, "event": event, "wrong": wrong, "time": time.time()}
+    def log(self, told: Command | Order, event: int | None = None, wrong: str = "") -> None:
+        """Write down what was done, the event before which it was, and what was wrong with it, if anything."""
+        self._write(told.kind, told.value, told.source, event, wrong)
+
+    def _write(self, kind: str, value: Any, source: str, event: int | None, wrong: str) -> None:
+        line = {"kind": kind, "value": value, "event": event, "wrong": wrong, "time": time.time(), "source": source}
         self.logged.append(line)
         with (self._folder / ORDERS).open("a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        self._remove(source)
+
+    def _remove(self, source: str) -> None:
+        if source:
+            (self._folder / COMMANDS / source).unlink(missing_ok=True)
 
 
 def _line(line: Any) -> None:
     """Raise unless a line is one of the log."""
     line["kind"], line["value"], line["event"]
+    if pathlib.PurePath(line["source"]).name != line["source"]:
+        raise ValueError("its source is no name of a file")

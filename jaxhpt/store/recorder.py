@@ -129,14 +129,14 @@ class Recorder:
         while True:
             for command in self._commands.take():
                 if command.kind == "trials" and self._searches is not None:
-                    self._commands.log(command.kind, command.value, None, "not for many searches at once")
+                    self._commands.log(command, wrong="not for many searches at once")
                 elif command.kind in ("stop", "trials"):
                     self.trials = command.value
-                    self._commands.log(command.kind, command.value, None)
+                    self._commands.log(command)
                     return "stopped" if command.kind == "stop" else "raised"
                 elif command.kind in ("pause", "resume"):
                     paused = command.kind == "pause"
-                    self._commands.log(command.kind, None, None)
+                    self._commands.log(command)
                 elif order := self._commands.order(command):
                     execution.steering.take(order)
             if not paused or noted.ending:
@@ -150,7 +150,7 @@ class Recorder:
             if self._repeated:
                 self._repeated -= 1
             else:
-                self._safely(lambda: self._commands.log(order.kind, order.value, order.event, wrong))  # noqa: B023
+                self._safely(lambda: self._commands.log(order, order.event, wrong))  # noqa: B023
 
     def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
         """Write all of it; after an error the log alone, as pools may have gone different ways."""

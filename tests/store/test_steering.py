@@ -1,5 +1,6 @@
 """A running search does what it is told by files in its directory, and repeats it where it goes on."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import short_runs as runs
 import jaxhpt
 from jaxhpt import cli
 from jaxhpt.store import recorder
-from jaxhpt.store.commands import tell
+from jaxhpt.store.commands import Commands, tell
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +175,20 @@ def test_many_searches_pause_and_stop_and_take_no_other_orders(tmp_path):
     assert [r.best for r in loaded] == [r.best for r in again]
     more = jaxhpt.search_many(runs.step, runs.SPACE, run_dir=folder, **{**given, "trials": 48})
     assert [r.stats.trials for r in more] == [48, 48]
+
+
+def test_a_kill_loses_no_command(begun):
+    def commands():
+        return Commands(begun, jaxhpt.Space.of(runs.SPACE))
+
+    tell(begun, "drop", 3)
+    (path,) = (begun / "commands").iterdir()
+    (taken,) = commands().take()  # and killed before it was carried out
+    (again,) = (later := commands()).take()
+    assert (again, later.take()) == (taken, [])
+    text = path.read_text()
+    later.log(later.order(again), event=5)
+    assert not path.exists()
+    path.write_text(text)  # killed between the two
+    assert (commands().take(), path.exists()) == ([], False)
+    assert commands().again(0)[-1] == dataclasses.replace(later.order(again), event=5)
