@@ -178,7 +178,7 @@ def search(
             raised, num = outcome.ended == "raised", run.record.trials or num
         result = or_raise(Result.of(outcome.program, built.data, outcome, built.structures), outcome.error)
         if again == 0 or outcome.ended in ("interrupted", "terminated", "stopped"):
-            return result
+            return run.keep(result)
         return run.keep(or_raise(*confirmation(result, root, limits.events)))
 
 

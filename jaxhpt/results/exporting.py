@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxhpt.core.keys import bare
 from jaxhpt.core.typing import PyTree
@@ -31,7 +32,7 @@ def export(path: str | pathlib.Path, state: Any, predict: Callable | None, examp
 
 
 def _save(folder: pathlib.Path, state: PyTree) -> None:
-    """Write arrays by Orbax; those of a module of nnx without the rest of it."""
+    """Write arrays by Orbax, which has none without numbers: None stands there; of a module of nnx its arrays alone."""
     import orbax.checkpoint as orbax
     from flax import nnx
 
@@ -39,5 +40,6 @@ def _save(folder: pathlib.Path, state: PyTree) -> None:
         return nnx.to_pure_dict(nnx.state(part)) if isinstance(part, nnx.Module) else part
 
     state = jax.tree.map(arrays, state, is_leaf=lambda part: isinstance(part, nnx.Module))
+    full = jax.tree.map(lambda leaf: bare(leaf) if np.size(leaf) else None, state)
     with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as writer:
-        writer.save(folder, jax.device_get(jax.tree.map(bare, state)))
+        writer.save(folder, jax.device_get(full))

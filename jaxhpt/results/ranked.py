@@ -20,7 +20,7 @@ from jaxhpt.grey.relational import compromise
 from jaxhpt.results.importance import weights_of
 from jaxhpt.results.kept import Kept, Run
 from jaxhpt.results.stats import Stats
-from jaxhpt.results.table import SHOWN
+from jaxhpt.results.table import SHOWN, frame
 from jaxhpt.results.trial import Trial, read_rows
 
 
@@ -157,6 +157,21 @@ class Ranked:
             raise RuntimeError("there is no front to choose from: no trial is done and feasible")
         scores = self._objectives[jnp.array([trial.id for trial in front], jnp.int32)]
         return front[int(jnp.argmax(compromise(scores, jnp.asarray(shares)).round(5)))]
+
+    def to_pandas(self, curves: bool = False) -> Any:
+        """Return a table with a row a trial: trial, status, steps, the metrics, then the hyperparameters.
+
+        A hyperparameter that has the name of a column before it is called `hparams.<name>`, and a metric that has the
+        name of one of the first three `metrics.<name>`. Functions and classes are written by their names, numbered
+        where two of a `Choice` have the same, so that the table may be the `prior` of another search.
+
+        Args:
+          curves: return the learning curves instead: a row for each report, with the columns trial, steps and value.
+
+        Raises:
+          ImportError: without pandas, the extra `jaxhpt[pandas]`.
+        """
+        return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
 
     @property
     def _columns(self) -> Any:

@@ -21,7 +21,7 @@ from jaxhpt.results.overtuning import Overtuning, compare, tested
 from jaxhpt.results.ranked import Ranked
 from jaxhpt.results.saving import save
 from jaxhpt.results.stats import headline, stats_of
-from jaxhpt.results.table import found_table, frame
+from jaxhpt.results.table import found_table
 from jaxhpt.results.trial import Confirmed, Stretch, Trial, plain
 from jaxhpt.training.calling import hparams_of
 from jaxhpt.training.categories import texts_refused
@@ -72,6 +72,13 @@ class Result(Ranked):
             return self.fresh.best_state
         run = self._trained()
         return self.replay(row)[0] if run.crashed else self._exported(run.state, row)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether `best_state` is at hand: there is one winner, and no crash lost what it had trained."""
+        trained = self._run is not None and self._row != NONE and len(self.objectives) == 1
+        source = self.fresh if self.fresh is not None and self.fresh._row != NONE else self
+        return trained and source._run is not None and not source._run.crashed
 
     @property
     def confirmed(self) -> list[Confirmed]:
@@ -212,21 +219,6 @@ class Result(Ranked):
         labels = space.labels(self.history.unit[np.asarray(parts.row)])
         spans = zip(parts.row, parts.first, parts.last, labels, strict=True)
         return [Stretch(int(r), int(first), int(last), label) for r, first, last, label in spans]
-
-    def to_pandas(self, curves: bool = False) -> Any:
-        """Return a table with a row a trial: trial, status, steps, the metrics, then the hyperparameters.
-
-        A hyperparameter that has the name of a column before it is called `hparams.<name>`, and a metric that has the
-        name of one of the first three `metrics.<name>`. Functions and classes are written by their names, numbered
-        where two of a `Choice` have the same, so that the table may be the `prior` of another search.
-
-        Args:
-          curves: return the learning curves instead: a row for each report, with the columns trial, steps and value.
-
-        Raises:
-          ImportError: without pandas, the extra `jaxhpt[pandas]`.
-        """
-        return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write the result to one file, which `jaxhpt.load` reads: all of it but what a pickled one has not, either.

@@ -11,9 +11,9 @@ from typing import Any
 
 from jaxhpt.core.checks import require
 
-MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED, ORDERS = (
+MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED, ORDERS, BEST = (
     "manifest.json", "trials.jsonl", "calls.jsonl", "checkpoints", "lock", "commands",
-    "confirmed.npz", "commands.jsonl",
+    "confirmed.npz", "commands.jsonl", "best",
 )  # fmt: skip
 GIVEN_UP = 60.0  # seconds after which a lock that says nothing of its owner is taken over
 

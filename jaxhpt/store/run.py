@@ -22,6 +22,7 @@ from jaxhpt.engine.state import Program
 from jaxhpt.results.columns import COLUMNS
 from jaxhpt.results.result import Result
 from jaxhpt.store import log
+from jaxhpt.store.best import keep_best
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
 from jaxhpt.store.files import (
@@ -80,8 +81,10 @@ class Run(Unstored):
             self._lock.release()
 
     def keep(self, result: Result) -> Result:
-        """Write down a result that knows more than the search: which of its best settings came out best again."""
-        result.save(self._folder / CONFIRMED)
+        """Write down what a result has beyond the search: its winner by itself, and what confirmed it."""
+        if result.fresh is not None:
+            result.save(self._folder / CONFIRMED)
+        keep_best(self._folder, result)
         return result
 
     def trials(self, called: int) -> int:

@@ -11,11 +11,12 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as orbax
 import pytest
 import short_runs as runs
 
 import jaxhpt
-from jaxhpt.store import files, recorder
+from jaxhpt.store import best, files, recorder
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.files import Lock
 
@@ -62,6 +63,44 @@ def test_the_same_call_goes_on_to_the_same_bits(run, whole):
     np.testing.assert_array_equal(again.best_state["w"], result.best_state["w"])  # a dict of arrays needs no task
     assert repr(again).splitlines()[2:] == repr(result).splitlines()[2:]
     same(runs.search(run), whole)  # and once more, when nothing is left to do
+
+
+def test_the_winner_lies_beside_by_itself(run, whole):
+    result = runs.search(run)
+    with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as reader:
+        found = reader.restore(run / "best" / "weights")
+    np.testing.assert_array_equal(found["w"], whole.best_state["w"])
+    about = json.loads((run / "best" / "best.json").read_text())
+    assert about == {
+        "trial": result.best.id,
+        "steps": 12,
+        "metrics": result.best.metrics,
+        "hparams": result.best.hparams,
+    }
+    then = (run / "best").stat().st_mtime_ns
+    runs.search(run)
+    assert (run / "best").stat().st_mtime_ns == then  # the same winner is not written again
+    (run / "best" / "best.json").write_text("{")
+    runs.search(run)
+    assert json.loads((run / "best" / "best.json").read_text()) == about
+
+
+def test_of_several_objectives_no_winner_is_written(tmp_path):
+    objectives = {"objectives": {"loss": "min", "size": "min"}, "algorithm": "random"}
+    evaluate = lambda s, valid, h: {"loss": jnp.sum(s["w"] ** 2), "size": s["w"][0]}  # noqa: E731
+    both = runs.search(tmp_path, evaluate=evaluate, **objectives)
+    assert not both.has_weights
+    assert not (tmp_path / "best").exists()
+
+
+def test_a_winner_that_cannot_be_written_is_a_warning(run, whole, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    shutil.rmtree(run / "best")
+    monkeypatch.setattr(best, "export", full)
+    with pytest.warns(UserWarning, match="best cannot be written .OSError: No space left"):
+        same(runs.search(run), whole)
 
 
 def test_more_trials(run):
