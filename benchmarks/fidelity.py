@@ -8,7 +8,8 @@ Part lcbench: the best error that any trial reported, of LCBench's surrogate, af
 epochs, which are 125 whole trainings, as the sum over all lanes; beside Optuna's TPE and Hyperband, one at a time, with
 TPE in its default, which is multivariate, and with independent dimensions. "promote" goes on later with what it
 stopped. Regret of lcbench:167168 as published for YAHPO-MF: 0 at .1062, 1 at .8294. Part synchronous: what stopping for
-good, and going on later, lose against successive halving that waits for all, of random settings. Part digits: trials a
+good, and going on later, lose against successive halving that waits for all, of random settings, on LCBench and on the
+text networks of TaskSet. Part digits: trials a
 second and the best accuracy of 1,024 trainings of a network, with and without ASHA. Part population: the loss of the
 language model of examples/pbt.py after population-based training, and under the best of as many fixed settings drawn at
 random, trained for as many steps. The same seeds give the same values.
@@ -69,7 +70,7 @@ def task_of(problem):
     """Make a training of it: a step is an epoch. What tells tasks apart is data, so they share a program."""
     given, curve = jax.tree.map(lambda a: jnp.asarray(a)[None], problem.moved(0)), problem.curve
     return jaxhpt.Task(
-        init=lambda key, h: jnp.float32(0.0), step=lambda epoch, rows, h, key: epoch + 1.0, steps=problems.EPOCH,
+        init=lambda key, h: jnp.float32(0.0), step=lambda epoch, rows, h, key: epoch + 1.0, steps=problem.epochs,
         evaluate=lambda epoch, given, h: {"loss": curve(h, jax.tree.map(lambda a: a[0], given), epoch)},
         valid_data=given,
     )  # fmt: skip
@@ -107,11 +108,11 @@ def optuna_search(problem, kind, seeds):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    curves = jax.jit(lambda h, given: jax.vmap(lambda e: problem.curve(h, given, e))(1.0 + jnp.arange(problems.EPOCH)))
+    curves = jax.jit(lambda h, given: jax.vmap(lambda e: problem.curve(h, given, e))(1.0 + jnp.arange(problem.epochs)))
     given, ranges = jax.tree.map(jnp.asarray, problem.moved(0)), problem.distributions()
     best, seconds = [], []
     for seed in range(seeds):
-        pruner = optuna.pruners.HyperbandPruner(SHORTEST, problems.EPOCH, ETA)
+        pruner = optuna.pruners.HyperbandPruner(SHORTEST, problem.epochs, ETA)
         study = optuna.create_study(sampler=peers.sampler(kind, seed), pruner=pruner)
         told, began = [], time.perf_counter()
         while len(told) < BUDGET:
@@ -130,7 +131,7 @@ def _reported(study, trial, curve):
     for epoch, value in enumerate(np.asarray(curve).tolist(), start=1):
         told.append(value)
         trial.report(value, epoch)
-        if epoch < problems.EPOCH and trial.should_prune():
+        if epoch < len(curve) and trial.should_prune():
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return told
     study.tell(trial, told[-1])
@@ -140,7 +141,7 @@ def _reported(study, trial, curve):
 def measure(job):
     """Run one contender on one task."""
     task, name, options = job
-    problem = problems.load(f"lcbench:{task}", options.data)
+    problem = problems.load(task, options.data)
     if name in OPTUNA:
         return optuna_search(problem, OPTUNA[name], options.peer_seeds)
     return ours(problem, name, options.lanes, options.seeds)
@@ -149,11 +150,13 @@ def measure(job):
 def lcbench(options, pool):
     """Return errors, and on how many tasks ours are below Optuna's."""
     rivals = [] if missing("optuna") else list(OPTUNA)
-    names, tasks = [*options.contenders, *rivals], present(options)
+    names, tasks = [*options.contenders, *rivals], present(options, "lcbench", options.tasks)
     if not tasks:
         return []
-    jobs = [(task, name, options) for task in tasks for name in names]
-    runs = dict(zip(((j[0], j[1]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True))
+    jobs = [(f"lcbench:{task}", name, options) for task in tasks for name in names]
+    runs = dict(
+        zip(((j[0].removeprefix("lcbench:"), j[1]) for j in jobs), pool.map(measure, jobs, chunksize=1), strict=True)
+    )
     title = f"mean of the best error after {BUDGET // 4} and {BUDGET} epochs, seconds of a search;"
     title += f" {options.lanes} lanes, {options.seeds} seeds, {options.peer_seeds} of Optuna"
     rows = [(task, *(_cell(*runs[task, name]) for name in names)) for task in tasks]
@@ -189,26 +192,34 @@ def published(names, found):
     ]
 
 
-def present(options):
-    """Return the tasks that are wanted and have data."""
-    tasks = [t for t in options.tasks if problems.load(f"lcbench:{t}", options.data) is not None]
+def present(options, family, tasks):
+    """Return those of the tasks that have data."""
+    tasks = [task for task in tasks if problems.load(f"{family}:{task}", options.data) is not None]
     if not tasks:
-        print(f"skipped, no data in {options.data}", flush=True)
+        print(f"{family}: skipped, no data in {options.data}", flush=True)
     return tasks
 
 
 def synchronous(options, pool):
-    """Return what stopping for good, and what going on later, lose, on random settings."""
-    tasks = present(options)
+    """Return what stopping for good, and going on later, lose, on random settings."""
+    texts = problems.TEXTS[: 1 if options.quick else None]
+    return [
+        table
+        for family, tasks in (("lcbench", options.tasks), ("taskset", texts))
+        for table in _synchronous(options, pool, family, present(options, family, tasks))
+    ]
+
+
+def _synchronous(options, pool, family, tasks):
     if not tasks:
         return []
-    waiting = pool.map(halving, [(task, options) for task in tasks], chunksize=1)
-    kinds = ("random+asha", "random+asha, promote")
-    others = [pool.map(measure, [(task, kind, options) for task in tasks], chunksize=1) for kind in kinds]
+    names, kinds = [f"{family}:{task}" for task in tasks], ("random+asha", "random+asha, promote")
+    waiting = pool.map(halving, [(name, options) for name in names], chunksize=1)
+    others = [pool.map(measure, [(name, kind, options) for name in names], chunksize=1) for kind in kinds]
     found = [waiting, *([best for best, _ in runs] for runs in others)]
     means = np.array([[best.mean(axis=0) for best in runs] for runs in zip(*found, strict=True)])
     rows = [(task, *mean.ravel()) for task, mean in zip(tasks, means, strict=True)]
-    title = f"mean of the best error after {BUDGET // 4} and {BUDGET} epochs, {options.seeds} seeds"
+    title = f"{family}: mean of the best value after {BUDGET // 4} and {BUDGET} epochs, {options.seeds} seeds"
     head = ("task", *(f"{kind}, {when}" for kind in ("halving", *kinds) for when in ("a quarter", "the end")))
     return [Table(title, head, rows, ("{}", *["{:.4g}"] * 6), lines=_compared(means, ("halving", *kinds)))]
 
@@ -224,9 +235,9 @@ def _compared(means, kinds):
 
 def halving(job):
     """Halve batches of random settings in step, going on with the best, until the budget is spent: f64[S, 2]."""
-    task, options = job
-    problem = problems.load(f"lcbench:{task}", options.data)
-    rungs = np.array([2, 6, 18, problems.EPOCH], np.float32)  # as those of Hyperband above
+    name, options = job
+    problem = problems.load(name, options.data)
+    rungs = np.array([2, 6, 18, problem.epochs], np.float32)  # as those of Hyperband above
     given = jax.tree.map(jnp.asarray, problem.moved(0))
     many = ETA ** (len(rungs) - 1)
 

@@ -1,6 +1,7 @@
 """What searches are compared on: standard functions, LCBench's surrogate, and tables of real trainings.
 
 LCBench: the error of a network after 52 epochs, by the YAHPO Gym surrogate, on the 17 tasks that are for development.
+TaskSet: the loss of a text network at 50 points of its training, for the nearest of 1,000 settings of Adam.
 Tables: the mean over the seeds of a setting, so that the same setting always has the same value. What is read from
 files is arrays, handed to the function, so all tasks of a kind share one compiled program.
 """
@@ -29,6 +30,11 @@ INSTANCES = (
     "3945", "34539", "126026", "146212", "167149", "167161", "167168", "167184", "167190", "167201", "168330", "168868",
     "168910", "189862", "189866", "189905", "189908",
 )  # fmt: skip
+TEXTS = (
+    "imdb_patch128_LSTM128_avg_bs64", "imdb_patch128_LSTM128_bs64", "imdb_patch32_GRU128_bs128",
+    "imdb_patch32_IRNN64_relu_avg_bs128", "imdb_patch32_LSTM128_E128_bs128", "imdb_patch32_LSTM128_bs128",
+    "imdb_patch32_VRNN64_relu_avg_bs128", "imdb_patch32_VRNN64_tanh_avg_bs128",
+)  # fmt: skip
 FAMILIES = {
     "standard": tuple(STANDARD),
     "lcbench": tuple(f"lcbench:{task}" for task in INSTANCES),
@@ -54,6 +60,7 @@ class Problem:
       function: (hparams, moved) -> f32[]; it runs inside jit.
       moved: a seed -> what the function wants beside the setting: where its optimum went, or arrays from a file.
       curve: (hparams, moved, epoch) -> f32[], its value while it trains; None where there is none.
+      epochs: of a curve.
     """
 
     name: str
@@ -61,6 +68,7 @@ class Problem:
     function: Callable
     moved: Callable
     curve: Callable | None = None
+    epochs: int = EPOCH
 
     def distributions(self):
         """Return the space as Optuna sees it: a choice is its place, a whole number where its values are ordered."""
@@ -103,6 +111,8 @@ def load(name, folder):
     if ":" not in name:
         return _standard(name)
     family, task = name.split(":")
+    if family == "taskset":
+        return _taskset(folder / family, task)
     return _lcbench(folder / "yahpo_lcbench", task) if family == "lcbench" else _tabled(folder / family, task)
 
 
@@ -132,6 +142,25 @@ def _tabled(folder, task):
         return losses[tuple(hparams[name] for name in names)]
 
     return Problem(f"{folder.name}:{task}", jaxhpt.Space.of(tabled.space), function, lambda seed: means)
+
+
+def _taskset(folder, task):
+    if not (folder / f"{task}.npz").is_file():
+        return None
+    about, losses = json.loads((folder / "space.json").read_text()), np.load(folder / f"{task}.npz")["valid"]
+    losses = np.where(np.isnan(losses), np.float32(-1.0), losses)  # diverged; cross entropies are above 0
+    tables = {"unit": np.load(folder / "settings.npz")["unit"], "losses": losses}
+
+    def curve(hparams, tables, epoch):
+        place = jnp.stack([hparams[name] for name in about["order"]])
+        row = jnp.argmin(jnp.sum((tables["unit"] - place) ** 2, axis=1))
+        loss = tables["losses"][row, jnp.int32(epoch)]  # the first point is of before the training
+        return jnp.where(loss < 0, jnp.inf, loss)
+
+    space = jaxhpt.Space.of({name: jaxhpt.Float(0.0, 1.0) for name in about["order"]})
+    last = losses.shape[1] - 1
+    final = functools.partial(curve, epoch=last)
+    return Problem(f"taskset:{task}", space, final, lambda seed: tables, curve, last)
 
 
 def _lcbench(folder, task):
