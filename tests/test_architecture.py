@@ -20,8 +20,9 @@ FLOORS = [  # the lowest first; folders of one floor do not know each other
     {"report", "store"},
     {"integrations", "checking"},
     {"arguments"},
-    {"search", "search_many", "tuner", "check", "cli", "citation"},
-    {"__init__"},
+    {"search", "search_many", "tuner", "check", "citation"},
+    {"cli"},
+    {"__init__", "__main__"},
 ]
 STOREYS = [{"sampling", "evolution"}, {"model_based"}, {"hybrids"}]  # of `algorithms`, above the files that all share
 LONGEST = 300

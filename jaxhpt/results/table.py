@@ -55,13 +55,18 @@ def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any
     if curves:
         reports = [(t.id, *report) for t in trials for report in zip(*t.curve, strict=True)]
         return pandas.DataFrame(reports, columns=["trial", "steps", "value"])
-    names = list(trials[0].metrics) if trials else []
-    metrics, hparams = headings(names, space.names)
+    names, rows = plain_table(trials, unit, space)
+    return pandas.DataFrame(rows, columns=names)
+
+
+def plain_table(trials: Sequence[Trial], unit: Any, space: Space) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns, and a row for each of all trials, whose settings are f32[n, D]."""
+    metrics, hparams = headings(list(trials[0].metrics) if trials else [], space.names)
     rows = [
         [t.id, t.status, t.steps, *t.metrics.values(), *values]
         for t, values in zip(trials, written_rows(unit, space), strict=True)
     ]
-    return pandas.DataFrame(rows, columns=[*FIXED, *metrics, *hparams])
+    return [*FIXED, *metrics, *hparams], rows
 
 
 def written_rows(unit: Any, space: Space) -> list[list[Any]]:
@@ -95,14 +100,14 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def found_table(result: Any) -> list[str]:
+def found_table(result: Any, count: int = SHOWN) -> list[str]:
     """Return the lines that show what a result found: the best, or the front; and what came out when trained again."""
     several = len(result.objectives) > 1
-    top = result.pareto_front() if several else result.top()
+    top = result.pareto_front() if several else result.top(count)
     if not top:
         return ["no trial is done" if not several else "no trial is done and feasible"]
     front = [f"the first of {len(top)} on the Pareto front:"] if several else []
-    lines = [*front, *table(top[:SHOWN], result.history.unit, result.space)]
+    lines = [*front, *table(top[:count], result.history.unit, result.space)]
     if result.fresh is None or result.fresh._row == NONE:
         return lines
     return [*lines, "trained again:", *confirmed_table(result.confirmed)]

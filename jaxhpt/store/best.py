@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
-from jaxhpt.core.plain_data import plain_value
 from jaxhpt.results.exporting import export
+from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.store.files import BEST, RunError, read_json, write_json
 
@@ -40,11 +40,8 @@ def keep_best(folder: pathlib.Path, result: Result) -> None:
 
 
 def _about(result: Result) -> dict[str, Any]:
-    best, names = result.best, result.space.names
-    (values,) = result.space.label_rows(result.history.unit[[best.id]])
-    hparams = {name: plain_value(value) for name, value in zip(names, values, strict=True)}
-    metrics = {name: plain_value(value) for name, value in best.metrics.items()}
-    return {"trial": best.id, "steps": best.steps, "metrics": metrics, "hparams": hparams}
+    (found,) = plain_trials([result.best], result.history.unit, result.space)
+    return found
 
 
 def _write(folder: pathlib.Path, result: Result, about: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 
 from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.history import History, Status
-from jaxhpt.core.plain_data import plain_value, value_of
+from jaxhpt.core.plain_data import value_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
+from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.trial import read_rows
 from jaxhpt.store.files import RunError
 
@@ -70,17 +71,11 @@ class Log:
     def _lines(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[str]:
         first = {} if self._searches is None else {"search": search}
         trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
-        names = self._problem.space.names
-        values = self._problem.space.label_rows(history.unit[rows]) if len(rows) else []
         found = []
-        for trial, row in zip(trials, values, strict=True):
-            told = {**first, "trial": trial.id, "status": trial.status, "steps": trial.steps}
-            told |= {"metrics": {name: _number(value) for name, value in trial.metrics.items()}}
-            told |= {"hparams": {name: plain_value(value) for name, value in zip(names, row, strict=True)}}
-            told |= {"curve": [list(point) for point in zip(trial.curve.steps, trial.curve.values, strict=True)]}
-            told |= {"start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
-            told |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
-            found.append(json.dumps(told, allow_nan=False) + "\n")
+        for trial, told in zip(trials, plain_trials(trials, history.unit, self._problem.space), strict=True):
+            line = {**first, **told, "start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
+            line |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
+            found.append(json.dumps(line, allow_nan=False) + "\n")
         return found
 
 
@@ -136,10 +131,6 @@ def _trial(line: Any) -> None:
     kinds = {"metrics": dict, "hparams": dict, "unit": list, "curve": list, "space": str}
     if line["status"] not in CODES or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
         raise ValueError("no trial")
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _one(history: History, search: int) -> History:

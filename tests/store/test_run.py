@@ -70,13 +70,10 @@ def test_the_winner_lies_beside_by_itself(run, whole):
     with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as reader:
         found = reader.restore(run / "best" / "weights")
     np.testing.assert_array_equal(found["w"], whole.best_state["w"])
-    about = json.loads((run / "best" / "best.json").read_text())
-    assert about == {
-        "trial": result.best.id,
-        "steps": 12,
-        "metrics": result.best.metrics,
-        "hparams": result.best.hparams,
-    }
+    about, won = json.loads((run / "best" / "best.json").read_text()), result.best
+    (line,) = [line for line in lines(run) if line["trial"] == won.id]
+    assert about == {name: line[name] for name in ("trial", "status", "steps", "metrics", "hparams", "curve")}
+    assert (about["metrics"], about["hparams"]) == (won.metrics, won.hparams)
     then = (run / "best").stat().st_mtime_ns
     runs.search(run)
     assert (run / "best").stat().st_mtime_ns == then  # the same winner is not written again

@@ -1,0 +1,103 @@
+"""Commands for runs that are there: `show`, `tell` and `export`."""
+
+import argparse
+import contextlib
+import csv
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from jaxhpt.cli import telling
+from jaxhpt.core.checks import require
+from jaxhpt.results.plain import plain_trials
+from jaxhpt.results.result import Result
+from jaxhpt.results.table import plain_table
+from jaxhpt.store import commands
+from jaxhpt.store.loading import load
+
+KINDS = ("csv", "json", "parquet")
+TEXT = ("csv", "json")
+SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what runs have found so far."""
+    telling.tell([result for run in options.run for result in _results(run)], options.json, options.top)
+    return telling.FINE
+
+
+def tell(options: argparse.Namespace) -> int:
+    """Tell a running search what to do."""
+    commands.tell(options.run_dir, options.kind, options.value)
+    if options.json:
+        print(json.dumps({"run_dir": options.run_dir, "kind": options.kind, "value": options.value}))
+    return telling.FINE
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the trials of a run for other programs."""
+    results = _results(options.run)
+    require(options.output != "-" or options.to in TEXT, "--output", "-", f"a file: {options.to} is not text")
+    path = pathlib.Path(options.output or pathlib.Path(options.run).with_suffix(SUFFIX[options.to]).name)
+    WRITERS[options.to](results, path)
+    if options.output != "-":
+        trials = sum(len(result.trials) for result in results)
+        print(json.dumps({"path": str(path), "trials": trials}) if options.json else f"{trials} trials: {path}")
+    return telling.FINE
+
+
+def _results(path: str) -> list[Result]:
+    found = load(path)
+    return found if isinstance(found, list) else [found]
+
+
+@contextlib.contextmanager
+def _text(path: pathlib.Path) -> Iterator[TextIO]:
+    """Open a file to write text to; "-" is what the command prints."""
+    if str(path) == "-":
+        yield sys.stdout
+        return
+    with path.open("w", newline="") as file:
+        yield file
+
+
+def _numbered(results: list[Result]) -> Iterator[tuple[dict[str, int], Result]]:
+    """Return results, each with the number of its search where there are several."""
+    yield from (({"search": i} if len(results) > 1 else {}, result) for i, result in enumerate(results))
+
+
+def _csv(results: list[Result], path: pathlib.Path) -> None:
+    with _text(path) as file:
+        writer = None
+        for number, result in _numbered(results):
+            names, rows = plain_table(result.trials, result.history.unit[: len(result.trials)], result.space)
+            if writer is None:
+                writer = csv.writer(file)
+                writer.writerow([*number, *names])
+            writer.writerows([*number.values(), *row] for row in rows)
+
+
+def _json(results: list[Result], path: pathlib.Path) -> None:
+    found = [
+        {**number, **trial}
+        for number, result in _numbered(results)
+        for trial in plain_trials(result.trials, result.history.unit, result.space)
+    ]
+    with _text(path) as file:
+        json.dump(found, file, allow_nan=False)
+        file.write("\n")
+
+
+def _parquet(results: list[Result], path: pathlib.Path) -> None:
+    frames = [result.to_pandas().assign(**number) for number, result in _numbered(results)]
+    import pandas
+
+    try:
+        pandas.concat(frames).to_parquet(path)
+    except ImportError as error:
+        raise ImportError(f"--to parquet needs pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
+
+
+WRITERS: dict[str, Any] = {"csv": _csv, "json": _json, "parquet": _parquet}

@@ -1,0 +1,75 @@
+"""Commands that search: `run`, `demo` and `check`."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxhpt.arguments import SearchError
+from jaxhpt.check import check
+from jaxhpt.cli.demo import DEMO, SPACE
+from jaxhpt.cli.reading import named_in, space_of
+from jaxhpt.cli.telling import FAILED, code_of, tell
+from jaxhpt.core.checks import require
+from jaxhpt.results.result import Result
+from jaxhpt.search import maximize, minimize, search
+from jaxhpt.training.task import Task
+
+SEARCH = ("trials", "algorithm", "scheduler", "lanes", "seeds", "seed")  # of `check`, too
+RUN = ("timeout", "confirm", "run_dir", "checkpoint_seconds")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search what a file defines."""
+    source = options.task.rpartition(":")[0]
+    task, space = named_in(options.task, "task"), space_of(options.space, source)
+    given = _given(options, (*SEARCH, *RUN)) | ({"extend": True} if options.extend else {})
+    if options.minimize or options.maximize:
+        return _searched(minimize if options.minimize else maximize, task, space, given, options)
+    _require_task(task, options.task, "; of a plain function say --minimize or --maximize")
+    return _searched(search, task, space, given, options)
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Search the settings of small networks, without any data from elsewhere."""
+    given = {"trials": 256, "scheduler": "asha", **_given(options, ("trials", "algorithm", "scheduler", "run_dir"))}
+    return _searched(search, DEMO, SPACE, given, options)
+
+
+def checked(options: argparse.Namespace) -> int:
+    """Look at a search before it runs."""
+    task, space = named_in(options.task, "task"), space_of(options.space, options.task.rpartition(":")[0])
+    _require_task(task, options.task)
+    found = check(task, space, compile=not options.quick, **_given(options, SEARCH))
+    print(json.dumps(dataclasses.asdict(found), default=str) if options.json else found)
+    return FAILED if found.hazards else 0
+
+
+def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that were given: what was not is left to `search`."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def _require_task(task: Any, place: str, remedy: str = "") -> None:
+    said = f"a Task, a FlaxTask, or a step decorated with @jaxhpt.task{remedy}"
+    require(isinstance(task, Task), "task", place, said)
+
+
+def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options: argparse.Namespace) -> int:
+    try:
+        result = way(task, space, progress=not options.quiet, **given)
+    except SearchError as error:
+        _leave(error.result, options)
+        print(f"jaxhpt {options.command}: {error}", file=sys.stderr)
+        return FAILED
+    _leave(result, options)
+    return code_of(result)
+
+
+def _leave(result: Result, options: argparse.Namespace) -> None:
+    """Print a result, and write what was asked for."""
+    tell([result], options.json, options.top)
+    if options.save is not None:
+        result.save(options.save)

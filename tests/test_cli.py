@@ -1,0 +1,189 @@
+"""The command line: what each command prints, writes and returns."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import short_runs as runs
+
+import jaxhpt
+from jaxhpt.cli import main
+from jaxhpt.cli.main import parser
+from jaxhpt.cli.reading import space_of
+
+FILE = """
+import jax.numpy as jnp
+import jaxhpt
+
+space = {"lr": jaxhpt.Float(1e-3, 0.5, log=True)}
+other = {"lr": jaxhpt.Float(1e-3, 0.1, log=True)}
+
+@jaxhpt.task(init=lambda key, h: jnp.float32(4.0), evaluate=lambda w, data, h: {"loss": w**2}, steps=4)
+def task(w, batch, h, key):
+    return w - h["lr"] * 2 * w
+
+def f(h, key):
+    return (h["lr"] - 0.1) ** 2
+
+def broken(h, key):
+    return h["lr"] * jnp.nan
+"""
+SMALL = ["--trials", "8", "--lanes", "4", "--algorithm", "random", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "tuned_by_cli.py"
+    path.write_text(FILE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    runs.cut(folder, 2)
+    return str(folder)
+
+
+def test_a_search_of_a_file(file, tmp_path, capsys):
+    saved = str(tmp_path / "result.npz")
+    assert main(["run", f"{file}:task", *SMALL, "--save", saved, "--top", "3"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("8 trials in")
+    assert len(out.splitlines()) == 2 + 1 + 3
+    assert main(["run", f"{file}:task", *SMALL, "--json", "--space", "other"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ended"], told["trials"], told["objectives"]) == ("finished", 8, {"loss": "min"})
+    assert all(trial["hparams"]["lr"] <= 0.1 for trial in told["best"])
+    assert main(["show", saved, saved, "--json", "--top", "1"]) == 0
+    assert [len(one["best"]) for one in json.loads(capsys.readouterr().out)] == [1, 1]
+
+
+def test_a_function_is_searched_when_it_is_said_so(file, capsys):
+    given = ["--space", "lr=1e-3..0.5:log", *SMALL, "--json"]
+    assert main(["run", f"{file}:f", "--minimize", *given]) == 0
+    assert json.loads(capsys.readouterr().out)["best"][0]["metrics"]["score"] < 0.1
+    assert main(["run", f"{file}:f", *given]) == 2
+    assert "of a plain function say --minimize or --maximize" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_a_search_that_finds_nothing_says_so(file, capsys):
+    assert main(["run", f"{file}:broken", "--minimize", *SMALL]) == 1
+    assert "no trial is done" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_and_grows(file, tmp_path, capsys):
+    given = ["run", f"{file}:task", *SMALL, "--json", "--run-dir", str(tmp_path / "run")]
+    assert main(given) == 0
+    assert main([*given, "--trials", "12"]) == 0
+    assert main([*given, "--trials", "12", "--seed", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["trials"] for line in out.splitlines()] == [8, 12]
+    assert "seed: 0 in the run, 1 now" in json.loads(err)["error"]
+
+
+def test_a_dry_run(file, capsys):
+    assert main(["check", f"{file}:task", "--quick", "--trials", "8"]) in (0, 1)
+    assert capsys.readouterr().out.startswith("state ")
+    code = main(["check", f"{file}:task", "--quick", "--json", "--trials", "8", "--lanes", "4"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["lanes"], code) == (4, 1 if told["hazards"] else 0)
+
+
+def test_tables_for_other_programs(run, tmp_path, capsys):
+    loaded = jaxhpt.load(run)
+    assert main(["export", run, "--to", "csv", "-o", "-"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [float(row["lr"]) for row in rows] == [trial.hparams["lr"] for trial in loaded.trials]
+    assert list(rows[0]) == ["trial", "status", "steps", "loss", "lr"]
+    assert main(["export", run, "--to", "json", "-o", str(tmp_path / "t.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(tmp_path / "t.json"), "trials": len(rows)}
+    assert [t["trial"] for t in json.loads((tmp_path / "t.json").read_text())] == list(range(len(rows)))
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    assert main(["export", run, "--to", "parquet", "-o", str(tmp_path / "t.parquet")]) == 0
+    pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "t.parquet"), loaded.to_pandas())
+    assert main(["export", run, "--to", "parquet", "-o", "-"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "space"),
+    [
+        (["a=1..8"], {"a": jaxhpt.Int(1, 8)}),
+        (["a=1e-4..1e-1:log"], {"a": jaxhpt.Float(1e-4, 1e-1, log=True)}),
+        (["a=-2..2.5", "b=16..64:step=16"], {"a": jaxhpt.Float(-2, 2.5), "b": jaxhpt.Int(16, 64, step=16)}),
+        (["a=relu,tanh:structural"], {"a": jaxhpt.Choice(["relu", "tanh"], structural=True)}),
+        (["a=32,64,128", "b=true,false"], {"a": jaxhpt.Choice([32, 64, 128]), "b": jaxhpt.Bool()}),
+        (["opt.lr=0..1", "opt.b.c=1,2"], {"opt": {"lr": jaxhpt.Int(0, 1), "b": {"c": jaxhpt.Choice([1, 2])}}}),
+    ],
+)
+def test_a_space_in_words(words, space):
+    assert jaxhpt.Space.of(space_of(words, "")) == jaxhpt.Space.of(space)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a=1"], "--space a='1': must be a range such as"), (["a=x..y"], "must be a number"),
+        (["a=1..2:lag"], "one of log, step, structural; did you mean 'log'"), (["=1..2"], "must be NAME="),
+        (["a=1..2", "b"], "must be NAME="), (["a=1..2", "a.b=1..2"], "another name, as a is a dimension itself"),
+        (["a.b=1..2", "a.b=1..3"], "given once"), (["spice"], "a name in"), (["a", "b"], "one name"),
+        (["nowhere.py:x"], "a file that is there"), (["a=2..1"], "low|below|less"),
+    ],
+)  # fmt: skip
+def test_what_is_no_space_is_said(words, said, file):
+    with pytest.raises(ValueError, match=said):
+        jaxhpt.Space.of(space_of(words, file))
+
+
+def test_a_spec_is_a_space(tmp_path):
+    space = jaxhpt.Space.of({"a": jaxhpt.Int(1, 8), "b": [1, 2]})
+    (tmp_path / "space.json").write_text(json.dumps(space.to_spec()))
+    assert space_of([str(tmp_path / "space.json")], "") == space
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "task"], "must be FILE.py:NAME or MODULE:NAME"), (["run", "no_such_module:x"], "No module named"),
+        (["show", "/no/such/run"], "there is no such run"), (["export", "/no/such", "--to", "csv"], "no such run"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_has_code_2_and_a_remedy(words, said, capsys):
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert main([*words, "--json"]) == 2
+    assert said in json.loads(capsys.readouterr().err)["error"]
+    with pytest.raises((ValueError, ImportError, OSError), match=said):
+        main([*words, "--debug"])
+
+
+def test_every_command_has_json_and_completes(capsys):
+    commands = parser()._subparsers._group_actions[0].choices
+    for name, command in commands.items():
+        assert "--json" in command.format_help(), name
+    pytest.importorskip("shtab")
+    for shell in ("bash", "zsh", "tcsh"):
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        assert all(name in script for name in commands)
+
+
+def test_ctrl_c_ends_in_order_with_its_own_code(file, tmp_path):
+    words = ["run", f"{file}:f", "--minimize", "--trials", "2000000", "--lanes", "4", "--algorithm", "random"]
+    words += ["--json", "--run-dir", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "jaxhpt", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+    log, patience = tmp_path / "run" / "trials.jsonl", time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < patience:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads(out)["ended"] == "interrupted"
