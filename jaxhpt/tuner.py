@@ -262,6 +262,7 @@ class Tuner:
             started=self._count - prior,
             finished=self._count - prior - busy,
             failed=int((status == Status.FAILED).sum()),
+            done=int((status == Status.DONE).sum()),
             lanes=max(self.problem.lanes, busy),
             lanes_busy=busy,
             objective=objective.name,

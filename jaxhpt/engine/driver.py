@@ -238,6 +238,8 @@ class _Run:
             started=int(np.sum(summary.opened)),
             finished=int(np.sum(summary.opened - summary.live)),
             failed=int(np.sum(summary.failed)),
+            done=int(np.sum(summary.done)),
+            stopped=int(np.sum(summary.stopped)),
             lanes=problem.lanes * searches,
             lanes_busy=int(np.sum(summary.busy)),
             objective=objective.name,
@@ -245,7 +247,7 @@ class _Run:
             best_trial=int(summary.row) if found else None,
             seconds=self.seconds,
             events=int(np.max(summary.events)),
-            under_way=float(np.sum(summary.under_way)),
+            shares=tuple(np.ravel(summary.shares).tolist()),
         )
 
     def outcome(self, key: jax.Array, ended: str, error: BaseException | None) -> Outcome:

@@ -190,7 +190,9 @@ def summary(study: Study, state: StudyState, lanes: Lanes, done: Array) -> Summa
         opened=history.num_rows - state.copied - problem.prior,
         live=jnp.sum(lanes.live, dtype=jnp.int32),
         busy=state.busy,
-        failed=jnp.sum(history.status == jnp.int8(Status.FAILED), dtype=jnp.int32),
+        done=_count(history, Status.DONE),
+        stopped=_count(history, Status.STOPPED),
+        failed=_count(history, Status.FAILED),
         events=state.clock,
         score=jnp.where(found, scores[0], jnp.inf),
         row=state.best.row,
@@ -198,5 +200,9 @@ def summary(study: Study, state: StudyState, lanes: Lanes, done: Array) -> Summa
         history=jax.tree.map(jnp.copy, history),
         trained=jnp.sum(steps, dtype=jnp.int32),
         steps=state.clock * problem.schedule.interval + done,
-        under_way=jnp.sum(steps.astype(jnp.float32) / jnp.maximum(lanes.budget, 1).astype(jnp.float32)),
+        shares=jnp.where(lanes.live, steps.astype(jnp.float32) / jnp.maximum(lanes.budget, 1).astype(jnp.float32), -1),
     )
+
+
+def _count(history: History, status: Status) -> Array:
+    return jnp.sum(history.status == jnp.int8(status), dtype=jnp.int32)

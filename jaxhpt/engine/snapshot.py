@@ -20,7 +20,9 @@ class Snapshot:
       best_trial: its trial id; None before the first.
       seconds: wall time since the first event, compilation not included.
       events: events so far.
-      under_way: what the lanes have trained of trials that have not ended, in trials.
+      done: trials that trained to their ends.
+      stopped: trials that a scheduler ended; those that others went on from count, too.
+      shares: what each lane has trained of its trial's budget, in [0, 1]; -1 of one that holds none.
     """
 
     trials: int
@@ -34,7 +36,14 @@ class Snapshot:
     best_trial: int | None
     seconds: float
     events: int
-    under_way: float = 0.0
+    done: int = 0
+    stopped: int = 0
+    shares: tuple[float, ...] = ()
+
+    @property
+    def under_way(self) -> float:
+        """What the lanes have trained of trials that have not ended, in trials."""
+        return sum(share for share in self.shares if share > 0)
 
     @property
     def trials_per_second(self) -> float:

@@ -186,20 +186,24 @@ class Summary(NamedTuple):
       opened: i32[] trials opened by this search.
       live: i32[] lanes whose trials go on.
       busy: i32[] lanes that trained in the latest event.
-      failed: i32[] trials failed.
+      done: i32[] trials that trained to their ends.
+      stopped: i32[] those that a scheduler ended.
+      failed: i32[] those that failed.
       events: i32[] events so far.
       score: f32[] of the first objective of the best, minimised; +inf while none is feasible.
       row: i32[] of the best.
       finished: bool[] whether the search has ended.
       history: a copy, which stays when the study is lost in a crash.
       trained: i32[] steps that trials trained that have not ended.
-      under_way: f32[] the same as shares of their budgets, in trials.
+      shares: f32[L] what each lane has trained of its trial's budget, in [0, 1]; -1 where it holds none.
       steps: i32[] that each lane had time for, in the events so far and in the part of one that is done.
     """
 
     opened: Array
     live: Array
     busy: Array
+    done: Array
+    stopped: Array
     failed: Array
     events: Array
     score: Array
@@ -207,7 +211,7 @@ class Summary(NamedTuple):
     finished: Array
     history: History
     trained: Array
-    under_way: Array
+    shares: Array
     steps: Array
 
 

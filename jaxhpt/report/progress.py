@@ -1,25 +1,32 @@
-"""Progress of a search: one live line in a terminal, plain lines elsewhere."""
+"""Progress of a search: live lines in a terminal and in a notebook, plain lines elsewhere."""
 
+import html
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
+from jaxhpt.report.live import Beneath
 
-PLAIN_SECONDS = 10.0  # between two plain lines
-BAR = 10  # columns of the bar
+PLAIN_SECONDS, NOTEBOOK_SECONDS = 10.0, 0.5  # between two plain lines, and two looks of a notebook
+BAR, NAMES, NOTEBOOK_COLUMNS = 10, 7, 72  # columns of the bar, of the names beneath it, and of a notebook's lines
+ROOM = 8  # rows of a terminal that has room for more than the bar
+_STYLES = {"best": "magenta", "lanes": "cyan", "ended": "dim"}
 
 
 def display(wanted: bool, console: Console | None = None) -> Display:
-    """Choose the display: none, a live line in a terminal, or plain lines."""
+    """Choose the display: none, live lines in a terminal or a notebook, or plain lines."""
     if not wanted:
         return Silent()
     console = console or Console(file=sys.stderr)
+    if console.is_jupyter:
+        return _Notebook()
     if not console.is_terminal:
         return _Plain(console)
     try:
@@ -60,12 +67,26 @@ def _facts(s: Snapshot) -> list[tuple[str, str]]:
     ]
 
 
+class _Lines(Progress):
+    """A bar, and what stands beneath it where the terminal has room for that."""
+
+    def __init__(self, console: Console) -> None:
+        self.beneath, self.ended, self._terminal = Beneath(), False, console
+        bar = BarColumn(bar_width=BAR)
+        super().__init__(TextColumn("[bold]{task.description}"), bar, _Facts(console), console=console)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self._terminal.height >= ROOM and not self._terminal.options.ascii_only:
+            for name, text in self.beneath.lines(self._terminal.width - NAMES, self.ended):
+                yield Text.assemble((name.ljust(NAMES), "dim"), (text, _STYLES[name]))
+
+
 class _Live:
     """A bar with best so far, time left, and as room allows pace and lanes busy; never wider than the terminal."""
 
     def __init__(self, console: Console) -> None:
-        bar = BarColumn(bar_width=BAR)
-        self._progress = Progress(TextColumn("[bold]{task.description}"), bar, _Facts(console), console=console)
+        self._progress = _Lines(console)
         self._task = self._progress.add_task("starting", total=None, snapshot=None)
         self._progress.start()
 
@@ -73,6 +94,7 @@ class _Live:
         self._progress.update(self._task, description="compiling ...")
 
     def update(self, snapshot: Snapshot) -> None:
+        self._progress.beneath.see(snapshot)
         self._progress.update(
             self._task,
             description="searching",
@@ -82,8 +104,40 @@ class _Live:
         )
 
     def close(self) -> None:
+        self._progress.ended = True
         self._progress.update(self._task, description="searched")
         self._progress.stop()
+
+
+class _Notebook:
+    """The same lines in a cell's output, written anew now and then."""
+
+    def __init__(self) -> None:
+        from IPython.display import HTML, display
+
+        self._html, self._beneath, self._shown, self._ended = HTML, Beneath(), 0.0, False
+        self._handle = display(HTML(""), display_id=True)
+
+    def compiling(self) -> None:
+        self._write("compiling ...", [])
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._beneath.see(snapshot)
+        if time.monotonic() - self._shown >= NOTEBOOK_SECONDS:
+            self._draw()
+
+    def close(self) -> None:
+        self._ended = True
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._beneath.snapshot is not None:
+            self._shown = time.monotonic()
+            self._write(_line(self._beneath.snapshot), self._beneath.lines(NOTEBOOK_COLUMNS, self._ended))
+
+    def _write(self, line: str, beneath: Sequence[tuple[str, str]]) -> None:
+        lines = [line, *(f"{name.ljust(NAMES)}{text}" for name, text in beneath)]
+        self._handle.update(self._html(f"<pre style='margin:0'>{html.escape(chr(10).join(lines))}</pre>"))
 
 
 class _Plain:

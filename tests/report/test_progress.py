@@ -1,5 +1,6 @@
 """Progress: a live line in a terminal, plain lines in a log, nothing when not wanted."""
 
+import dataclasses
 import io
 import re
 import time
@@ -10,6 +11,7 @@ from rich.console import Console
 import jaxhpt
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.report import progress
+from jaxhpt.report.live import Beneath
 from jaxhpt.report.progress import display
 
 EARLY = Snapshot(1024, 64, 0, 0, 64, 64, "accuracy", None, None, 0.5, 10)
@@ -109,3 +111,54 @@ def test_pace_and_time_left_follow_from_the_counts():
     assert LATER.trials_per_second == 64.0
     assert LATER.eta == pytest.approx(8.0)
     assert EARLY.eta is None
+
+
+def test_beneath_the_bar_stand_the_best_the_lanes_and_the_ends():
+    beneath, shares = Beneath(), (0.0, 0.5, 1.0, -1.0)
+    assert beneath.lines(40) == []
+    for best in (8.0, 4.0, 1.0):
+        beneath.see(dataclasses.replace(LATER, best_value=best, done=400, stopped=109, failed=3, shares=shares))
+    ended = ("ended", "400 trained · 109 stopped · 3 failed")
+    assert beneath.lines(40) == [("best", "█▄▁▁"), ("lanes", "▁▅█·"), ended]
+    assert beneath.lines(2)[:2] == [("best", "▄▁"), ("lanes", "▃█")]
+    assert [name for name, _ in beneath.lines(40, ended=True)] == ["best", "ended"]
+
+
+def test_a_long_search_keeps_a_short_line():
+    beneath = Beneath()
+    for i in range(5000):
+        beneath.see(dataclasses.replace(LATER, best_value=float(-i)))
+    (line,) = [text for name, text in beneath.lines(60) if name == "best"]
+    assert len(line) == 60
+    assert (line[0], line[-1]) == ("█", "▁")
+    assert list(line) == sorted(line, reverse=True)
+
+
+@pytest.mark.parametrize(("height", "lines"), [(24, 3), (5, 1)])
+def test_a_terminal_shows_them_where_it_has_room(height, lines):
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, legacy_windows=False)
+    live = display(True, console)
+    for best in (2.0, 1.0):
+        live.update(dataclasses.replace(LATER, best_value=best, done=500, shares=(0.5,) * 64))
+    live.close()
+    last = plain(console.file.getvalue()).replace("\r", "\n").split("searching")[-1].split("searched")[-1]
+    assert len([line for line in last.splitlines() if line.strip()]) == lines
+
+
+def test_a_notebook_gets_lines_that_are_written_anew(monkeypatch):
+    pytest.importorskip("IPython")
+    told = []
+
+    class Handle:
+        def update(self, html):
+            told.append(html.data)
+
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
+    live = display(True, Console(force_jupyter=True, file=io.StringIO()))
+    live.compiling()
+    live.update(dataclasses.replace(LATER, objective="<b>", shares=(0.5, -1.0)))
+    live.close()
+    assert "compiling ..." in told[0]
+    assert "best &lt;b&gt; 0.98765" in told[1]
+    assert "lanes  ▅·" in told[1]
+    assert "lanes" not in told[2].replace("64/64 lanes", "")
