@@ -20,6 +20,8 @@ MODES = {
     "x64 and strict": ({"JAX_ENABLE_X64": "1", **STRICT}, ["traces"]),
     "x64": ({"JAX_ENABLE_X64": "1"}, ["runs", "runs_of_other_dtypes"]),
     "strict": (STRICT, ["runs", "runs_without_jit"]),
+    "x64, algorithms": ({"JAX_ENABLE_X64": "1"}, ["runs_of_algorithms"]),
+    "strict, algorithms": (STRICT, ["runs_of_algorithms"]),
     "without jit": ({"JAX_DISABLE_JIT": "1"}, ["runs_without_jit"]),
 }
 
@@ -47,11 +49,19 @@ def test_all_that_is_compiled_keeps_to_32_bits_and_needs_no_promotion():
     assert not faults, "\n".join(f"jaxhpt/{message} (in {place})" for message, place in faults.items())
 
 
-def test_searches_propose_and_find_the_same_bits_with_64_bits_at_hand():
-    wide, plain = process("x64")["runs"], process("strict")["runs"]
+def alike(wide, plain):
     assert wide.keys() == plain.keys()
     differ = [f"{name}: {part}" for name in wide for part in wide[name] if wide[name][part] != plain[name][part]]
     assert not differ, differ
+
+
+def test_searches_find_the_same_bits_with_64_bits_at_hand():
+    alike(process("x64")["runs"], process("strict")["runs"])
+
+
+@pytest.mark.slow  # what is compiled of them is traced above
+def test_algorithms_propose_the_same_bits_with_64_bits_at_hand():
+    alike(*(process(f"{mode}, algorithms")["runs_of_algorithms"] for mode in ("x64", "strict")))
 
 
 def test_scores_are_float32_whatever_the_function_returns():
