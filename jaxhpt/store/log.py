@@ -72,13 +72,14 @@ class Log:
         trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
         names = self._problem.space.names
         values = self._problem.space.label_rows(history.unit[rows]) if len(rows) else []
-        found = []
+        found, begun = [], {} if history.begun is None else dict(zip(*history.begun[::-1], strict=True))
         for trial, row in zip(trials, values, strict=True):
             told = {**first, "trial": trial.id, "status": trial.status, "steps": trial.steps}
             told |= {"metrics": {name: _number(value) for name, value in trial.metrics.items()}}
             told |= {"hparams": {name: plain_value(value) for name, value in zip(names, row, strict=True)}}
             told |= {"curve": [list(point) for point in zip(trial.curve.steps, trial.curve.values, strict=True)]}
             told |= {"start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
+            told |= {"begun": int(begun[trial.id])} if trial.id in begun else {}
             told |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
             found.append(json.dumps(told, allow_nan=False) + "\n")
         return found
@@ -130,7 +131,8 @@ def unit_of(line: dict[str, Any], space: Space, tag: str) -> Any:
 
 def _trial(line: Any) -> None:
     """Raise unless a line is a trial."""
-    numbers = (line["trial"], line.get("search", 0), line["steps"], line["start"], line.get("parent", 0))
+    optional = [line.get(name, 0) for name in ("search", "parent", "begun")]
+    numbers = [line["trial"], line["steps"], line["start"], *optional]
     if not all(type(value) is int and 0 <= value < NONE for value in numbers):
         raise ValueError("no trial")
     kinds = {"metrics": dict, "hparams": dict, "unit": list, "curve": list, "space": str}
