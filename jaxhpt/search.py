@@ -27,6 +27,8 @@ from jaxhpt.engine.state import Program
 from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
+from jaxhpt.results.trained_on import extension_of
+from jaxhpt.results.trial import Trial
 from jaxhpt.schedulers import Scheduler
 from jaxhpt.store.run import CHECKPOINT_SECONDS, opened
 from jaxhpt.training.blackbox import blackbox_task
@@ -57,6 +59,7 @@ def search(
     timeout: float | None = None,
     prior: Prior | None = None,
     first: Sequence[Hparams] = (),
+    extend_trials: Sequence[Trial | int] = (),
     seeds: int = 1,
     folds: Folds | None = None,
     reshuffle: bool = False,
@@ -107,6 +110,10 @@ def search(
         learns from these trials, they count as none of `trials`, and have the status "prior" and the first ids.
       first: settings to try before all that the algorithm proposes, written as in results, such as the ones in use
         today; they are among the `trials`, and start before all others.
+      extend_trials: trials of `prior`, then one `Result`, or their ids, such as `result.top(5)`, that train on to
+        `steps` from the weights that they have; they are among the `trials`, by default all of them, and start before
+        all others. Weights other than those of its best are made by training the trial once more: see
+        `docs/how_long.md`.
       seeds: models of each trial, of different keys; its metrics are reduced to one number, and `<metric>_std` beside
         it is their spread. `best_state` is then a list of states.
       folds: how `train_data` is split into rows to train on and rows to be scored on, instead of `valid_data`, such as
@@ -155,12 +162,17 @@ def search(
     job = replicated(one, replicas)
     first = settings_of(first)
     searcher, trainer = methods_of(algorithm, scheduler)
+    extension = extension_of(extend_trials, prior)
+    own = len(first) + (len(extension.rows) if extension else 0)
+    if extension and trials is None:
+        trials = own
     seed, limits = require_seed(seed), limits_of(events_per_dispatch, timeout, callbacks)
-    shown, num = shown_by(progress), trials_of(trials, searcher, space, len(first))
+    shown, num = shown_by(progress), trials_of(trials, searcher, space, own)
     layout = Layout(lanes, cores, microbatch, execution, max_programs, compile_share, mesh=mesh)
 
     def before(metrics: MetricSpec) -> Known:
-        return known(prior, space, metrics)._replace(first=first_of(first, space, num))
+        told = known(prior, space, metrics)._replace(first=first_of(first, space, num))
+        return extension.known(told, space, num) if extension else told
 
     with opened(run_dir, checkpoint_seconds, extend) as run:
         layout, interval = run.laid_out(layout, interval)
@@ -171,6 +183,9 @@ def search(
             warn(built, replicas)
             if again:
                 confirmation.check(built.program.problem, built.program.slots)
+            if extension:
+                extension.require_to_fit(built)
+                built = extension.begun(built)
             built = run.begin(built, searcher, way="search", seed=seed, searches=None)
             root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
             rest = (root, built.known, built.data, built.structures, run.carried)

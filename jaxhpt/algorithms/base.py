@@ -66,7 +66,8 @@ def is_own(history: History, rows: Array) -> Array:
 @full_precision
 def informed(algorithm: "Algorithm", root: Key, problem: Problem, known: Known | None) -> tuple[History, Any]:
     """Return the history and the state of an algorithm that is told what was known before, if anything."""
-    history = empty_history(problem, algorithm.note(problem), None if known is None else known.first)
+    first, begun = (None, None) if known is None else (known.first, known.begun)
+    history = empty_history(problem, algorithm.note(problem), first, begun)
     state = algorithm.init(key_of(root, Stream.ALGORITHM), problem)
     if known is None or problem.prior == 0:
         return history, state

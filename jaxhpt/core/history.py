@@ -35,11 +35,25 @@ class Known(NamedTuple):
       unit: f32[P, D] snapped settings.
       metrics: f32[P, K] scores, minimised; +inf where failed or not known.
       first: f32[F, D] settings that are to be tried before all others; None for none.
+      begun: i32[E] training steps behind the first E of these, which begin from weights that there are; None for none.
     """
 
     unit: Array
     metrics: Array
     first: Array | None = None
+    begun: Array | None = None
+
+
+class Begun(NamedTuple):
+    """The first E of the settings that are tried first: they begin from weights that there are.
+
+    Attributes:
+      steps: i32[E] training steps that these have behind them.
+      row: i32[E] the trials that began with them; NONE for those that wait.
+    """
+
+    steps: Array
+    row: Array
 
 
 class Made(NamedTuple):
@@ -74,7 +88,7 @@ class History(NamedTuple):
       status: i8[C] a `Status`.
       metrics: f32[C, K] scores of the latest report, minimised; +inf before it and where failed, never NaN.
       curve: f32[C, R] reports of the first objective; +inf where there is none.
-      steps: i32[C] training steps at the latest report, or at the copy that a row began with.
+      steps: i32[C] training steps at the latest report, or behind the weights that a row began with.
       start: i32[C] tick of the batch stream at which the trial started.
       parent: i32[C] row it was copied from; NONE for none.
       note: pytree of [C, ...] what the algorithm keeps with the row; 0 where it is not its own.
@@ -84,6 +98,7 @@ class History(NamedTuple):
       num_rows: i32[] rows opened so far.
       num_trials: i32[] trials to open in all, copies and earlier ones not counted.
       first: f32[F, D] settings, snapped, that are tried before all others.
+      begun: those of them that begin from weights; None for none.
     """
 
     unit: Array
@@ -99,6 +114,7 @@ class History(NamedTuple):
     num_rows: Array
     num_trials: Array
     first: Array
+    begun: Begun | None = None
 
     @property
     def ok(self) -> Array:
@@ -110,13 +126,16 @@ class History(NamedTuple):
         return self.num_rows + jnp.arange(num, dtype=jnp.int32)
 
 
-def empty_history(problem: Problem, note: PyTree = (), first: Array | None = None) -> History:
+def empty_history(
+    problem: Problem, note: PyTree = (), first: Array | None = None, begun: Array | None = None
+) -> History:
     """Make a history without trials.
 
     Args:
       problem: static.
       note: pytree of `jax.ShapeDtypeStruct`, what the algorithm keeps with one row; see `Algorithm.note`.
       first: f32[F, D] settings, snapped, that come before all others; None for none.
+      begun: i32[E] training steps behind the first E of them; None where none begins from weights.
     """
     rows = problem.capacity
     return History(
@@ -133,6 +152,7 @@ def empty_history(problem: Problem, note: PyTree = (), first: Array | None = Non
         num_rows=jnp.zeros((), jnp.int32),
         num_trials=jnp.full((), problem.trials, jnp.int32),
         first=jnp.zeros((0, problem.num_dimensions), jnp.float32) if first is None else first,
+        begun=None if begun is None else Begun(begun, jnp.full_like(begun, NONE)),
     )
 
 
@@ -174,6 +194,14 @@ def open_rows(
     )
 
 
+def behind(history: History, rows: Array) -> Array:
+    """Return the steps behind the weights that rows i32[L] began with, of those from an earlier search: i32[L]."""
+    if history.begun is None:
+        return jnp.zeros_like(rows)
+    mine = (rows[:, None] == history.begun.row[None]) & (rows < NONE)[:, None]
+    return jnp.sum(jnp.where(mine, history.begun.steps[None], 0), axis=1, dtype=jnp.int32)
+
+
 def first_rows(history: History, num: int) -> History:
     """Return a history of the first `num` rows; a search has a few more than it opens, so that programs are shared."""
     single = {
@@ -181,6 +209,7 @@ def first_rows(history: History, num: int) -> History:
         "num_rows": history.num_rows,
         "num_trials": history.num_trials,
         "first": history.first,
+        "begun": history.begun,
     }
     return jax.tree.map(lambda column: column[:num] if column.ndim else column, history)._replace(**single)
 

@@ -21,6 +21,18 @@ class Copies(NamedTuple):
     unit: Array
 
 
+class Onset(NamedTuple):
+    """Lanes whose trials begin, in this event, from weights that there are.
+
+    Attributes:
+      which: i32[L] of these weights; NONE for none.
+      steps: i32[L] training steps that they have behind them; 0 for none.
+    """
+
+    which: Array
+    steps: Array
+
+
 class Lanes(NamedTuple):
     """L slots, each holding one live trial or none.
 

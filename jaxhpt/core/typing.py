@@ -8,6 +8,7 @@ Axes:
   K  metrics: columns of scores, objectives first
   R  reports of one trial's learning curve
   B  rows of a minibatch
+  E  trials of an earlier search that are trained on
 
 Words:
   unit     encoded settings, f32 in [0, 1]

@@ -75,7 +75,7 @@ def _put(like: Any, array: np.ndarray) -> jax.Array:
         return _packed(jnp.array(found.astype(np.int8)), dtype)
     found = jnp.array(found, dtype)  # a copy: what is on the host may be given away, too
     if is_key(like):
-        found = jax.random.wrap_key_data(found, impl=jax.random.key_impl(like))
+        found = jax.random.wrap_key_data(found, impl=jax.random.key_impl(jnp.zeros((), like.dtype)))
     place = getattr(like, "sharding", None)
     placed: jax.Array = found if place is None else jax.device_put(found, place)
     return placed

@@ -24,9 +24,10 @@ from jaxhpt.core.control import when
 from jaxhpt.core.history import History, Known, open_rows
 from jaxhpt.core.jaxprs import Traced
 from jaxhpt.core.keys import Stream, key_of
-from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.lanes import Lanes, Onset
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.engine.onset import begun
 from jaxhpt.engine.parking import nothing_parked
 from jaxhpt.engine.state import Best, Places, Study, StudyState, trials_left
 from jaxhpt.schedulers.base import Scheduler
@@ -75,10 +76,11 @@ def propose(study: Study, designed: bool, state: StudyState, opened: Opened | No
       state: between events.
       opened: structures that there are, where not each proposal may begin another; None where it may.
     """
-    state, fresh = _fill(study, _ask(study, designed, state, opened))
+    state, fresh, onset = _fill(study, _ask(study, designed, state, opened))
     busy = jnp.sum(state.lanes.live | fresh, dtype=jnp.int32)
     unit = state.history.unit[jnp.minimum(state.lanes.trial, study.problem.capacity - 1)]
-    places = Places(fresh, unit, state.lanes, state.lane_notes, state.clock * study.problem.schedule.interval)
+    tick = state.clock * study.problem.schedule.interval
+    places = Places(fresh, unit, state.lanes, state.lane_notes, tick, onset)
     return state._replace(busy=busy), places
 
 
@@ -102,8 +104,12 @@ def _ask(study: Study, designed: bool, state: StudyState, opened: Opened | None)
     return state._replace(queue=queue, algorithm=learned)
 
 
-def _fill(study: Study, state: StudyState) -> tuple[StudyState, Array]:
-    """Start the waiting proposals, in order, in the free lanes, in order: bool[L] those that begin."""
+def _fill(study: Study, state: StudyState) -> tuple[StudyState, Array, Onset | None]:
+    """Start the waiting proposals, in order, in the free lanes, in order.
+
+    Returns:
+      The state, bool[L] those that begin, and those of them that begin from weights, where there are any at all.
+    """
     problem, queue, free = study.problem, state.queue, ~state.lanes.live
     order = compact(queue.valid)
     mine = order[exclusive_count(free)]
@@ -119,7 +125,8 @@ def _fill(study: Study, state: StudyState) -> tuple[StudyState, Array]:
     old = state.lanes
     lanes = Lanes(jnp.where(fresh, rows, old.trial), jnp.where(fresh, 0, old.steps), old.budget)
     left = queue._replace(valid=queue.valid & ~taken)
-    return state._replace(history=history, lanes=lanes, queue=left), fresh
+    state = state._replace(history=history, lanes=lanes, queue=left)
+    return (state, fresh, None) if history.begun is None else begun(study, state, history.begun, rows)
 
 
 def instruct(
@@ -149,7 +156,7 @@ def instruct(
     num = problem.lanes // pools
 
     def mine(i: int) -> Orders:
-        parts = jax.tree.map(lambda a: a[i * num : (i + 1) * num], (values, places.fresh, score, lanes))
-        return Orders(parts[0], parts[1], parts[2], parts[3], places.tick)
+        parts = jax.tree.map(lambda a: a[i * num : (i + 1) * num], (values, places.fresh, score, lanes, places.onset))
+        return Orders(parts[0], parts[1], parts[2], parts[3], places.tick, parts[4])
 
     return tuple(mine(i) for i in range(pools)), lanes, score

@@ -25,7 +25,10 @@ def _select(orders: Orders, lanes: Array) -> Orders:
     taken: Orders = jax.tree.map(lambda a: a[place], orders._replace(tick=orders.fresh))
     old = taken.lanes
     empty = Lanes(jnp.where(there, old.trial, NONE), jnp.where(there, old.steps, 0), jnp.where(there, old.budget, 0))
-    return taken._replace(fresh=taken.fresh & there, score=taken.score & there, lanes=empty, tick=orders.tick)
+    fresh = taken.fresh & there
+    if taken.onset is not None:  # they are given their weights before
+        fresh &= taken.onset.which == NONE
+    return taken._replace(fresh=fresh, score=taken.score & there, lanes=empty, tick=orders.tick)
 
 
 def _vacant(pool: Pool) -> PoolState:

@@ -81,7 +81,7 @@ def _widened(history: History, fresh: History) -> History:
     rows = history.status.shape[0]
     if rows == fresh.status.shape[0]:
         return history
-    kept = {name: getattr(history, name) for name in ("num_rows", "num_trials", "first")}
+    kept = {name: getattr(history, name) for name in ("num_rows", "num_trials", "first", "begun")}
     columns = jax.tree.map(lambda new, old: new.at[:rows].set(old) if new.ndim else old, _bare(fresh), _bare(history))
     there = jnp.arange(rows, dtype=jnp.int32) < history.num_rows
     tried: Array = inserted(fresh.tried, fingerprint(history.unit), there)[0]
@@ -92,4 +92,4 @@ def _widened(history: History, fresh: History) -> History:
 def _bare(history: History) -> History:
     """Return the columns alone."""
     nothing: Any = jnp.zeros((), jnp.int32)
-    return history._replace(tried=nothing, num_rows=nothing, num_trials=nothing, first=nothing)
+    return history._replace(tried=nothing, num_rows=nothing, num_trials=nothing, first=nothing, begun=None)

@@ -17,7 +17,7 @@ class Segments(NamedTuple):
     Attributes:
       row: i32[S] the trials, eldest first.
       values: their settings, D arrays [S].
-      start: i32[S] ticks of the batch stream at which the parts began.
+      start: i32[S] ticks of the batch stream at which the parts began to train.
       first: i32[S] training steps done before each part.
       last: i32[S] training steps done after it.
     """
@@ -29,7 +29,7 @@ class Segments(NamedTuple):
     last: Array
 
 
-def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
+def _train_again(pool: Pool, root: Key, data: Data, segments: Segments, begun: PyTree = None) -> Any:
     """Train one trial alone, from its first ancestor on, on the batches they saw.
 
     Args:
@@ -37,6 +37,7 @@ def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
       root: the search's key.
       data: on device.
       segments: of the trial's life.
+      begun: the train state that its first ancestor began from; None where that began afresh.
 
     Returns:
       The trial's state, and its metrics by name.
@@ -56,9 +57,12 @@ def _train_again(pool: Pool, root: Key, data: Data, segments: Segments) -> Any:
         state, _ = jax.lax.fori_loop(part.first, part.last, step, (state, pool.batches.start(1)))
         return state, None
 
-    eldest = key_of(root, Stream.TRIAL, segments.row[0])
-    start, wave = jax.random.fold_in(eldest, 0), key_of(root, Stream.WAVE, segments.start[0])
-    state = functions.init(data.captured.init, tuple(v[0] for v in segments.values), start, wave)
+    def fresh() -> PyTree:
+        eldest = key_of(root, Stream.TRIAL, segments.row[0])
+        start, wave = jax.random.fold_in(eldest, 0), key_of(root, Stream.WAVE, segments.start[0])
+        return functions.init(data.captured.init, tuple(v[0] for v in segments.values), start, wave)
+
+    state = fresh() if begun is None else begun
     state, _ = jax.lax.scan(train, state, segments)
     metrics, _ = pool.measure(tuple(v[-1] for v in segments.values), state, segments.row[-1], root, data)
     return state, metrics

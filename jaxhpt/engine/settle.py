@@ -182,10 +182,12 @@ def summary(study: Study, state: StudyState, lanes: Lanes, done: Array) -> Summa
       lanes: who trains where: of the state between events, of the orders in the middle of one.
       done: i32[] steps of the event at hand that are done.
     """
-    problem, history = study.problem, state.history
-    scores = history.metrics[jnp.minimum(state.best.row, problem.capacity - 1)]
+    problem, history, last = study.problem, state.history, study.problem.capacity - 1
+    scores = history.metrics[jnp.minimum(state.best.row, last)]
     found = (state.best.row != NONE) & problem.metrics.feasible(scores)
     steps = jnp.where(lanes.live, jnp.minimum(lanes.steps + done, lanes.budget), 0)
+    if history.begun is not None:  # a lane waits for the rest of an interval that its weights have begun
+        steps = jnp.where(lanes.live, jnp.maximum(steps, history.steps[jnp.minimum(lanes.trial, last)]), 0)
     return Summary(
         opened=history.num_rows - state.copied - problem.prior,
         live=jnp.sum(lanes.live, dtype=jnp.int32),

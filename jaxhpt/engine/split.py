@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Designed
 from jaxhpt.core.history import Known
+from jaxhpt.core.lanes import Onset
 from jaxhpt.core.typing import Key
 from jaxhpt.engine import event
 from jaxhpt.engine.carrying import Carried, on_host, onto
@@ -167,7 +168,8 @@ class Split:
         fresh, unit = self._programs.put(
             (np.zeros(lanes, bool), np.zeros((*lanes, problem.num_dimensions), np.float32))
         )
-        both = (like, Places(fresh, unit, like.lanes, like.lane_notes, like.clock))
+        onset = None if like.history.begun is None else Onset(like.lanes.trial, like.lanes.steps)
+        both = (like, Places(fresh, unit, like.lanes, like.lane_notes, like.clock, onset))
         num = len(jax.tree.leaves(both))
         state, places = self._programs.put(onto(both, carried.arrays[:num]))
         if carried.moved is not None:

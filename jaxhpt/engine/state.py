@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxhpt.algorithms.base import Algorithm, Proposals
 from jaxhpt.core.history import History
-from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.lanes import Lanes, Onset
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import Array, Key
 from jaxhpt.schedulers.base import Scheduler, num_parked
@@ -156,6 +156,7 @@ class Places(NamedTuple):
       lanes: who trains where; those that are fresh have no budget yet.
       notes: what the scheduler keeps of each lane.
       tick: i32[] of the batch stream, at which the event begins.
+      onset: lanes that are fresh and begin from weights; None where none ever does.
     """
 
     fresh: Array
@@ -163,6 +164,7 @@ class Places(NamedTuple):
     lanes: Lanes
     notes: Any
     tick: Array
+    onset: Onset | None = None
 
 
 class Moves(NamedTuple):

@@ -40,7 +40,8 @@ class StructuredPools:
         self, program: Program, root: Key, data: Data, programs: Programs, structures: Structures, told: list[str]
     ) -> None:
         self._told, self._fitted = told, dict[tuple, Fitted]()
-        self._program, self._root, self._data, self._programs = program, root, data, programs
+        self._program, self._root, self._programs = program, root, programs
+        self._data, self._begun = data._replace(begun=None), data.begun or ()
         self._structures, self._groups = structures, list[Group]()
         on_cpu, lanes = jax.default_backend() == "cpu", program.problem.lanes
         self._cores = structures.layout.num_cores if on_cpu else 1
@@ -50,7 +51,7 @@ class StructuredPools:
         self._used: collections.OrderedDict[tuple, None] = collections.OrderedDict()  # programs, the latest last
         several, _ = usable(structures.layout.mesh, data)
         self._devices: list[jax.Device | None] = list(several.mesh.devices.flat) if several else [None]
-        self._placed: dict[jax.Device | None, Data] = {None: data}
+        self._placed: dict[jax.Device | None, Data] = {None: self._data}
         self.best: TrainState | None = None
         self._winner: Structure | None = None  # whose weights the best ones are
         self._slots = Slots(lanes)
@@ -76,10 +77,18 @@ class StructuredPools:
             wanted.setdefault(self._structures.key(unit[lane]), []).append(int(lane))
         for lanes in wanted.values():
             self._place(self._structures.of(unit[lanes[0]]), lanes)
+        if places.onset is not None:
+            self._begin_from(jax.device_get(places.onset.which))
         for group in self._groups:
             steps = self._program.pool.interval * int((group.lanes != NONE).sum())
             self._opening.train(group.structure, steps)
         self._order(fresh, orders)
+
+    def _begin_from(self, which: np.ndarray) -> None:
+        """Let lanes begin from weights, i32[L] which; NONE for none."""
+        for lane in np.flatnonzero(which != NONE).tolist():
+            structure = self._find(lane)[0].structure
+            self._slots.woken[lane] = Apart(structure, self._begun[which[lane]])
 
     def _order(self, fresh: np.ndarray, orders: tuple[Orders, ...]) -> None:
         """Give each group the orders of its lanes, of which those bool[L] `fresh` begin."""

@@ -5,13 +5,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxhpt.core.history import History, empty_history
+from jaxhpt.core.history import Begun, History, empty_history
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 
 COLUMNS = (  # of the history, without what algorithms keep for themselves
     "unit", "status", "metrics", "curve", "steps", "start", "parent", "author", "num_rows", "num_trials", "first",
 )  # fmt: skip
+
+
+def begun_data(history: History) -> dict[str, list[int]] | None:
+    """Write which trials began from weights of an earlier search, as JSON has it; None where none did."""
+    if history.begun is None:
+        return None
+    return {name: np.asarray(column).tolist() for name, column in history.begun._asdict().items()}
+
+
+def with_begun(history: Any, data: Any) -> Any:
+    """Put into a history what `begun_data` wrote."""
+    if data is None:
+        return history
+    found: Any = [np.array(data[name], np.int32) for name in Begun._fields]
+    return history._replace(begun=Begun(*found))
 
 
 def empty_columns(problem: Problem) -> Any:

@@ -12,9 +12,10 @@ import numpy as np
 from jaxhpt.core.plain_data import Named
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
+from jaxhpt.core.typing import PyTree
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
-from jaxhpt.results.loose import Loose
+from jaxhpt.results.loose import Loose, loose
 from jaxhpt.training.devices import places_of, together, tracing
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.replica import ReplicaTask, unstacked
@@ -75,7 +76,16 @@ class Run:
 
     def data_of(self, unit: Any) -> Data:
         """Return what it was given, on the device."""
-        data, devices = self.of(unit).data(self.data), self.program.devices
+        return self._put(self.of(unit).data(self.data))
+
+    def begun(self, which: int, unit: Any) -> PyTree:
+        """Return the train state that a trial of these settings began from, of those in the data, on the device."""
+        weights = self.data.begun
+        one = weights[which] if self.structures.space.structural else jax.tree.map(lambda a: a[which], weights)
+        return self._put(self.of(unit).data(self.data)._replace(begun=one)).begun
+
+    def _put(self, data: Data) -> Data:
+        devices = self.program.devices
         several = devices and (devices.cuts_models or len(places_of(data)) > 1)
         return devices.put(data) if devices and several else together(data)
 
@@ -95,6 +105,16 @@ class Run:
     def crashed(self) -> bool:
         """Whether the state of the best trial was lost in a crash, so that it must be trained again."""
         return self.outcome.best is None or self.unit is None
+
+    @property
+    def row(self) -> int | None:
+        """The trial whose train state is kept; None where there is none."""
+        return None if self.crashed else int(self.outcome.summary.row)
+
+    @property
+    def loose(self) -> Loose:
+        """The train state of that trial, taken apart."""
+        return loose(self.state)
 
     @property
     def state(self) -> Any:
@@ -146,6 +166,13 @@ class Kept:
         if isinstance(self.weights, Loose):
             return self.weights.nested
         return jax.tree.map(_given_back, self.weights, is_leaf=lambda leaf: isinstance(leaf, _KeyData))
+
+    @property
+    def loose(self) -> Loose | None:
+        """The train state of the best trial, taken apart; None where it did not pickle."""
+        if self.weights is None or isinstance(self.weights, Loose):
+            return self.weights
+        return loose(jax.tree.map(_given_back, self.weights, is_leaf=lambda leaf: isinstance(leaf, _KeyData)))
 
     def kept(self) -> "Kept":
         """Return what pickles: the same, without the task that was given anew."""

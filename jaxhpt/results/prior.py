@@ -83,7 +83,7 @@ def first_of(first: Sequence[Any], space: Space, trials: int) -> jax.Array:
     rows: list[np.ndarray] = []
     for place, setting in enumerate(first):
         try:
-            row = _place(space, setting.hparams if isinstance(setting, Trial) else setting)
+            row = place_of(space, setting.hparams if isinstance(setting, Trial) else setting)
         except ValueError as error:
             raise ValueError(f"first[{place}]: {error}") from error
         require(
@@ -126,7 +126,7 @@ def _rows(part: Any, space: Space, metrics: MetricSpec) -> list[tuple[np.ndarray
     for setting, value, unit in given:
         score = _scores(value, metrics)
         try:
-            rows.append((_place(space, setting) if unit is None else unit, score))
+            rows.append((place_of(space, setting) if unit is None else unit, score))
         except ValueError as error:
             reasons.append(str(error))
     if reasons:
@@ -195,7 +195,7 @@ def _plain(value: Any, dimension: Dimension | None = None) -> Any:
     return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
-def _place(space: Space, setting: Any) -> np.ndarray:
+def place_of(space: Space, setting: Any) -> np.ndarray:
     """Encode a setting, or raise a ValueError where the row would stand for another one."""
     row = space.encode(setting)
     given, kept = (space.treedef.flatten_up_to(hparams) for hparams in (setting, space.label(row)))

@@ -11,7 +11,6 @@ import numpy as np
 from jaxhpt.core.history import first_rows
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
-from jaxhpt.engine.replay import train_again
 from jaxhpt.engine.state import Program
 from jaxhpt.results.exporting import export
 from jaxhpt.results.importance import importance_of
@@ -19,6 +18,7 @@ from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
 from jaxhpt.results.lineage import segments_of
 from jaxhpt.results.overtuning import Overtuning, compare, tested
 from jaxhpt.results.ranked import Ranked
+from jaxhpt.results.replaying import trained_again
 from jaxhpt.results.saving import save
 from jaxhpt.results.stats import headline, stats_of
 from jaxhpt.results.table import found_table
@@ -191,13 +191,9 @@ class Result(Ranked):
         if isinstance(run, Kept):
             raise RuntimeError(NO_REPLAY)
         row = self._row_of(trial)
-        space, steps, unit = self._problem.space, int(self.history.steps[row]), np.asarray(self.history.unit[row])
-        pool, data = run.pool(unit), run.data_of(unit)
-        if not steps:
-            steps = int(pool.functions.steps(data.captured.steps, space.values(unit, np)))
-        segments = segments_of(self.history, space, row, steps)
-        leaves, metrics = train_again(pool, run.outcome.key, data, segments)
-        return self._exported(run.built(leaves, unit), row), {name: plain(value) for name, value in metrics.items()}
+        leaves, metrics = trained_again(run, self.history, self._problem, row)
+        state = run.built(leaves, np.asarray(self.history.unit[row]))
+        return self._exported(state, row), {name: plain(value) for name, value in metrics.items()}
 
     def lineage(self, trial: Trial | int) -> list[Stretch]:
         """Return the settings that a model trained under, in order, from its first ancestor to the trial.
@@ -208,15 +204,15 @@ class Result(Ranked):
           trial: a trial, or its id.
 
         Returns:
-          A stretch for each setting; one alone where the trial began afresh.
+          A stretch for each setting; one alone where the trial began afresh. Of a trial that was trained on, see
+          `extend_trials` of `search`, the first one begins at the steps that it had.
 
         Raises:
           ValueError: no such trial.
         """
         row = self._row_of(trial)
-        space = self._problem.space
-        parts = segments_of(self.history, space, row, int(self.history.steps[row]))
-        labels = space.labels(self.history.unit[np.asarray(parts.row)])
+        parts = segments_of(self.history, self._problem, row, int(self.history.steps[row]))
+        labels = self._problem.space.labels(self.history.unit[np.asarray(parts.row)])
         spans = zip(parts.row, parts.first, parts.last, labels, strict=True)
         return [Stretch(int(r), int(first), int(last), label) for r, first, last, label in spans]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.plain_problem import problem_of
-from jaxhpt.results.columns import COLUMNS, empty_columns, filled
+from jaxhpt.results.columns import COLUMNS, empty_columns, filled, with_begun
 from jaxhpt.results.kept import NO_STATE, Kept
 from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
@@ -41,6 +41,7 @@ def read(path: pathlib.Path) -> Result:
 def _result(about: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> Result:
     problem = problem_of(about["problem"])
     history = filled(empty_columns(problem), {name: arrays[f"{prefix}history/{name}"] for name in COLUMNS})
+    history = with_begun(history, about.get("begun"))
     stats = Stats(**{**about["stats"], "memory": tuple(about["stats"]["memory"])})
     fresh = _result(about["fresh"], f"{prefix}fresh/", arrays) if "fresh" in about else None
     given = (stats, history, problem, int(about["row"]), _read_kept(about["kept"], prefix, arrays))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.plain_problem import problem_data
-from jaxhpt.results.columns import COLUMNS
+from jaxhpt.results.columns import COLUMNS, begun_data
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept, Run
 from jaxhpt.results.loose import Loose, loose
 
@@ -33,6 +33,7 @@ def _told(result: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, 
         arrays[f"{prefix}exact"] = result._exact
     about = {"problem": problem_data(result._problem), "stats": dataclasses.asdict(result.stats), "row": result._row}
     about |= {"kept": _kept(result._run, prefix, arrays), "again": list(result._again)}
+    about["begun"] = begun_data(result.history)
     if result.fresh is not None:
         about["fresh"] = _told(result.fresh, f"{prefix}fresh/", arrays)
     return about

@@ -129,7 +129,7 @@ def stats_of(program: Program, history: History, outcome: Outcome) -> Stats:
 def counted(problem: Problem, history: History, ran: Ran) -> Stats:
     """Sum up a search from its history, on the host, and from how it ran."""
     ended = np.isin(history.status, (Status.DONE, Status.STOPPED, Status.FAILED))
-    born = births(history)
+    born = births(history, problem.schedule.interval)
     trained = int((history.steps - born)[ended].sum()) + ran.trained
     trained -= int(born[history.status == Status.RUNNING].sum())
     copies = int((history.parent < NONE).sum())

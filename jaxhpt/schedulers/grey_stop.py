@@ -125,10 +125,14 @@ class GreyStop(Reporting):
         """Stop what is out of reach."""
         score = scores_of(lanes, history, problem)
         ends, sound = lanes.spent & jnp.isfinite(score), lanes.live & ~lanes.spent & jnp.isfinite(score)
+        learns = ends
+        if history.begun is not None:  # of a trial from an earlier search the first reports are not known
+            whole = jnp.isfinite(curves_of(lanes, history, problem)[:, 0])
+            sound, learns = sound & whole, ends & whole
         looked, count = sound & self.looked_at(lanes, problem), lanes.steps // self.period(problem.schedule)
         curve, total = curves_of(lanes, history, problem), self._reports(lanes.budget, problem)
         first = jnp.sum(looked & (count == self.min_reports), dtype=jnp.int32)
-        state = self._learnt(state, lane_notes, curve, score, total, ends)._replace(judged=state.judged + first)
+        state = self._learnt(state, lane_notes, curve, score, total, ends, learns)._replace(judged=state.judged + first)
         gain = _entered(lane_notes, curve, count, total, looked)
         ready = sound & (count >= self.min_reports)
         ahead, width = self._forecast(state, gain, score, count, total)
@@ -154,13 +158,20 @@ class GreyStop(Reporting):
         return score + trust * gain, self.band * TO_DEVIATION * error
 
     def _learnt(
-        self, state: GreyStopState, gains: Array, curve: Array, score: Array, total: Array, ends: Array
+        self,
+        state: GreyStopState,
+        gains: Array,
+        curve: Array,
+        score: Array,
+        total: Array,
+        ends: Array,
+        learns: Array,
     ) -> GreyStopState:
-        """Learn from the lanes that end, bool[L], what their forecasts were worth."""
+        """Learn from the lanes that end, bool[L], and what forecasts were worth from those that have been forecast."""
 
         def learn() -> GreyStopState:
             count, met = _counts(total, state.ended.shape[0])
-            used = ends[:, None] & met & (count >= self.min_reports) & (count < total[:, None])
+            used = learns[:, None] & met & (count >= self.min_reports) & (count < total[:, None])
             gain, then = (jnp.take_along_axis(a, jnp.maximum(count - 1, 0), axis=1) for a in (gains, curve))
             came = jnp.where(used, score[:, None] - then, 0.0)
             said, gain = jnp.where(used, jnp.abs(gain), 0.0), jnp.where(used, gain, 0.0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxhpt.core.arrays import exclusive_count
 from jaxhpt.core.checks import require
 from jaxhpt.core.control import when
-from jaxhpt.core.history import History
+from jaxhpt.core.history import History, behind
 from jaxhpt.core.keys import uniforms
 from jaxhpt.core.lanes import Copies, Lanes
 from jaxhpt.core.problem import Problem
@@ -130,7 +130,8 @@ class PB2(PBT):
     ) -> PB2State:
         """Enter what the lanes that are compared gained since the last time, when their scores were f32[L] `before`."""
         ready = self._ready(lanes, problem)
-        first = lanes.steps <= self.period(problem.schedule)  # another trial was here before, or none
+        trained = lanes.steps if history.begun is None else lanes.steps - behind(history, lanes.trial)
+        first = trained <= self.period(problem.schedule)  # another trial was here before, or none
         gain = score - jnp.where(first, jnp.inf, before)
         known = ready & jnp.isfinite(gain)
         kept = known & (exclusive_count(known) < MEMORY)

@@ -13,7 +13,7 @@ from jaxhpt.core.plain_problem import problem_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried
-from jaxhpt.results.columns import COLUMNS, empty_columns, filled
+from jaxhpt.results.columns import COLUMNS, empty_columns, filled, with_begun
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
 from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
@@ -100,7 +100,7 @@ def _one(
         columns, move = dict(zip(COLUMNS, mine, strict=True)), mover(facts["space"], problem.space)
         if move is not None:  # it was widened, and no checkpoint was written since
             columns |= {name: move(columns[name]) for name in ("unit", "first")}
-        history = filled(history, columns)
+        history = with_begun(filled(history, columns), facts.get("begun"))
         row, kept = _best(last, search, searches)
     history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
     better = _better(history, problem, row, fresh)
@@ -141,6 +141,7 @@ def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
 def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
     """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
     rows, num, schedule, tag = [], int(history.num_rows), problem.schedule, log.tag_of(problem.space)
+    begun = dict(zip(*history.begun[::-1], strict=True)) if history.begun else {}
     for line in lines:
         row = line["trial"]
         if row >= problem.capacity or history.status[row] >= Status.DONE:
@@ -153,7 +154,9 @@ def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple
             history.curve[row, place] = nearest(np.array(value * problem.objectives[0].sign))
         rows.append(row)
         num = max(num, row + 1)
-    return history._replace(num_rows=np.int32(num)), rows
+        begun |= {row: line["begun"]} if "begun" in line else {}
+    told = {"row": list(begun), "steps": list(begun.values())} if begun else None
+    return with_begun(history._replace(num_rows=np.int32(num)), told), rows
 
 
 def _scores(line: dict[str, Any], problem: Problem) -> np.ndarray:

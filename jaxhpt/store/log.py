@@ -71,9 +71,10 @@ class Log:
     def _lines(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[str]:
         first = {} if self._searches is None else {"search": search}
         trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
-        found = []
+        found, begun = [], {} if history.begun is None else dict(zip(*history.begun[::-1], strict=True))
         for trial, told in zip(trials, plain_trials(trials, history.unit, self._problem.space), strict=True):
             line = {**first, **told, "start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
+            line |= {"begun": int(begun[trial.id])} if trial.id in begun else {}
             line |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
             found.append(json.dumps(line, allow_nan=False) + "\n")
         return found
@@ -125,7 +126,8 @@ def unit_of(line: dict[str, Any], space: Space, tag: str) -> Any:
 
 def _trial(line: Any) -> None:
     """Raise unless a line is a trial."""
-    numbers = (line["trial"], line.get("search", 0), line["steps"], line["start"], line.get("parent", 0))
+    optional = [line.get(name, 0) for name in ("search", "parent", "begun")]
+    numbers = [line["trial"], line["steps"], line["start"], *optional]
     if not all(type(value) is int and 0 <= value < NONE for value in numbers):
         raise ValueError("no trial")
     kinds = {"metrics": dict, "hparams": dict, "unit": list, "curve": list, "space": str}

@@ -25,6 +25,7 @@ SAME = (
     "scheduler",
     "seed",
     "before",
+    "extended",
     "schedule",
     "task",
     "layout",

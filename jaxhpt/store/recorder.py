@@ -19,7 +19,7 @@ from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.state import Program
-from jaxhpt.results.columns import COLUMNS
+from jaxhpt.results.columns import COLUMNS, begun_data
 from jaxhpt.results.loose import places_of
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
@@ -172,6 +172,7 @@ class Recorder:
             "engine": carried.facts, "engine_arrays": len(carried.arrays), "best": about,
             "space": self._problem.space.to_spec(), "task": self._task(),
             "numbers": self._numbers(execution, snapshot), "orders": self._orders + len(execution.steering.done),
+            "begun": begun_data(history),
         }  # fmt: skip
         self._checkpoints.save(Carried([*columns, *carried.arrays, *best], facts))
         if jax.default_backend() == "cpu":  # what writes in the background takes from what trains
@@ -218,6 +219,6 @@ class Recorder:
 
 def _on_host(history: History) -> History:
     """Copy what is written of a history."""
-    found = jax.device_get({name: getattr(history, name) for name in COLUMNS})
+    found = jax.device_get({name: getattr(history, name) for name in (*COLUMNS, "begun")})
     nothing: Any = np.zeros(0, np.uint32)
     return History(**found, note=(), tried=nothing)

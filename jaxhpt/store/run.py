@@ -154,7 +154,8 @@ class Run(Unstored):
     def _described(self, built: Built, algorithm: Algorithm, own: Any, about: dict[str, Any]) -> dict[str, Any]:
         program, structures = built.program, built.structures
         problem = dataclasses.replace(program.problem, space=structures.space)
-        task = {"functions": structures.first.functions.fingerprint, "data": digest_of((built.data, own))}
+        data, known = built.data._replace(begun=None), built.known
+        task = {"functions": structures.first.functions.fingerprint, "data": digest_of((data, own))}
         first = self._manifest or {"chosen_for": problem.trials}
         layout = layout_of(program) | {"interval": problem.schedule.interval, "structures": _share_of(structures)}
         return {
@@ -165,8 +166,9 @@ class Run(Unstored):
             "chosen_for": first["chosen_for"],
             "called": self._called,
             "scheduler": plain_settings(program.study.scheduler),
-            "before": digest_of(built.known),
-            "known": [len(built.known.unit), 0 if built.known.first is None else len(built.known.first)],
+            "before": digest_of(known),
+            "extended": None if known.begun is None else digest_of((known.begun, built.data.begun)),
+            "known": [len(known.unit), 0 if known.first is None else len(known.first)],
             "task": task,
             "layout": layout,
             **about,

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -136,6 +136,7 @@ def plan(
     interval: int | str,
     event_interval: Callable[[int], int | None] = lambda longest: None,
     report_interval: Callable[[Schedule], int] = lambda schedule: 0,
+    begun: Sequence[int] = (),
 ) -> Schedule:
     """Decide how long the longest trial is, the interval between events, and which reports are kept.
 
@@ -148,6 +149,7 @@ def plan(
       interval: a number, or "auto".
       event_interval: longest trial -> the steps between events that the scheduler would like, None for any.
       report_interval: schedule without reports -> the steps between reports that the scheduler keeps, 0 for one.
+      begun: steps behind the trials that begin from weights: with "auto" events come there, too, where that suits.
 
     Returns:
       The schedule; its length is an estimate where the lengths cannot be enumerated.
@@ -158,14 +160,20 @@ def plan(
     lengths, complete = lengths_of(budget)
     require(int(lengths.min()) >= 1, "steps", int(lengths.min()), "at least 1 for every setting in the space")
     common = int(np.gcd.reduce(lengths))
+    shared = math.gcd(common, *begun)
     wanted = event_interval(int(lengths.max()))
-    if interval == "auto" and wanted is not None:
-        chosen = _near(wanted, common) if complete else wanted
-    elif interval == "auto":
-        chosen = _interval(common, int(np.median(lengths)), complete)
+
+    def suited(common: int) -> int:
+        if wanted is not None:
+            return _near(wanted, common) if complete else wanted
+        return _interval(common, int(np.median(lengths)), complete)
+
+    if interval == "auto":
+        chosen = suited(shared)
+        chosen = suited(common) if shared % chosen else chosen
     else:
         chosen = require_count("interval", interval)
-    schedule = Schedule(int(lengths.max()), chosen, exact=complete and common % chosen == 0)
+    schedule = Schedule(int(lengths.max()), chosen, exact=complete and shared % chosen == 0)
     return dataclasses.replace(schedule, report_interval=report_interval(schedule))
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxhpt.core.arrays import select
 from jaxhpt.core.control import when
 from jaxhpt.core.keys import Stream, key_of
-from jaxhpt.core.lanes import Lanes
+from jaxhpt.core.lanes import Lanes, Onset
 from jaxhpt.core.metrics import MetricSpec
-from jaxhpt.core.typing import Array, Key, PyTree, TrainState
+from jaxhpt.core.typing import NONE, Array, Key, PyTree, TrainState
 from jaxhpt.training.batches import Batches, Shuffle
 from jaxhpt.training.user_functions import Captured, UserFunctions
 
@@ -26,11 +26,14 @@ class Data(NamedTuple):
       train: leaves [rows, ...], or `Ragged`.
       valid: as the user gave it; a `Batch` where data sets have several lengths.
       captured: by his functions.
+      begun: weights that trials begin from, leaves [E, ...]; of several structures a tuple of train states; None for
+        none.
     """
 
     train: PyTree
     valid: PyTree
     captured: Captured
+    begun: PyTree = None
 
 
 class PoolState(NamedTuple):
@@ -54,6 +57,7 @@ class Orders(NamedTuple):
       score: bool[L] lanes that are to be scored at the end.
       lanes: who trains where, before the event.
       tick: i32[] of the batch stream, at which the event begins.
+      onset: lanes whose trials begin from weights; None where none ever does.
     """
 
     values: tuple[Array, ...]
@@ -61,6 +65,7 @@ class Orders(NamedTuple):
     score: Array
     lanes: Lanes
     tick: Array
+    onset: Onset | None = None
 
 
 class Report(NamedTuple):
@@ -120,12 +125,14 @@ class Pool:
         wave = key_of(root, Stream.WAVE, orders.tick)
 
         def one(lane: tuple) -> PyTree:
-            values, row = lane
+            values, row, which = lane
             key = jax.random.fold_in(key_of(root, Stream.TRIAL, row), 0)
-            return self.functions.init(data.captured.init, values, key, wave)
+            made = self.functions.init(data.captured.init, values, key, wave)
+            return made if which is None else _begun(data.begun, which, made)
 
         def begun() -> TrainState:
-            new = self._by_groups(jax.vmap(one), (orders.values, orders.lanes.trial), self.microbatch)
+            which = None if orders.onset is None or data.begun is None else orders.onset.which
+            new = self._by_groups(jax.vmap(one), (orders.values, orders.lanes.trial, which), self.microbatch)
             return select(orders.fresh, new, state.weights)
 
         return state._replace(weights=when(jnp.any(orders.fresh), begun, lambda: state.weights))
@@ -166,19 +173,23 @@ class Pool:
         last: Array,
     ) -> TrainState:
         keys = jax.vmap(lambda row: key_of(root, Stream.TRIAL, row))(orders.lanes.trial)
-        each = (weights, orders.values, orders.lanes.steps, orders.lanes.budget, keys)
+        behind = None if orders.onset is None or self.exact else orders.onset.steps
+        each = (weights, orders.values, orders.lanes.steps, orders.lanes.budget, keys, behind)
 
         def one(state: PyTree, values: tuple, batch: PyTree, key: Key) -> PyTree:
             return self.functions.step(data.captured.step, values, state, batch, key)
 
         def train(group: tuple) -> TrainState:
-            begin, values, before, budget, keys = group
+            begin, values, before, budget, keys, behind = group
 
             def step(i: Array, state: TrainState) -> TrainState:
                 batch, steps = self.batch(shuffle, root, orders.tick + i, data), before + i
                 mine = jax.vmap(jax.random.fold_in)(keys, steps + 1)
                 trained = jax.vmap(one, in_axes=(0, 0, None, 0))(state, values, batch, mine)
-                return trained if self.exact else select(steps < budget, trained, state)
+                if self.exact:
+                    return trained
+                going = steps < budget if behind is None else (steps < budget) & (steps >= behind)
+                return select(going, trained, state)
 
             return self._grains(step, begin, first, last)
 
@@ -232,3 +243,13 @@ class Pool:
             return Report(none, jnp.zeros(self.lanes, bool))
 
         return when(wanted, score, nothing)
+
+
+def _begun(weights: PyTree, which: Array, made: PyTree) -> PyTree:
+    """Return the weights i32[] `which`, of leaves [E, ...], of one trial; what `init` made where that is NONE."""
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(which < NONE, a[jnp.minimum(which, a.shape[0] - 1)], b)
+
+    found: PyTree = jax.tree.map(pick, weights, made)
+    return found

@@ -64,7 +64,7 @@ class Structure(NamedTuple):
 
     def data(self, common: Data) -> Data:
         """Return what its program is given."""
-        return common._replace(captured=self.captured)
+        return common._replace(captured=self.captured, begun=None)
 
 
 @dataclasses.dataclass(eq=False)
