@@ -55,10 +55,10 @@ TEXTS = {  # title, and how to read it
     "importance": ("Importance", "The share of each dimension in the objective, with standard errors."),
     "parallel": (
         "Parallel coordinates",
-        "A line is a trial, through its settings to its value; the darker, the better.",
+        "A line is a trial, through its settings to its value; the stronger, the better.",
     ),
     "slices": ("Slices", "The objective against each dimension alone."),
-    "contours": ("Contours", "The objective over two dimensions, smoothed; the darker, the better; dots are trials."),
+    "contours": ("Contours", "The objective over two dimensions, smoothed; the stronger, the better; dots are trials."),
     "curves": ("Learning curves", "A line is the training of a trial; a dot is where it ended or was stopped."),
     "lineage": ("Lineage", "Who went on from whose weights; the height is the setting that was trained under."),
     "rungs": ("Flow through the rungs", "How many trials trained how far, and what became of the others."),

@@ -100,10 +100,10 @@ def _front(result: Any) -> list[Any]:
     return result.pareto_front() if len(result.objectives) > 1 else []
 
 
-def _facts(result: Any, about: dict[str, str]) -> Facts:
+def _facts(result: Any, about: dict[str, Any]) -> Facts:
     stats, problem = result.stats, result._problem
     program = getattr(result._run, "program", None)
-    known = {
+    known: dict[str, Any] = {
         "algorithm": type(program.study.algorithm).__name__ if program else "",
         "scheduler": type(program.study.scheduler).__name__ if program else "",
     }

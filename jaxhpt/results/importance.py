@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def importance_errors(
     shares = importance_of(history, problem, method, objective)
     apart = []
     for left in _halves(np.flatnonzero(history.status >= Status.DONE)):
-        status = np.array(history.status)
+        status: Any = np.array(history.status)
         status[left] = Status.EMPTY
         with contextlib.suppress(ValueError):  # too few
             half = importance_of(history._replace(status=status), problem, method, objective)

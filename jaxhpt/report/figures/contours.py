@@ -10,7 +10,7 @@ from jaxhpt.report.figures.parallel import in_order
 from jaxhpt.report.findings import Axis, Findings
 
 TITLE = "Contours"
-CELLS = 24  # along an axis of numbers
+CELLS = 36  # along an axis of numbers
 DIMENSIONS = 4  # of which pairs are made
 POINTS = 1000  # that are smoothed
 WIDTH = 0.08  # of the kernel, in the unit of the axes
@@ -97,4 +97,4 @@ def _smoothed(left: np.ndarray, up: np.ndarray, worse: np.ndarray, x: np.ndarray
     weight = along @ across.T
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (along * worse) @ across.T / weight
-    return np.where(weight > LEAST, mean, np.nan)
+    return np.where(weight > LEAST, mean.round(3), np.nan)

@@ -52,8 +52,8 @@ def held_out(findings: Findings) -> HeldOut | Missing:
     value, objective = findings.score[rows, 0], findings.metrics.objectives[0]
     best = _records(findings.fitness[rows], findings.trial[rows], column is None)
     gap = float((fresh[best[-1]] - value[best[-1]]) * objective.sign)
-    given = (objective.direction, rows, value, fresh, best, gap)
-    return HeldOut(*(axis_of(of, x, objective.direction) for of, x in ((name, value), (other, fresh))), *given)
+    chosen, test = axis_of(name, value, objective.direction), axis_of(other, fresh, objective.direction)
+    return HeldOut(chosen, test, objective.direction, rows, value, fresh, best, gap)
 
 
 def _records(fitness: np.ndarray, trial: np.ndarray, last_only: bool) -> np.ndarray:

@@ -25,7 +25,7 @@ class Lineage:
       place: f64[D, M] settings on the axes, in [0, 1]; NaN where a dimension did not exist.
       family: i[M] order in which a tree is drawn without crossings.
       status: i8[M] a `Status`.
-      winner: bool[M] the best trial and its ancestors.
+      winner: i[W] places of the first ancestor of the best trial, and so on down to the best trial.
     """
 
     axes: tuple[Axis, ...]
@@ -63,11 +63,12 @@ def _winner(findings: Findings) -> int:
 
 
 def _line(parent: np.ndarray, place: int) -> np.ndarray:
-    """Tell which places are one, or an ancestor of it: bool[M]."""
-    found = np.zeros(len(parent), bool)
+    """Return the places from the first ancestor of one down to it: i[W]."""
+    found = []
     while place >= 0:
-        found[place], place = True, int(parent[place])
-    return found
+        found.append(place)
+        place = int(parent[place])
+    return np.array(found[::-1], int)
 
 
 def _family(parent: np.ndarray) -> np.ndarray:

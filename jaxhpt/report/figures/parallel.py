@@ -8,7 +8,7 @@ from jaxhpt.report.figures.base import Missing, thinned
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
 TITLE = "Parallel coordinates"
-MOST = 2000
+MOST = 1000
 
 
 @dataclasses.dataclass(frozen=True)

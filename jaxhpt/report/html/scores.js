@@ -49,7 +49,7 @@ DRAW.History = {
 
 DRAW.Slices = {
   wide: true,
-  height: (width, f) => Math.ceil(f.axes.length / columnsOf(width, f.axes.length)) * 220 + 20,
+  height: (width, f) => Math.ceil(f.axes.length / columnsOf(width, f.axes.length)) * 220 - 8,
   draw(svg, width, height, f) {
     const across = columnsOf(width, f.axes.length), wide = width / across, points = [];
     f.axes.forEach((axis, i) => {

@@ -9,8 +9,8 @@ DRAW.Parallel = {
     const line = (i) => f.place[i].map((place, a) => [sx(a), place === null ? rail : at(spread(a, place, f.row[i]))]);
     const shades = Array.from({ length: RAMP }, () => []);
     f.row.forEach((row, i) => shades[Math.min(RAMP - 1, Math.floor(f.rank[i] * RAMP))].push(path(line(i))));
-    const thin = f.row.length > 500 ? 0.35 : 0.6;
-    shades.forEach((parts, i) => el(svg, "path", { class: `thin r${i}`, d: parts.join(""), style: `stroke-opacity:${i > 9 ? 0.9 : thin};stroke-width:${i > 10 ? 1.5 : 1}px` }));
+    const [thin, strong] = f.row.length > 500 ? [0.3, 0.45] : [0.6, 0.9];
+    shades.forEach((parts, i) => el(svg, "path", { class: `thin r${i}`, d: parts.join(""), style: `stroke-opacity:${i > 9 ? strong : thin};stroke-width:${i > 10 && f.row.length < 500 ? 1.5 : 1}px` }));
     const missing = f.place.some((places) => places.includes(null));
     f.axes.forEach((axis, a) => parallelAxis(svg, axis, sx(a), area, gap, a, f.axes.length));
     if (missing) el(svg, "text", { x: 0, y: rail - 6 }, "does not exist");
@@ -49,7 +49,7 @@ function parallelAxis(svg, axis, x, area, gap, a, num) {
 }
 
 DRAW.Importance = {
-  height: (width, f) => Math.max(120, f.names.length * 30 + 40),
+  height: (width, f) => f.names.length * 30 + 6,
   draw(svg, width, height, f) {
     const left = Math.min(width * 0.36, 14 + 6.6 * Math.max(...f.names.map((n) => n.length)));
     const high = Math.max(0.05, ...f.share.map((s, i) => s + (f.error[i] ?? 0)));

@@ -77,10 +77,11 @@ function ticksBelow(group, area, x) {
   }
 }
 
-// Many dots as few paths: a subpath of no length has a round cap. Parts of some hundreds let density show.
+// Many dots as few paths: a subpath of no length has a round cap. Several paths let density show.
 function dots(parent, points, kind, width = 5, opacity = 0.55) {
-  for (let i = 0; i < points.length; i += 400) {
-    const d = points.slice(i, i + 400).map(([x, y]) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
+  const parts = Math.max(1, Math.min(40, Math.ceil(points.length / 300)));
+  for (let i = 0; i < parts; i++) {
+    const d = points.filter((p, j) => j % parts === i).map(([x, y]) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
     el(parent, "path", { class: `dots ${kind}`, d, style: `--w:${width}px;--o:${opacity}` });
   }
 }

@@ -89,16 +89,23 @@ DRAW.Lineage = {
     const y = family ? scale({ low: 0, high: f.family.length - 1, texts: [] }, area.top, area.bottom) : scale(f.axes[d], area.bottom - 4, area.top + 4);
     axes(svg, area, x, family ? null : y, { x: "training steps behind the weights", y: family ? "trials by family" : f.axes[d].name });
     const high = (i) => (family ? y.at(f.family[i]) : f.place[d][i] === null ? area.bottom : y.from + (y.to - y.from) * f.place[d][i]);
-    const part = (i) => `M${x.at(f.first[i]).toFixed(1)} ${high(i).toFixed(1)}H${x.at(f.last[i]).toFixed(1)}${f.parent[i] < 0 ? "" : `M${x.at(f.first[i]).toFixed(1)} ${high(f.parent[i]).toFixed(1)}V${high(i).toFixed(1)}`}`;
+    const part = (i, last) => `M${x.at(f.first[i]).toFixed(1)} ${high(i).toFixed(1)}H${x.at(last).toFixed(1)}${f.parent[i] < 0 ? "" : `M${x.at(f.first[i]).toFixed(1)} ${high(f.parent[i]).toFixed(1)}V${high(i).toFixed(1)}`}`;
     const every = f.row.map((row, i) => i);
-    el(svg, "path", { class: "thin stopped", d: every.filter((i) => !f.winner[i]).map(part).join("") });
-    el(svg, "path", { class: "line accent", d: every.filter((i) => f.winner[i]).map(part).join("") });
+    el(svg, "path", { class: "thin stopped", d: every.map((i) => part(i, f.last[i])).join("") });
+    el(svg, "path", { class: "line accent", d: lifeline(f, f.winner[f.winner.length - 1] ?? -1, part) });
     const place = new Map(f.row.map((row, i) => [row, i]));
-    const mark = (group, row) => { for (let i = place.get(row) ?? -1; i >= 0; i = f.parent[i]) el(group, "path", { class: "path", d: part(i) }); };
+    const mark = (group, row) => { if (place.has(row)) el(group, "path", { class: "path", d: lifeline(f, place.get(row), part) }); };
     const points = every.flatMap((i) => [0.02, 0.5, 0.98].map((t) => ({ x: x.at(f.first[i] + t * (f.last[i] - f.first[i])), y: high(i), row: f.row[i] })));
     return { points, mark, legend: [["the winner and its ancestors", "accent", "-"], ["others", "stopped", "-"]], table: [["trial", "parent", "from step", "to step", ...f.axes.map((a) => a.name)], () => every.map((i) => [here().trial[f.row[i]], f.parent[i] < 0 ? null : here().trial[f.row[f.parent[i]]], f.first[i], f.last[i], ...f.axes.map((axis, k) => cell2(axis, f.place[k][i]))])] };
   },
 };
+
+// A trial and its ancestors, each up to where the next went on.
+function lifeline(f, i, part) {
+  let d = "";
+  for (let last = f.last[i]; i >= 0; last = f.first[i], i = f.parent[i]) d += part(i, last);
+  return d;
+}
 
 DRAW.Endings = {
   height: (width) => (width < 560 ? 260 : 300),
