@@ -16,6 +16,7 @@ from jaxhpt.core.checks import suggest
 from jaxhpt.report.catalogue import OF_A_SEARCH, OF_AN_OBJECTIVE, OF_SEVERAL
 from jaxhpt.report.drawn import scores, settings, time
 from jaxhpt.report.drawn.base import new_axes, pyplot
+from jaxhpt.report.figures import contours as data
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.reporting import named
 from jaxhpt.results.findings import findings_of
@@ -63,17 +64,18 @@ def contours(
 
     Args:
       result: of a search.
-      x: name of one dimension; None for the first pair of the space.
-      y: name of the other.
+      x: name of one dimension; None for the first of the space.
+      y: name of another; None for the second.
       objective: name of the one that is meant; None for the first.
       ax: axes to draw in; None for new ones.
     """
-    figure = _figure("contours", result, objective)
-    names = [(pair.x.name, pair.y.name) for pair in figure.pairs]
-    wanted = names[0] if x is None or y is None else next((pair for pair in names if set(pair) == {x, y}), None)
-    if wanted is None:
-        raise ValueError(f"x={x!r}, y={y!r}: no contours of these; there are {names}")
-    return scores.contours(figure, names.index(wanted), _axes(ax, (5.6, 4.4)))
+    names = [name for name in (x, y) if name is not None]
+    known = result.space.names
+    if len(set(names)) == 1 or not set(names) <= set(known):
+        raise ValueError(f"x={x!r}, y={y!r}: must be two dimensions of {list(known)}, or none")
+    pyplot()
+    made = data.contours(findings_of(result, importance=None), _column(result, objective), tuple(names))
+    return scores.contours(_there("contours", made), 0, _axes(ax, (5.6, 4.4)))
 
 
 def curves(result: Result, ax: Any = None) -> Any:

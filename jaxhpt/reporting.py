@@ -7,11 +7,11 @@ from typing import Any
 
 from jaxhpt.core.checks import number, require
 from jaxhpt.report.files import write
-from jaxhpt.report.findings import Findings
+from jaxhpt.report.findings import KILLED, RUNNING, Findings
 from jaxhpt.report.page import page
 from jaxhpt.results.findings import findings_of
 from jaxhpt.results.result import Result
-from jaxhpt.store.files import LOG, MANIFEST, RunError, read_json
+from jaxhpt.store.files import LOG, MANIFEST, RunError, held, read_json
 from jaxhpt.store.loading import load
 
 EVERY = 2.0  # seconds
@@ -71,7 +71,7 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
       title: of the page; empty for the name of the directory.
 
     Returns:
-      The path, when the run has ended. A run that was killed never does: interrupt it by Ctrl-C.
+      The path, when the run has ended, or the process that it was in is gone.
 
     Raises:
       ValueError: `every` is not above 0, or the directory stays damaged.
@@ -84,17 +84,27 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
         now = _sign(folder)
         if now is not None and now != seen:
             try:
-                searches = _of_run(folder, "permutation" if _ended(folder) else None)
+                going = write_run(folder, path, seconds, title)
             except RunError:  # it may be half written
                 failed += 1
                 if failed > PATIENCE:
                     raise
             else:
-                write(path, page(searches, title or folder.name, reload=seconds))
                 seen, failed = now, 0
-                if not searches[0].running:
+                if not going:
                     return pathlib.Path(path)
         time.sleep(seconds)
+
+
+def write_run(folder: pathlib.Path, path: str | pathlib.Path, reload: float = 0.0, title: str = "") -> bool:
+    """Write the page of a run; return whether the run goes on.
+
+    What mattered is measured at the end alone, as it takes seconds.
+    """
+    going = held(folder) and not _ended(folder)
+    searches = _of_run(folder, None if going else "permutation")
+    write(path, page(searches, title or folder.name, reload=reload if going else 0.0))
+    return going
 
 
 def named(results: Any) -> dict[str, Result]:
@@ -127,6 +137,8 @@ def _of_run(folder: pathlib.Path, importance: str | None) -> list[Findings]:
     manifest = read_json(path) if path.exists() else {}
     kinds = {name: manifest.get(name) for name in ("algorithm", "scheduler")}
     about = {name: told["kind"] for name, told in kinds.items() if isinstance(told, dict) and "kind" in told}
+    if not manifest.get("ended"):
+        about["ended"] = RUNNING if held(folder) else KILLED
     results = {f"search {i}": one for i, one in enumerate(found)} if isinstance(found, list) else {"": found}
     return _searches(results, importance, **about)
 
@@ -135,7 +147,11 @@ def _sign(folder: pathlib.Path) -> tuple | None:
     """Return what changes when there is something new in a run; None where it has not begun."""
     if not (folder / MANIFEST).exists():
         return None
-    return _ended(folder), *((p.stat().st_size, p.stat().st_mtime_ns) for p in (folder / LOG,) if p.exists())
+    return (
+        held(folder),
+        _ended(folder),
+        *((p.stat().st_size, p.stat().st_mtime_ns) for p in (folder / LOG,) if p.exists()),
+    )
 
 
 def _ended(folder: pathlib.Path) -> bool:

@@ -49,6 +49,7 @@ OF_SEVERAL: dict[str, Callable[[Sequence[Findings], int], Any]] = {
 }
 
 
+COUNTS = ("distribution", "endings", "rungs")  # figures without single trials
 TEXTS = {  # title, and how to read it
     "history": ("Optimisation history", "A dot is what a trial came to; the line is the best so far."),
     "pareto": ("Pareto front", "No trial beats those on the front in every objective; beside it, how the front grew."),
@@ -86,9 +87,14 @@ class Entry(NamedTuple):
     variants: tuple[tuple[str, Any], ...]
 
 
-def figures_of(findings: Findings) -> tuple[list[Entry], list[Missing]]:
-    """Return the figures of a search, and those that are left out."""
-    return _sorted((name, _variants(name, findings)) for name in ORDER)
+def figures_of(findings: Findings, whole: Findings) -> tuple[list[Entry], list[Missing]]:
+    """Return the figures of a search, and those that are left out.
+
+    Args:
+      findings: of the trials that are shown each by itself.
+      whole: of all trials, for the figures that count them.
+    """
+    return _sorted((name, _variants(name, whole if name in COUNTS else findings)) for name in ORDER)
 
 
 def figures_together(searches: Sequence[Findings]) -> tuple[list[Entry], list[Missing]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import MetricSpec
 
+RUNNING, KILLED = "running", "killed"
 STATUSES = tuple(status.name.lower() for status in Status)
 
 
@@ -61,7 +62,7 @@ class Facts:
       lanes_busy: share of the lanes' steps that trained a trial.
       interval: steps between events.
       longest: steps of the longest trial.
-      ended: as in `Stats`.
+      ended: as in `Stats`; or "running", of a run in another process, and "killed", where that is gone.
       device: kind of the device.
       devices: that shared the work.
       algorithm: its name; empty where it is not known.
@@ -180,8 +181,8 @@ class Findings:
 
     @property
     def running(self) -> bool:
-        """Whether the search may go on by itself, as nothing tells that it has ended."""
-        return self.facts.ended == "unfinished"
+        """Whether the search goes on in another process."""
+        return self.facts.ended == RUNNING
 
     def has(self, *statuses: Status) -> np.ndarray:
         """Tell which trials have one of some statuses: bool[N]."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxhpt.report.findings import Findings
+from jaxhpt.report.findings import RUNNING, Findings
 
 FRONT = 5  # trials
 NONE_SHOWN = "\u2013"
@@ -119,15 +119,16 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     copied = f"{told.copies:,} copies" if told.copies else ""
     found = [("Trials", f"{told.trials:,}{of}", ", ".join(filter(None, [failed, copied])))]
     if told.seconds:
-        pace = f"{_rate(told.trials / told.seconds)} trials/s, compiled in {duration(told.compile_seconds)}"
+        pace = "" if findings.running else f"{_rate(told.trials / told.seconds)} trials/s, "
+        pace += f"compiled in {duration(told.compile_seconds)}"
         found.append(("Time", duration(told.seconds), pace))
     if told.algorithm:
         found.append(("Algorithm", told.algorithm, told.scheduler))
     found.append(("Lanes", f"{told.lanes:,}", f"{told.lanes_busy:.0%} busy" if told.seconds else ""))
     if told.device:
         found.append(("Device", told.device, f"{told.devices} of them" if told.devices > 1 else ""))
-    if told.ended != "finished":
-        found.append(("Ended", "not yet" if findings.running else f"by {told.ended}", ""))
+    if told.ended not in ("finished", RUNNING):
+        found.append(("Ended", told.ended, ""))
     return found
 
 

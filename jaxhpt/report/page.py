@@ -23,13 +23,12 @@ def page(searches: Sequence[Findings], title: str = "", reload: float = 0.0) -> 
     Args:
       searches: at least one.
       title: of the page; empty for one that is made of what was searched.
-      reload: seconds after which the page looks at itself again, as long as a search runs; 0 for never.
+      reload: seconds after which the page looks at itself again; 0 for never.
 
     Returns:
       HTML.
     """
     title = title or _title(searches)
-    again = reload if any(findings.running for findings in searches) else 0.0
     script, made = _script(), datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     return string.Template(_part("page.html")).substitute(
         title=html.escape(title),
@@ -39,7 +38,7 @@ def page(searches: Sequence[Findings], title: str = "", reload: float = 0.0) -> 
         style=_part("style.css"),
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        data=inert(payload(searches, title=title, reload=again)),
+        data=inert(payload(searches, title=title, reload=reload)),
     )
 
 

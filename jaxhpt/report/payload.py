@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.report.catalogue import TEXTS, Entry, figures_of, figures_together
-from jaxhpt.report.figures.base import Missing
+from jaxhpt.report.figures.base import Missing, thinned
 from jaxhpt.report.findings import STATUSES, Findings
 
 DIGITS = 6
 LARGE = 32  # rows of a matrix from which on it is one array, not one of each row
+MOST = 20_000  # trials of a search that are on a page each by itself
+COLUMNS = (  # of findings, a row a trial
+    "trial", "status", "unit", "value", "score", "fitness", "feasible", "steps", "start", "born", "report", "curve",
+)  # fmt: skip
 DETAILED = 12_000  # trials of all searches, from which on a page tells of the first searches alone in detail
 
 
@@ -78,6 +82,25 @@ def payload(searches: Sequence[Findings], **about: Any) -> str:
     return f'{{"arrays":[{",".join(pool.arrays)}],{told[1:]}'
 
 
+def few(findings: Findings) -> Findings:
+    """Return the findings of at most 20,000 trials: the best half, and others evenly spread; the winners always."""
+    num = len(findings.trial)
+    if num <= MOST:
+        return findings
+    kept = thinned(findings.fitness, np.arange(num), MOST)
+    winners = [*findings.front, *findings.again.row, *([findings.best] if findings.best >= 0 else [])]
+    kept = np.union1d(kept, np.array(winners, int))
+    place = np.full(num + 1, -1)
+    place[kept] = np.arange(len(kept))
+    columns = {name: value[kept] for name in COLUMNS for value in [getattr(findings, name)]} | {
+        "parent": place[findings.parent[kept]],
+        "front": place[findings.front],
+        "best": int(place[findings.best]),
+    }
+    again = dataclasses.replace(findings.again, row=place[findings.again.row])
+    return dataclasses.replace(findings, **columns, again=again)
+
+
 def num_detailed(searches: Sequence[Findings]) -> int:
     """Return of how many searches a page tells every trial."""
     total = np.cumsum([len(findings.trial) for findings in searches])
@@ -85,7 +108,8 @@ def num_detailed(searches: Sequence[Findings]) -> int:
 
 
 def _search(pool: Pool, findings: Findings) -> dict[str, Any]:
-    entries, missing = figures_of(findings)
+    whole, findings = findings, few(findings)
+    entries, missing = figures_of(findings, whole)
     columns = ("trial", "status", "feasible", "steps", "start", "parent", "front")
     metrics = findings.metrics
     return {
@@ -98,6 +122,7 @@ def _search(pool: Pool, findings: Findings) -> dict[str, Any]:
         "constraints": [[one.name, one.relation, one.bound] for one in metrics.constraints],
         "score": pool.add(findings.score.T),
         "best": findings.best,
+        "of": len(whole.trial),
         "figures": [_entry(pool, entry) for entry in entries],
         "missing": [[one.title, one.why] for one in missing],
     }

@@ -73,7 +73,7 @@ def _settings(space: Any, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return units and values f64[N, D]; NaN where a dimension does not exist."""
     active = np.asarray(space.active(jnp.asarray(unit))) if len(unit) else np.zeros(unit.shape, bool)
     columns = [
-        d.level(unit[:, i], np) if isinstance(d, Choice) else d.labels(unit[:, i])
+        d.level(unit[:, i], np) if isinstance(d, Choice) else d.value(unit[:, i], np)
         for i, d in enumerate(space.dimensions)
     ]
     value = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
@@ -81,9 +81,8 @@ def _settings(space: Any, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scores(scores: np.ndarray, problem: Any) -> np.ndarray:
-    """Return metrics f64[N, K] in the user's own sign, each the shortest number that is its float32."""
-    found = np.where(np.isfinite(scores), scores, np.nan) * np.array(problem.metrics.signs, scores.dtype)
-    return found.astype(np.float64) if scores.dtype == np.float64 else found.astype(str).astype(np.float64)
+    """Return metrics f64[N, K] in the user's own sign."""
+    return np.where(np.isfinite(scores), scores, np.nan).astype(np.float64) * np.array(problem.metrics.signs)
 
 
 def _curves(history: Any, problem: Any, rows: np.ndarray, exact: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +108,8 @@ def _facts(result: Any, about: dict[str, Any]) -> Facts:
     }
     same = ("failed", "copies", "seconds", "compile_seconds", "lanes", "lanes_busy", "interval", "ended")
     told = {name: getattr(stats, name) for name in (*same, "device", "devices", "memory", "trials")}
-    return Facts(**told, wanted=problem.trials, longest=problem.schedule.steps, **{**known, **about})
+    whole = {"wanted": problem.trials, "longest": problem.schedule.steps}
+    return Facts(**{**told, **whole, **known, **about})
 
 
 def _shares(result: Any, method: str) -> tuple[Shares, ...]:

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from jaxhpt.report.files import write
+from jaxhpt.report.notebook import snippet
 from jaxhpt.report.page import page
 from jaxhpt.results.findings import findings_of
 from jaxhpt.results.ranked import Ranked
@@ -40,3 +41,7 @@ class Reported(Ranked):
           True
         """
         return write(path, page([findings_of(self, importance=importance)], title))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return snippet(findings_of(self, importance=None))

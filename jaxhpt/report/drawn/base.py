@@ -103,6 +103,11 @@ def name_of(status: int) -> str:
 
 
 def legend(ax: Any) -> None:
-    """Name what was drawn with a label, in small letters without a frame."""
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize=8)
+    """Name what was drawn with a label, above the axes; beside them where there are many names."""
+    names = ax.get_legend_handles_labels()[1]
+    if not names:
+        return
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(names)}
+    beside = {"loc": "upper left", "bbox_to_anchor": (1, 1), "ncols": -(-len(names) // 20)}
+    few = sum(map(len, names)) + 6 * len(names) < 60
+    ax.legend(frameon=False, fontsize=8, borderpad=0, handlelength=1.2, **(above if few else beside))

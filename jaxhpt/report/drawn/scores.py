@@ -94,8 +94,8 @@ def axes_of_slices(figure: Slices) -> Any:
 
 def _failed(ax: Any, x: Any) -> None:
     if len(x):
-        transform = ax.get_xaxis_transform()
-        ax.scatter(x, np.full(len(x), 0.015), 14, COLOURS["failed"], marker="x", transform=transform, label="failed", lw=1)
+        look = {"marker": "x", "label": "failed", "linewidths": 1, "transform": ax.get_xaxis_transform()}
+        ax.scatter(x, np.full(len(x), 0.015), 14, COLOURS["failed"], **look)
 
 
 def _edges(num: int) -> np.ndarray:

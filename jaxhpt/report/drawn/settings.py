@@ -74,7 +74,7 @@ def spread(figure: Spread, ax: Any) -> Any:
     ends = figure.value - figure.error, figure.value + figure.error
     ax.hlines(place, *ends, ACCENT, lw=2.5, alpha=0.5, label="standard error")
     ax.plot(figure.value, place, "o", color=ACCENT, markersize=4)
-    ax.set_yticks(place, [str(row) for row in figure.row])
+    ax.set_yticks(place, [f"{trial:,}" for trial in figure.trial])
     ax.invert_yaxis()
     ax.set_xlabel(figure.objective.name)
     ax.set_ylabel("trial, the best first")

@@ -40,8 +40,7 @@ def lanes(figure: Lanes, ax: Any) -> Any:
     ax.set_xlabel("steps trained in a lane")
     ax.set_ylabel("lane")
     quiet(ax, "Lanes").grid(visible=False)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend(ax)
     return ax
 
 
@@ -92,7 +91,7 @@ def endings(figure: Endings, ax: Any) -> Any:
     ax.stackplot(tick, np.hstack([zero, figure.ended]), labels=labels, colors=colours, alpha=0.7)
     ax.set_xlabel("steps trained in a lane")
     ax.set_ylabel("trials that ended")
-    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    legend(ax)
     return quiet(ax, "Why trials ended")
 
 

@@ -54,9 +54,16 @@ class Contours:
     pairs: tuple[Contour, ...]
 
 
-def contours(findings: Findings, column: int = 0) -> Contours | Missing:
-    """Return contours of one of the objectives, over the pairs of at most four dimensions."""
-    columns = in_order(findings, column)[:DIMENSIONS]
+def contours(findings: Findings, column: int = 0, names: tuple[str, ...] = ()) -> Contours | Missing:
+    """Return contours of one of the objectives.
+
+    Args:
+      findings: of a search.
+      column: which of the objectives.
+      names: dimensions of whose pairs they are; () for at most four, the most important ones where that is known.
+    """
+    given = [axis.name for axis in findings.axes]
+    columns = [given.index(name) for name in names] if names else in_order(findings, column)[:DIMENSIONS]
     rows = np.flatnonzero(np.isfinite(findings.score[:, column]))
     if len(columns) < 2:
         return Missing(TITLE, "the space has one dimension")

@@ -21,6 +21,7 @@ class Spread:
       column: name of the metric that holds the deviation.
       models: of each trial.
       row: i[M] rows of the trials, the best first.
+      trial: i[M] their ids.
       value: f64[M].
       deviation: f64[M] over the models.
       error: f64[M] standard error of the value, where it is the mean of the models.
@@ -31,6 +32,7 @@ class Spread:
     column: str
     models: int
     row: np.ndarray
+    trial: np.ndarray
     value: np.ndarray
     deviation: np.ndarray
     error: np.ndarray
@@ -54,4 +56,4 @@ def spread(findings: Findings, column: int = 0) -> Spread | Missing:
     within = int((np.abs(value - value[0]) <= error[0]).sum())
     ends = np.concatenate([value - deviation[rows], value + deviation[rows]])
     axis, name = axis_of(objective.name, ends), findings.metrics.names[place]
-    return Spread(axis, name, models, rows, value, deviation[rows], error, within)
+    return Spread(axis, name, models, rows, findings.trial[rows], value, deviation[rows], error, within)

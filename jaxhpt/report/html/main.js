@@ -177,6 +177,7 @@ function show(index) {
   if (together) el(detail, "h2", { class: "left-out", id: "one-search" }, `Search: ${s.name}`);
   const grid = el(detail, "div", { class: "figures" });
   for (const entry of s.figures) place(grid, entry, "").detail = true;
+  if (s.of > s.trial.length) el(detail, "p", { class: "note" }, `Of ${short(s.of)} trials, ${short(s.trial.length)} are shown one by one: the best half of these, and others evenly spread. Counts are of all.`);
   if (s.trial.length) trialTable(detail);
   else el(detail, "p", { class: "empty" }, "No trial has ended yet.");
   leftOut(detail, s.missing);

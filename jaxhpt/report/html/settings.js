@@ -117,7 +117,7 @@ DRAW.Spread = {
     const at = (i) => area.top + 9 + i * 19, points = f.value.map((v, i) => ({ x: x.at(v), y: at(i), row: f.row[i] }));
     if (f.within > 0) el(svg, "rect", { class: "area accent", x: Math.min(x.at(f.value[0] - f.error[0]), x.at(f.value[0] + f.error[0])), y: area.top, width: Math.abs(x.at(f.value[0] + f.error[0]) - x.at(f.value[0] - f.error[0])), height: area.bottom - area.top });
     f.value.forEach((v, i) => {
-      el(svg, "text", { x: area.left - 10, y: at(i) + 4, "text-anchor": "end" }, short(here().trial[f.row[i]]));
+      el(svg, "text", { x: area.left - 10, y: at(i) + 4, "text-anchor": "end" }, short(f.trial[i]));
       el(svg, "path", { class: "line soft", d: `M${x.at(v - f.deviation[i])} ${at(i)}H${x.at(v + f.deviation[i])}`, style: "stroke-width:1.5px" });
       el(svg, "path", { class: "line accent", d: `M${x.at(v - f.error[i])} ${at(i)}H${x.at(v + f.error[i])}`, style: "stroke-width:3px;stroke-opacity:.55" });
     });
