@@ -265,7 +265,7 @@ function start() {
   show(saved);
   const row = trial === null || trial === undefined ? -1 : here().trial.indexOf(trial);
   if (row >= 0) select(row);
-  if (told.reload && y) { drawAll(); scrollTo(0, y); }
+  if (told.reload && y) { drawAll(); scrollTo({ top: y, behavior: "instant" }); }
   if (told.reload) reload(told.reload);
   let wait = 0;
   addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(() => { for (const one of drawn) if (one.width && one.width !== one.host.clientWidth) draw(one); }, 120); });
