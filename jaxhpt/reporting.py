@@ -50,7 +50,7 @@ def report(
       ... }
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     text = report(runs, pathlib.Path(folder) / "both.html").read_text()
-      >>> "2 searches of score" in text
+      >>> ">2 searches<" in text
       True
     """
     if isinstance(results, str | pathlib.Path):

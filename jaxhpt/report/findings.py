@@ -12,6 +12,7 @@ from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import MetricSpec
 
 RUNNING, KILLED = "running", "killed"
+DECADES = 30  # from the lowest to the highest of positive numbers, from where on an axis is logarithmic
 STATUSES = tuple(status.name.lower() for status in Status)
 
 
@@ -201,7 +202,7 @@ class Findings:
 
 
 def axis_of(name: str, values: Any, direction: str | None = None) -> Axis:
-    """Return an axis for the finite ones of some numbers, logarithmic where they span more than two decades.
+    """Return an axis for the finite ones of some numbers, logarithmic where they span more than a decade and a half.
 
     Args:
       name: of the axis.
@@ -211,7 +212,7 @@ def axis_of(name: str, values: Any, direction: str | None = None) -> Axis:
     """
     finite = np.asarray(values)[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if low > 0 and high > 100 * low:
+    if low > 0 and high > DECADES * low:
         return Axis(name, low, high, log=True)
     first, last = _most(finite) if direction is not None and finite.size else (low, high)
     cut_low, cut_high = direction == "max" and first > low, direction == "min" and last < high

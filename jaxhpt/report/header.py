@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -143,27 +142,25 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _of_several(searches: Sequence[Findings]) -> str:
-    objective, same = searches[0].metrics.objectives[0], _alike(searches)
     trials, failed = (sum(getattr(f.facts, name) for f in searches) for name in ("trials", "failed"))
-    shown: list[tuple[str, Any]] = [
-        ("Searches", f"{len(searches):,}"),
-        ("Trials", f"{trials:,}"),
-        ("Failed", f"{failed:,}"),
-    ]
-    best = [f.score[f.best, 0] for f in searches if f.best >= 0]
-    if same and best and len(searches[0].metrics.objectives) == 1:
-        low, middle, high = np.quantile(best, [0, 0.5, 1])
-        spread = "" if low == high else f"; from {number(low)} to {number(high)}"
-        value, under = number(float(middle)), f"median of the best {objective.name} of each search{spread}"
-    else:
-        value, under = f"{len(searches):,}", "searches"
-    pairs = [(name, html.escape(text)) for name, text in shown]
-    about = "searches of " + " and ".join(o.name for o in searches[0].metrics.objectives) if same else "searches"
     running = '<span class="state">running</span>' if any(f.running for f in searches) else ""
-    return (
-        f'<h1>{len(searches):,} {html.escape(about)}{running}</h1><p class="big">{value}</p>'
-        f'<p class="under">{html.escape(under)}</p><dl class="facts">{_list(pairs)}</dl>'
+    about = (
+        " and ".join(o.name for o in searches[0].metrics.objectives) if _alike(searches) else "of several objectives"
     )
+    pairs = [("Searches", f"{len(searches):,}"), ("Trials", f"{trials:,}"), ("Failed", f"{failed:,}")]
+    return (
+        f'<h1>{html.escape(about)}{running}</h1><p class="big">{len(searches):,} searches</p>'
+        f'<p class="under">{html.escape(_bests(searches))}</p><dl class="facts">{_list(pairs)}</dl>'
+    )
+
+
+def _bests(searches: Sequence[Findings]) -> str:
+    """Say what searches of one objective found."""
+    best = [findings.score[findings.best, 0] for findings in searches if findings.best >= 0]
+    if not best or not _alike(searches) or len(searches[0].metrics.objectives) > 1:
+        return ""
+    low, middle, high = map(number, np.quantile(best, [0, 0.5, 1]))
+    return f"the best of each from {low} to {high}, median {middle}"
 
 
 def _alike(searches: Sequence[Findings]) -> bool:

@@ -69,7 +69,7 @@ DRAW.Rungs = {
       el(svg, "text", { x: left, y: area.bottom + 26 }, `step ${short(level)}`);
       spots.push({ x: left + bar / 2, y: area.top + tall(f.reached[i]) / 2, say: [`${short(f.reached[i])} came to step ${short(level)}`, `${((100 * f.reached[i]) / f.reached[0]).toFixed(1)}% of all`] });
     });
-    const legend = [["went on", "accent", "#"], ...["done", "stopped", "failed", "running"].filter((k) => f[k].some((v) => v)).map((k) => [k, k, "#"])];
+    const legend = [["went on", "went", "#"], ...["done", "stopped", "failed", "running"].filter((k) => f[k].some((v) => v)).map((k) => [k, k, "#"])];
     return { points: [], spots, legend, table: [["step", "reached", "stopped", "failed", "done", "running"], () => f.steps.map((s, i) => [s, f.reached[i], f.stopped[i], f.failed[i], f.done[i], f.running[i]])] };
   },
 };
