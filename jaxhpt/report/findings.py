@@ -42,10 +42,12 @@ class Axis:
         """Return where values lie on the axis: f64[...] -> f64[...] in [0, 1], NaN where there is none."""
         if self.texts:
             return (value + 0.5) / len(self.texts)
+        if self.low == self.high:
+            return np.where(np.isnan(value), np.nan, 0.5)
         low, high = (np.log(self.low), np.log(self.high)) if self.log else (self.low, self.high)
         with np.errstate(divide="ignore", invalid="ignore"):
             along = np.log(value) if self.log else value
-            return np.clip((along - low) / ((high - low) or 1.0), 0.0, 1.0)
+            return np.clip((along - low) / (high - low), 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxhpt.report.findings import RUNNING, Findings
 
-FRONT = 5  # trials
+FRONT, MANY = 5, 8  # trials of a front; dimensions that are many
 NONE_SHOWN = "\u2013"
 
 
@@ -16,7 +16,8 @@ def header(searches: Sequence[Findings]) -> str:
     if len(searches) > 1:
         return _of_several(searches)
     (findings,) = searches
-    return f'<div class="head"><div>{_found(findings)}</div>{_settings(findings)}</div>{_facts(findings)}'
+    many = " many" if len(findings.axes) > MANY else ""
+    return f'<div class="head{many}"><div>{_found(findings)}</div>{_settings(findings)}</div>{_facts(findings)}'
 
 
 def number(value: float | None, digits: int = 5) -> str:
@@ -119,8 +120,8 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     found = [("Trials", f"{told.trials:,}{of}", ", ".join(filter(None, [failed, copied])))]
     if told.seconds:
         pace = "" if findings.running else f"{_rate(told.trials / told.seconds)} trials/s, "
-        pace += f"compiled in {duration(told.compile_seconds)}"
-        found.append(("Time", duration(told.seconds), pace))
+        pace += f"compiled in {duration(told.compile_seconds)}" if told.compile_seconds else ""
+        found.append(("Time", duration(told.seconds), pace.removesuffix(", ")))
     if told.algorithm:
         found.append(("Algorithm", told.algorithm, told.scheduler))
     found.append(("Lanes", f"{told.lanes:,}", f"{told.lanes_busy:.0%} busy" if told.seconds else ""))

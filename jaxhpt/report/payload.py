@@ -18,7 +18,7 @@ MOST = 20_000  # trials of a search that are on a page each by itself
 COLUMNS = (  # of findings, a row a trial
     "trial", "status", "unit", "value", "score", "fitness", "feasible", "steps", "start", "born", "report", "curve",
 )  # fmt: skip
-DETAILED = 12_000  # trials of all searches, from which on a page tells of the first searches alone in detail
+DETAILED, MANY = 12_000, 24  # trials, and searches, from which on a page tells of the first ones alone in detail
 
 
 class Pool:
@@ -104,7 +104,7 @@ def few(findings: Findings) -> Findings:
 def num_detailed(searches: Sequence[Findings]) -> int:
     """Return of how many searches a page tells every trial."""
     total = np.cumsum([len(findings.trial) for findings in searches])
-    return max(1, int(np.searchsorted(total, DETAILED, side="right")))
+    return max(1, min(MANY, int(np.searchsorted(total, DETAILED, side="right"))))
 
 
 def _search(pool: Pool, findings: Findings) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What figures share: what stands for one with nothing to show, and which trials are drawn where all are too many."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxhpt.report.findings import Findings
+
+MOST_SEARCHES = 200  # that are drawn together
+POINTS = 12_000  # of all their lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,18 @@ def best_so_far(findings: Findings, column: int, order: np.ndarray) -> np.ndarra
     value = np.where(findings.counted(column), findings.score[:, column] * objective.sign, np.inf)
     best = np.minimum.accumulate(value[order]) if len(order) else np.zeros(0)
     return np.where(np.isfinite(best), best * objective.sign, np.nan)
+
+
+def few_searches(searches: Sequence[Findings], column: int) -> np.ndarray:
+    """Choose the searches that are drawn together: all, or of many the best half and evenly spread others: i[S]."""
+    sign = searches[0].metrics.objectives[column].sign
+    best = [np.min(one.score[one.counted(column), column] * sign, initial=np.inf) for one in searches]
+    return thinned(np.array(best), np.arange(len(searches)), MOST_SEARCHES)
+
+
+def points_each(num: int) -> int:
+    """Return at how many places each of so many lines is drawn, at most."""
+    return max(20, min(200, POINTS // max(1, num)))
 
 
 def even(num: int, most: int) -> np.ndarray:

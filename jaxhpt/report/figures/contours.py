@@ -26,7 +26,6 @@ class Contour:
       y: the second.
       rank: f64[Y, X] in cells from the low ends: the share of trials that are no better, smoothed; NaN where no trial
         is near.
-      score: f64[Y, X] the value that has this rank among the trials.
       row: i[M] rows of the trials that were smoothed, with both dimensions.
       left: f64[M] where they lie on x, in [0, 1].
       up: f64[M] where they lie on y.
@@ -35,7 +34,6 @@ class Contour:
     x: Axis
     y: Axis
     rank: np.ndarray
-    score: np.ndarray
     row: np.ndarray
     left: np.ndarray
     up: np.ndarray
@@ -83,12 +81,9 @@ def _contour(findings: Findings, column: int, rows: np.ndarray, first: int, seco
     both = np.isfinite(left) & np.isfinite(up)
     rows, left, up = rows[both], left[both], up[both]
     score = findings.score[rows, column] * findings.metrics.objectives[column].sign
-    rising = np.sort(score)
-    worse = 1 - np.searchsorted(rising, score, side="left") / max(1, len(rows))
+    worse = 1 - np.searchsorted(np.sort(score), score, side="left") / max(1, len(rows))
     rank = _smoothed(left, up, worse, _cells(x), _cells(y)) if len(rows) else np.zeros((0, 0))
-    place = np.nan_to_num((1 - rank) * (len(rows) - 1)).round().astype(int)
-    value = rising[place] * findings.metrics.objectives[column].sign if len(rows) else rank
-    return Contour(x, y, rank, np.where(np.isfinite(rank), value, np.nan), rows, left, up)
+    return Contour(x, y, rank, rows, left, up)
 
 
 def _cells(axis: Axis) -> np.ndarray:

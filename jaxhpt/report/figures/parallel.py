@@ -39,7 +39,7 @@ def parallel(findings: Findings) -> Parallel | Missing:
     drawn = thinned(findings.fitness, rows, MOST)
     drawn = drawn[np.argsort(-findings.fitness[drawn], kind="stable")]
     columns = in_order(findings)
-    goals = [axis_of(findings.metrics.names[i], findings.score[rows, i]) for i in range(num)]
+    goals = [axis_of(o.name, findings.score[rows, i], o.direction) for i, o in enumerate(findings.metrics.objectives)]
     places = [findings.axes[i].place(findings.value[drawn, i]) for i in columns]
     places += [axis.place(findings.score[drawn, i]) for i, axis in enumerate(goals)]
     rank = np.arange(1, len(drawn) + 1) / len(drawn)

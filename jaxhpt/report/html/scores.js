@@ -101,8 +101,8 @@ DRAW.Contours = {
       y: area.bottom - (area.bottom - area.top) * jitter(pair.y, pair.up[i], row * 7, 0.6), row,
     }));
     if (points.length <= 400) dots(svg, points.map((p) => [p.x, p.y]), "ink", 3, 0.5);
-    const table = () => pair.score.flatMap((line, j) => line.map((v, i) => [cell(pair.x, i, line.length), cell(pair.y, j, pair.score.length), v])).filter((r) => r[2] !== null);
-    return { points, legend: [["better", "r11", "#"], ["worse", "r0", "#"]], table: [[pair.x.name, pair.y.name, f.objective], table] };
+    const table = () => pair.rank.flatMap((line, j) => line.map((v, i) => [cell(pair.x, i, line.length), cell(pair.y, j, pair.rank.length), v])).filter((r) => r[2] !== null);
+    return { points, legend: [["better", "r11", "#"], ["worse", "r0", "#"]], table: [[pair.x.name, pair.y.name, "share of trials that are no better"], table] };
   },
 };
 
@@ -122,18 +122,18 @@ function several(svg, f, width, height, xAxis, lines, name) {
   const many = lines.length > 24, spots = [];
   lines.forEach((line, i) => {
     const d = steps(line.filter((p) => p[1] !== null).map(([a, b]) => [x.at(a), y.at(b)]));
-    el(svg, "path", { class: many ? "thin accent" : `line s${i % 8}`, d, "stroke-dasharray": dashes(i) });
-    line.forEach(([a, b]) => b !== null && spots.push({ x: x.at(a), y: y.at(b), search: i, say: [f.names[i] || "this search", `${xAxis.name}: ${short(a)}`, `${name}: ${short(b)}`] }));
+    el(svg, "path", { class: many ? "thin accent" : `line s${i % 8}`, d, "stroke-dasharray": many ? null : dashes(i) });
+    line.forEach(([a, b]) => b !== null && spots.push({ x: x.at(a), y: y.at(b), search: f.search[i], say: [f.names[i] || "this search", `${xAxis.name}: ${short(a)}`, `${name}: ${short(b)}`] }));
   });
   const legend = many || lines.length < 2 ? [] : f.names.map((text, i) => [text, `s${i % 8}`, "-"]);
-  return { points: [], spots, legend, note: many ? `${lines.length} searches; their names appear where you point.` : "" };
+  return { points: [], spots, legend, note: many ? `${short(lines.length)}${lines.length < f.of ? ` of ${short(f.of)}` : ""} searches${lines.length < f.of ? ": the best half of these, and others evenly spread" : ""}; their names appear where you point.` : "" };
 }
 
 DRAW.Distribution = {
   height: (width) => (width < 560 ? 270 : 320),
   draw(svg, width, height, f) {
     const lines = f.value.map((value, i) => value.map((v, j) => [v, f.share[i][j]]));
-    const found = several(svg, { names: f.names, y: { low: 0, high: 1, texts: [] } }, width, height, { ...f.objective, texts: [] }, lines, "share of trials that are as good");
+    const found = several(svg, { ...f, y: { low: 0, high: 1, texts: [] } }, width, height, { ...f.objective, texts: [] }, lines, "share of trials that are as good");
     return { ...found, table: [["search", f.objective.name, "share"], () => lines.flatMap((line, i) => line.map(([v, s]) => [f.names[i], v, s]))] };
   },
 };
@@ -144,7 +144,7 @@ DRAW.Comparison = {
   draw(svg, width, height, f) {
     const lines = f.count.map((count, i) => count.map((c, j) => [c, f.best[i][j]]));
     const last = Math.max(...lines.map((line) => (line.length ? line[line.length - 1][0] : 1)));
-    const found = several(svg, { names: f.names, y: f.objective }, width, height, { name: "trials", low: 1, high: last, whole: true }, lines, f.objective.name);
+    const found = several(svg, { ...f, y: f.objective }, width, height, { name: "trials", low: 1, high: last, whole: true }, lines, f.objective.name);
     return { ...found, table: [["search", "trials", "best so far"], () => lines.flatMap((line, i) => line.map(([c, b]) => [f.names[i], c, b]))] };
   },
 };

@@ -2,7 +2,8 @@
 DRAW.Parallel = {
   wide: true,
   height: (width) => (width < 560 ? 330 : 380),
-  draw(svg, width, height, f) {
+  draw(svg, width, height, whole) {
+    const f = fitting(whole, width), left = whole.axes.length - f.axes.length;
     const area = box(26, 46, width - 26, height - 30), gap = (area.right - area.left) / Math.max(1, f.axes.length - 1);
     const at = (place) => area.bottom - (area.bottom - area.top) * place, rail = height - 6;
     const sx = (a) => area.left + a * gap, spread = (a, place, row) => jittered(f.axes[a], place, row);
@@ -19,11 +20,20 @@ DRAW.Parallel = {
     const place = new Map(f.row.map((row, i) => [row, i]));
     return {
       points, mark: (group, row) => place.has(row) && el(group, "path", { class: "path", d: path(line(place.get(row))) }),
-      legend: [["best", "r11", "-"], ["worst", "r0", "-"]], note: f.row.length < f.of ? `${short(f.row.length)} of ${short(f.of)} trials: the best half of these, and others evenly spread.` : "",
+      legend: [["best", "r11", "-"], ["worst", "r0", "-"]],
+      note: (f.row.length < f.of ? `${short(f.row.length)} of ${short(f.of)} trials: the best half of these, and others evenly spread. ` : "") + (left ? `${left} dimensions more have no room here; the table has them.` : ""),
       table: [["trial", ...f.axes.map((a) => a.name)], () => f.row.map((row, i) => [here().trial[row], ...f.axes.map((axis, a) => cell2(axis, f.place[i][a]))]).reverse()],
     };
   },
 };
+
+// The first dimensions that there is room for, and the objectives.
+function fitting(f, width) {
+  const most = Math.max(3, Math.floor(width / 56)), goals = here().objectives.length;
+  if (f.axes.length <= most) return f;
+  const keep = f.axes.map((axis, a) => a).filter((a) => a < most - goals || a >= f.axes.length - goals);
+  return { ...f, axes: keep.map((a) => f.axes[a]), place: f.place.map((places) => keep.map((a) => places[a])) };
+}
 
 function jittered(axis, place, row) {
   return axis.texts.length ? place + (0.4 / axis.texts.length) * (((row * 0.618034) % 1) - 0.5) : place;
@@ -41,7 +51,8 @@ function parallelAxis(svg, axis, x, area, gap, a, num) {
   const y = scale(axis, area.bottom, area.top, { count: 4 }), anchor = a === 0 ? "start" : a === num - 1 ? "end" : "middle";
   const most = Math.max(4, gap / 6.6), edge = a === 0 ? x - 20 : a === num - 1 ? x + 20 : x;
   el(group, "text", { class: "label", x: edge, y: area.top - (a % 2 && gap < 70 ? 32 : 16), "text-anchor": anchor }, cutText(axis.name, gap < 70 ? most * 2 : most));
-  for (const tick of y.ticks) {
+  const ticks = gap < 60 && y.ticks.length > 2 ? [y.ticks[0], y.ticks[y.ticks.length - 1]] : y.ticks;
+  for (const tick of ticks) {
     el(group, "path", { class: "axis", d: `M${(x - 3).toFixed(1)} ${tick.at.toFixed(1)}h6`, style: "stroke:var(--faint)" });
     const side = a === num - 1 ? -7 : 7;
     el(group, "text", { x: x + side, y: tick.at + 3.5, "text-anchor": side < 0 ? "end" : "start", class: "halo" }, cutText(tick.text, Math.max(3, gap / 7)));
