@@ -90,7 +90,10 @@ def pareto(result: Result, ax: Any = None) -> Any:
 
 def hypervolume(result: Result, ax: Any = None) -> Any:
     """Draw how the volume grew that the Pareto front dominates. Arguments as of `history`."""
-    return _of("pareto", result, None, ax, settings.hypervolume)
+    figure = _figure("pareto", result, None)
+    if not len(figure.trial):
+        raise ValueError("hypervolume: nothing to show: no trial is done and feasible, or there are over three objectives")
+    return settings.hypervolume(figure, _axes(ax))
 
 
 def lanes(result: Result, ax: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,28 +84,26 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
     while True:
         now = _sign(folder)
         if now is not None and now != seen:
+            going = held(folder) and not _ended(folder)
             try:
-                going = write_run(folder, path, seconds, title)
-            except RunError:  # it may be half written
+                searches = _read(folder, going)
+            except (ValueError, OSError):  # it is being written
                 failed += 1
                 if failed > PATIENCE:
                     raise
             else:
+                write(path, page(searches, title or folder.name, reload=seconds if going else 0.0))
                 seen, failed = now, 0
                 if not going:
                     return pathlib.Path(path)
         time.sleep(seconds)
 
 
-def write_run(folder: pathlib.Path, path: str | pathlib.Path, reload: float = 0.0, title: str = "") -> bool:
-    """Write the page of a run; return whether the run goes on.
-
-    What mattered is measured at the end alone, as it takes seconds.
-    """
-    going = held(folder) and not _ended(folder)
-    searches = _of_run(folder, None if going else "permutation")
-    write(path, page(searches, title or folder.name, reload=reload if going else 0.0))
-    return going
+def _read(folder: pathlib.Path, going: bool) -> list[Findings]:
+    """Read a run; what mattered is measured at its end alone, as that takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if going else "default", UserWarning)  # of a checkpoint that is half written
+        return _of_run(folder, None if going else "permutation")
 
 
 def named(results: Any) -> dict[str, Result]:

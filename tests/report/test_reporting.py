@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 import time
 
@@ -110,6 +111,16 @@ def test_a_run_is_followed_to_its_end(tmp_path):
     assert True in seen
     assert len(searches_of(path)[0]["figures"]) > 4
     assert '"reload":0' in path.read_text()
+
+
+def test_a_run_whose_process_is_gone_is_followed_no_longer(tmp_path):
+    short_runs.search(tmp_path / "run", trials=16)
+    manifest = tmp_path / "run" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "ended": None}))
+    lock = {"host": socket.gethostname(), "pid": 2**22 + 1, "began": None}
+    (tmp_path / "run" / "lock").write_text(json.dumps(lock))
+    path = jaxhpt.watch(tmp_path / "run", tmp_path / "page.html", every=0.1)
+    assert "killed" in path.read_text()
 
 
 def test_how_often_to_look_is_checked(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxhpt.core.history import Status
 from jaxhpt.report.findings import STATUSES, Axis
 
-ACCENT, SOFT, INK, PALE = "#1f5fbf", "#98a1ac", "#16191d", "#cfdcee"
+ACCENT, SOFT, INK, PALE = "#1f5fbf", "#88929e", "#16191d", "#cfdcee"
 COLOURS = {"done": ACCENT, "stopped": SOFT, "failed": "#c8500a", "running": "#00876c", "prior": "#9a5b9f"}
 SERIES = ("#1f5fbf", "#d98200", "#00876c", "#b0578d", "#4aa3d8", "#c8500a", "#6b6f76", "#8f8a00")
 GRID = "#eef0f3"

@@ -50,7 +50,7 @@ function parallelAxis(svg, axis, x, area, gap, a, num) {
   el(group, "path", { class: "axis", d: `M${x.toFixed(1)} ${area.top}V${area.bottom}`, style: "stroke:var(--faint)" });
   const y = scale(axis, area.bottom, area.top, { count: 4 }), anchor = a === 0 ? "start" : a === num - 1 ? "end" : "middle";
   const most = Math.max(4, gap / 6.6), edge = a === 0 ? x - 20 : a === num - 1 ? x + 20 : x;
-  el(group, "text", { class: "label", x: edge, y: area.top - (a % 2 && gap < 70 ? 32 : 16), "text-anchor": anchor }, cutText(axis.name, gap < 70 ? most * 2 : most));
+  el(group, "text", { class: "label", x: edge, y: area.top - (a % 2 && gap < 70 ? 32 : 16), "text-anchor": anchor }, cutText(axis.name, gap < 70 ? most * 1.5 : most));
   const ticks = gap < 60 && y.ticks.length > 2 ? [y.ticks[0], y.ticks[y.ticks.length - 1]] : y.ticks;
   for (const tick of ticks) {
     el(group, "path", { class: "axis", d: `M${(x - 3).toFixed(1)} ${tick.at.toFixed(1)}h6`, style: "stroke:var(--faint)" });

@@ -70,7 +70,7 @@ function trialTable(parent) {
   back.addEventListener("click", () => { view.page--; show(); });
   next.addEventListener("click", () => { view.page++; show(); });
   state.listeners.push((row) => {
-    for (const tr of body.rows) tr.setAttribute("aria-selected", Number(tr.dataset.row) === row);
+    for (const tr of body.rows) tr.setAttribute("aria-current", Number(tr.dataset.row) === row);
   });
   sieve();
 }
@@ -85,7 +85,7 @@ function headings(table, columns) {
 }
 
 function line(body, columns, row) {
-  const tr = el(body, "tr", { tabindex: 0, "data-row": row, "aria-selected": state.row === row });
+  const tr = el(body, "tr", { tabindex: 0, "data-row": row, "aria-current": String(state.row === row) });
   for (const column of columns) {
     const value = column.value(row), td = el(tr, "td", { class: value === null ? "none" : column.text ? "text" : null, title: column.text && value !== null ? value : null });
     if (column.name === "status") el(td, "span", { class: `dot ${value}` });
