@@ -1,6 +1,6 @@
 """jaxhpt: tune many small JAX models at once, on device."""
 
-from jaxhpt import grey, models, problems
+from jaxhpt import grey, models, plots, problems
 from jaxhpt.algorithms import (
     ALGORITHMS,
     CMAES,
@@ -27,6 +27,7 @@ from jaxhpt.citation import cite
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int, When
 from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.reporting import report, watch
 from jaxhpt.results.overtuning import Overtuning
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import Stats
@@ -103,9 +104,12 @@ __all__ = [
     "maximize",
     "minimize",
     "models",
+    "plots",
     "problems",
+    "report",
     "search",
     "search_many",
     "task",
     "traced",
+    "watch",
 ]

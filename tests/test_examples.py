@@ -359,3 +359,14 @@ def test_transfer(capsys, tmp_path, monkeypatch):
     out = capsys.readouterr().out
     assert out.count(f"{losses[5].mean():.4f} +- ") >= 2
     assert (tmp_path / "transfer.png").exists() or "no plot" in out
+
+
+def test_report(capsys, tmp_path):
+    example = load("report")
+    found = example.main(24, tmp_path, 27)
+    assert list(found) == ["tpe", "random"]
+    assert found["tpe"].confirmed
+    assert "Flow through the rungs" in (tmp_path / "report.html").read_text()
+    assert ">2 searches<" in (tmp_path / "both.html").read_text()
+    assert (tmp_path / "both.png").exists()
+    assert "page:" in capsys.readouterr().out

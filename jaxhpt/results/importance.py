@@ -1,8 +1,10 @@
 """What matters in a finished search: the work behind `Result.importance` and `Result.compromise`."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,7 @@ GREY_LIMIT = 4096  # rows of the grades
 FIT_STEPS = 60
 SHUFFLES = 8
 SEED = 0
+PAIRS_OF_HALVES = 4
 
 
 def importance_of(history: History, problem: Problem, method: str, objective: str | None) -> dict[str, float]:
@@ -62,6 +65,38 @@ def importance_of(history: History, problem: Problem, method: str, objective: st
     share = _measured(measure, limit, history, problem, counts, column)
     order = np.argsort(-share, kind="stable")
     return {problem.space.names[i]: float(share[i]) for i in order}
+
+
+def importance_errors(
+    history: History, problem: Problem, method: str, objective: str | None = None
+) -> dict[str, tuple[float, float]]:
+    """Share out importance with standard errors: name to both, in the order and by the arguments of `importance_of`.
+
+    An error is the deviation of the shares that half of the trials give, again and again: a half-sample varies about
+    the whole as the whole does about the truth. It is NaN where half of the trials are too few.
+
+    References:
+      Shao and Wu, "A general theory for jackknife variance estimation", https://doi.org/10.1214/aos/1176347263 (1989).
+    """
+    shares = importance_of(history, problem, method, objective)
+    apart = []
+    for left in _halves(np.flatnonzero(history.status >= Status.DONE)):
+        status: Any = np.array(history.status)
+        status[left] = Status.EMPTY
+        with contextlib.suppress(ValueError):  # too few
+            half = importance_of(history._replace(status=status), problem, method, objective)
+            apart.append([(half[name] - share) ** 2 for name, share in shares.items()])
+    errors = np.sqrt(np.mean(apart, axis=0)) if apart else np.full(len(shares), np.nan)
+    return {name: (share, float(error)) for (name, share), error in zip(shares.items(), errors, strict=True)}
+
+
+def _halves(rows: np.ndarray) -> list[np.ndarray]:
+    """Return halves of rows that are left out, each with the other half beside it."""
+    generator, found = np.random.default_rng(SEED), []
+    for _ in range(PAIRS_OF_HALVES):
+        order = generator.permutation(rows)
+        found += [order[: len(order) // 2], order[len(order) // 2 :]]
+    return found
 
 
 def weights_of(names: Sequence[str], weights: Mapping[str, float] | None) -> np.ndarray:

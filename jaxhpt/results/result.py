@@ -17,8 +17,8 @@ from jaxhpt.results.importance import importance_of
 from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
 from jaxhpt.results.lineage import segments_of
 from jaxhpt.results.overtuning import Overtuning, compare, tested
-from jaxhpt.results.ranked import Ranked
 from jaxhpt.results.replaying import trained_again
+from jaxhpt.results.reported import Reported
 from jaxhpt.results.saving import save
 from jaxhpt.results.stats import headline, stats_of
 from jaxhpt.results.table import found_table
@@ -30,7 +30,7 @@ from jaxhpt.training.structures import Structures
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Result(Ranked):
+class Result(Reported):
     """What a search found.
 
     It pickles and copies, without the functions of its task: all of it works afterwards, but for `replay`, and for a

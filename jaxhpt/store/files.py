@@ -158,6 +158,18 @@ class Lock:
         self.held = False
 
 
+def held(folder: pathlib.Path) -> bool:
+    """Tell whether a process is in a run directory; one of another machine counts as there."""
+    try:
+        owner = read_json(folder / LOCK)
+        host, pid, began = str(owner["host"]), int(owner["pid"]), owner["began"]
+    except FileNotFoundError:
+        return False
+    except (RunError, KeyError, TypeError, ValueError):
+        return True
+    return host != socket.gethostname() or (_alive(pid) and _began(pid) == began)
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -1,0 +1,232 @@
+"""Findings: a search as columns in the user's own words and signs; all that a report is made of.
+
+What is looked at knows nothing of engines and results: whoever has a search writes it down as `Findings`.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxhpt.core.history import Status
+from jaxhpt.core.metrics import MetricSpec
+
+RUNNING, KILLED = "running", "killed"
+DECADES = 30  # from the lowest to the highest of positive numbers, from where on an axis is logarithmic
+STATUSES = tuple(status.name.lower() for status in Status)
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """A dimension or a metric, as the axis of a figure.
+
+    Attributes:
+      name: of the dimension or the metric.
+      low: lower end of the range.
+      high: upper end of the range.
+      log: whether the range is logarithmic.
+      whole: whether the values are whole numbers.
+      texts: of the values, where they are no numbers: a value is then its place here; () where they are numbers.
+      cut: whether some values lie beyond an end; they are drawn at it.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    texts: tuple[str, ...] = ()
+    cut: bool = False
+
+    def place(self, value: np.ndarray) -> np.ndarray:
+        """Return where values lie on the axis: f64[...] -> f64[...] in [0, 1], NaN where there is none."""
+        if self.texts:
+            return (value + 0.5) / len(self.texts)
+        if self.low == self.high:
+            return np.where(np.isnan(value), np.nan, 0.5)
+        low, high = (np.log(self.low), np.log(self.high)) if self.log else (self.low, self.high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            along = np.log(value) if self.log else value
+            return np.clip((along - low) / (high - low), 0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """How a search ran.
+
+    Attributes:
+      trials: that ended; copies do not count.
+      wanted: trials that the search was to have.
+      failed: of them.
+      copies: that went on from others' weights.
+      seconds: wall time without compilation; 0 where it is not known.
+      compile_seconds: tracing and compiling.
+      lanes: side by side.
+      lanes_busy: share of the lanes' steps that trained a trial.
+      interval: steps between events.
+      longest: steps of the longest trial.
+      ended: as in `Stats`; or "running", of a run in another process, and "killed", where that is gone.
+      device: kind of the device.
+      devices: that shared the work.
+      algorithm: its name; empty where it is not known.
+      scheduler: its name; empty where it is not known.
+      memory: what was done where memory did not suffice.
+    """
+
+    trials: int = 0
+    wanted: int = 0
+    failed: int = 0
+    copies: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    lanes: int = 1
+    lanes_busy: float = 1.0
+    interval: int = 1
+    longest: int = 1
+    ended: str = "finished"
+    device: str = ""
+    devices: int = 1
+    algorithm: str = ""
+    scheduler: str = ""
+    memory: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How important dimensions were for one objective.
+
+    Attributes:
+      objective: its name.
+      method: by which it was measured.
+      names: of the dimensions, the most important first.
+      share: f64[D] of sum 1.
+      error: f64[D] standard error of each.
+    """
+
+    objective: str
+    method: str
+    names: tuple[str, ...]
+    share: np.ndarray
+    error: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """Settings that were trained again, with fresh seeds and folds.
+
+    Attributes:
+      row: i[M] of the trials.
+      value: f64[M] the first objective when trained again; NaN where that failed.
+    """
+
+    row: np.ndarray
+    value: np.ndarray
+
+
+NO_AGAIN = Again(np.zeros(0, int), np.zeros(0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """A search as columns of N rows, one a trial; the rows are numbered from 0, and need not be the trials' ids.
+
+    Attributes:
+      name: of the search, among several; empty for one alone.
+      axes: the dimensions, [D].
+      metrics: the K metrics, the objectives first.
+      trial: i[N] ids, rising.
+      status: i8[N] a `Status`.
+      unit: f64[N, D] encoded settings; NaN where a dimension did not exist.
+      value: f64[N, D] values, or places in `Axis.texts`; NaN where a dimension did not exist.
+      score: f64[N, K] metrics in the user's own sign; NaN where failed or not known.
+      fitness: f64[N] what is minimised, constraints included; +inf where failed.
+      feasible: bool[N] whether all constraints are kept.
+      steps: i[N] training steps at the latest report.
+      start: i[N] tick at which the trial started.
+      born: i[N] training steps that its weights had then.
+      parent: i[N] row that it was copied from; -1 for none.
+      report: i[N, R] steps of the reports of the learning curves.
+      curve: f64[N, R] the first objective there; NaN for none.
+      front: i[F] rows of the Pareto front, in order of the first objective.
+      best: row of the best trial; -1 for none, and of several objectives.
+      facts: how it ran.
+      shares: how important dimensions were, for each objective; () where it is not known.
+      again: settings that were trained again.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    metrics: MetricSpec
+    trial: np.ndarray
+    status: np.ndarray
+    unit: np.ndarray
+    value: np.ndarray
+    score: np.ndarray
+    fitness: np.ndarray
+    feasible: np.ndarray
+    steps: np.ndarray
+    start: np.ndarray
+    born: np.ndarray
+    parent: np.ndarray
+    report: np.ndarray
+    curve: np.ndarray
+    front: np.ndarray
+    best: int = -1
+    facts: Facts = dataclasses.field(default_factory=Facts)
+    shares: tuple[Shares, ...] = ()
+    again: Again = NO_AGAIN
+
+    @property
+    def end(self) -> np.ndarray:
+        """Ticks at which the trials ended, or up to which they are known: i[N]; a lane trains a step a tick."""
+        found: np.ndarray = self.start + np.maximum(self.steps - self.born, 0)
+        return found
+
+    @property
+    def running(self) -> bool:
+        """Whether the search goes on in another process."""
+        return self.facts.ended == RUNNING
+
+    def has(self, *statuses: Status) -> np.ndarray:
+        """Tell which trials have one of some statuses: bool[N]."""
+        return np.isin(self.status, statuses)
+
+    def counted(self, column: int = 0) -> np.ndarray:
+        """Tell which trials may be the best: bool[N].
+
+        They have a finite metric, and are those of the search that trained for their whole budget, where there are any,
+        and of these the ones that keep all constraints, where there are any.
+        """
+        found: np.ndarray = np.isfinite(self.score[:, column]) & self.has(Status.DONE, Status.STOPPED)
+        for stricter in (self.has(Status.DONE), self.feasible):
+            found = found & stricter if (found & stricter).any() else found
+        return found
+
+
+def axis_of(name: str, values: Any, direction: str | None = None) -> Axis:
+    """Return an axis for the finite ones of some numbers, logarithmic where they span more than a decade and a half.
+
+    Args:
+      name: of the axis.
+      values: f64[...].
+      direction: "min" or "max": the axis may be cut on the side that is worse, where a few lie far from all others;
+        None for no cut.
+    """
+    finite = np.asarray(values)[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if low > 0 and high > DECADES * low:
+        return Axis(name, low, high, log=True)
+    first, last = _most(finite) if direction is not None and finite.size else (low, high)
+    cut_low, cut_high = direction == "max" and first > low, direction == "min" and last < high
+    return Axis(name, first if cut_low else low, last if cut_high else high, cut=cut_low or cut_high)
+
+
+def _most(finite: np.ndarray) -> tuple[float, float]:
+    """Return ends that leave out what lies several times as far out as the middle nine tenths are wide."""
+    low, first, last, high = np.quantile(finite, [0.0, 0.05, 0.95, 1.0])
+    reach = last - first
+    if reach <= 0:
+        return float(low), float(high)
+    far = 3.0 * reach
+    ends = first - 0.5 * reach if low < first - far else low, last + 0.5 * reach if high > last + far else high
+    return float(ends[0]), float(ends[1])

@@ -1,0 +1,153 @@
+"""The data of a page as JSON: figures and columns, each array once, however many figures have it."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxhpt.report.catalogue import TEXTS, Entry, figures_of, figures_together
+from jaxhpt.report.figures.base import Missing, thinned
+from jaxhpt.report.findings import STATUSES, Findings
+
+DIGITS = 6
+LARGE = 32  # rows of a matrix from which on it is one array, not one of each row
+MOST = 20_000  # trials of a search that are on a page each by itself
+COLUMNS = (  # of findings, a row a trial
+    "trial", "status", "unit", "value", "score", "fitness", "feasible", "steps", "start", "born", "report", "curve",
+)  # fmt: skip
+DETAILED, MANY = 12_000, 24  # trials, and searches, from which on a page tells of the first ones alone in detail
+
+
+class Pool:
+    """The arrays of a page, each once."""
+
+    def __init__(self) -> None:
+        self.arrays: list[str] = []
+        self._places: dict[str, int] = {}
+
+    def add(self, array: np.ndarray) -> Any:
+        """Return what stands for an array: {"a": its place}, or a list of these for the rows of a small matrix."""
+        if array.ndim == 2 and len(array) <= LARGE:
+            return [self.add(row) for row in array]
+        text = json.dumps(_plain(array.tolist()), separators=(",", ":"))
+        place = self._places.setdefault(text, len(self.arrays))
+        if place == len(self.arrays):
+            self.arrays.append(text)
+        return {"a": place}
+
+    def of(self, value: Any) -> Any:
+        """Return records, tuples and arrays as plain data."""
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {field.name: self.of(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return {"kind": type(value).__name__, **fields}
+        if isinstance(value, np.ndarray):
+            return self.add(value)
+        if isinstance(value, tuple | list):
+            return [self.of(part) for part in value]
+        return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Write numbers with six digits, and those that are none as null."""
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        if not math.isfinite(value):
+            return None
+        short = float(f"{value:.{DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 2**53 else short
+    return value.item() if isinstance(value, np.integer) else value
+
+
+def payload(searches: Sequence[Findings], **about: Any) -> str:
+    """Return the JSON of a page.
+
+    Args:
+      searches: of the page, at least one.
+      **about: what else the page has to know, as plain data.
+    """
+    pool, detailed = Pool(), searches[: num_detailed(searches)]
+    content = {
+        **about,
+        "statuses": STATUSES,
+        "searches": [_search(pool, findings) for findings in detailed],
+        "together": None if len(searches) == 1 else _together(pool, searches),
+    }
+    told = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return f'{{"arrays":[{",".join(pool.arrays)}],{told[1:]}'
+
+
+def few(findings: Findings) -> Findings:
+    """Return the findings of at most 20,000 trials: the best half, and others evenly spread; the winners always."""
+    num = len(findings.trial)
+    if num <= MOST:
+        return findings
+    kept = thinned(findings.fitness, np.arange(num), MOST)
+    winners = [*findings.front, *findings.again.row, *([findings.best] if findings.best >= 0 else [])]
+    kept = np.union1d(kept, np.array(winners, int))
+    place = np.full(num + 1, -1)
+    place[kept] = np.arange(len(kept))
+    columns = {name: value[kept] for name in COLUMNS for value in [getattr(findings, name)]} | {
+        "parent": place[findings.parent[kept]],
+        "front": place[findings.front],
+        "best": int(place[findings.best]),
+    }
+    again = dataclasses.replace(findings.again, row=place[findings.again.row])
+    return dataclasses.replace(findings, **columns, again=again)
+
+
+def num_detailed(searches: Sequence[Findings]) -> int:
+    """Return of how many searches a page tells every trial."""
+    total = np.cumsum([len(findings.trial) for findings in searches])
+    return max(1, min(MANY, int(np.searchsorted(total, DETAILED, side="right"))))
+
+
+def _search(pool: Pool, findings: Findings) -> dict[str, Any]:
+    whole, findings = findings, few(findings)
+    entries, missing = figures_of(findings, whole)
+    columns = ("trial", "status", "feasible", "steps", "start", "parent", "front")
+    metrics = findings.metrics
+    return {
+        "name": findings.name,
+        **{name: pool.add(getattr(findings, name)) for name in columns},
+        "axes": pool.of(findings.axes),
+        "value": pool.add(findings.value.T),
+        "metrics": metrics.names,
+        "objectives": [[objective.name, objective.direction] for objective in metrics.objectives],
+        "constraints": [[one.name, one.relation, one.bound] for one in metrics.constraints],
+        "score": pool.add(findings.score.T),
+        "best": findings.best,
+        "of": len(whole.trial),
+        "figures": [_entry(pool, entry) for entry in entries],
+        "missing": [[one.title, one.why] for one in missing],
+    }
+
+
+def _entry(pool: Pool, entry: Entry) -> dict[str, Any]:
+    title, hint = TEXTS[entry.name]
+    variants = [[label, pool.of(figure)] for label, figure in entry.variants]
+    return {"name": entry.name, "title": title, "hint": hint, "variants": variants}
+
+
+def _together(pool: Pool, searches: Sequence[Findings]) -> dict[str, Any]:
+    alike = all(findings.metrics.objectives == searches[0].metrics.objectives for findings in searches)
+    left = Missing("Searches together", "they have not the same objectives")
+    entries, missing = figures_together(searches) if alike else ([], [left])
+    return {
+        "figures": [_entry(pool, entry) for entry in entries],
+        "missing": [[one.title, one.why] for one in missing],
+        "searches": [_summary(findings) for findings in searches],
+    }
+
+
+def _summary(findings: Findings) -> list[Any]:
+    """Return name, best value, trials, failed, seconds and how it ended."""
+    best = findings.score[findings.best, 0] if findings.best >= 0 else None
+    facts = findings.facts
+    found = best if best is not None else len(findings.front)
+    return _plain([findings.name, found, facts.trials, facts.failed, facts.seconds, facts.ended])

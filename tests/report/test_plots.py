@@ -1,0 +1,123 @@
+"""Drawings of matplotlib show the figures that are data, and say what is wrong."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import short_runs
+from hand_findings import DONE, findings, pareto, population, replicas, single
+
+import jaxhpt
+from jaxhpt.report.drawn import scores, settings, time
+from jaxhpt.report.drawn.base import new_axes
+from jaxhpt.report.figures.comparison import comparison
+from jaxhpt.report.figures.contours import contours
+from jaxhpt.report.figures.curves import curves
+from jaxhpt.report.figures.distribution import distribution
+from jaxhpt.report.figures.endings import endings
+from jaxhpt.report.figures.held_out import held_out
+from jaxhpt.report.figures.history import history
+from jaxhpt.report.figures.importance import importance
+from jaxhpt.report.figures.lanes import lanes
+from jaxhpt.report.figures.lineage import lineage
+from jaxhpt.report.figures.parallel import parallel
+from jaxhpt.report.figures.pareto import pareto as front
+from jaxhpt.report.figures.rungs import rungs
+from jaxhpt.report.figures.slices import slices
+from jaxhpt.report.figures.spread import spread
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def result():
+    return short_runs.search(scheduler="asha")
+
+
+DRAWN = {
+    "history": lambda ax: scores.history(history(single()), ax),
+    "contours": lambda ax: scores.contours(contours(single()), 0, ax),
+    "distribution": lambda ax: scores.distribution(distribution([single(), single()]), ax),
+    "comparison": lambda ax: scores.comparison(comparison([single(), single()]), ax),
+    "parallel": lambda ax: settings.parallel(parallel(single()), ax),
+    "importance": lambda ax: settings.importance(importance(single()), ax),
+    "pareto": lambda ax: settings.pareto(front(pareto()), ax),
+    "hypervolume": lambda ax: settings.hypervolume(front(pareto()), ax),
+    "spread": lambda ax: settings.spread(spread(replicas()), ax),
+    "held_out": lambda ax: settings.held_out(held_out(single()), ax),
+    "curves": lambda ax: time.curves(curves(single()), ax),
+    "lanes": lambda ax: time.lanes(lanes(single()), ax),
+    "rungs": lambda ax: time.rungs(rungs(single()), ax),
+    "lineage": lambda ax: time.lineage(lineage(population()), 0, ax),
+    "endings": lambda ax: time.endings(endings(single()), ax),
+}
+
+
+@pytest.mark.parametrize("name", list(DRAWN))
+def test_each_is_drawn(name):
+    ax = DRAWN[name](new_axes())
+    ax.figure.canvas.draw()
+    assert ax.get_title(loc="left")
+    assert ax.has_data()
+
+
+def test_slices_have_axes_for_each_dimension():
+    figure = slices(single())
+    drawn = scores.slices(figure, scores.axes_of_slices(figure))
+    drawn.canvas.draw()
+    assert [ax.get_xlabel() for ax in drawn.axes] == ["opt", "lr", "b2", "n"]
+    assert drawn.axes[1].get_xscale() == "log"
+
+
+def test_the_line_of_a_history_is_the_best_so_far():
+    ax = scores.history(history(findings([3, 1, 2], [DONE] * 3)), new_axes())
+    (line,) = ax.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [3, 1, 1])
+
+
+def test_the_winner_of_a_lineage_ends_where_its_child_began():
+    ax = time.lineage(lineage(population()), 0, new_axes())
+    *_, first, second = ax.get_lines()
+    assert list(first.get_xdata()) == [0, 2]
+    assert list(second.get_xdata()) == [2, 2, 4]
+
+
+def test_axes_may_be_given_and_are_returned(result):
+    ax = new_axes()
+    assert jaxhpt.plots.history(result, ax=ax) is ax
+    assert jaxhpt.plots.rungs(result).get_title(loc="left") == "Flow through the rungs"
+    assert jaxhpt.plots.slices(result).axes
+    assert len(jaxhpt.plots.comparison({"a": result, "b": result}).get_lines()) == 2
+
+
+@pytest.mark.parametrize(("name", "why"), [
+    ("pareto", "the search has one objective"), ("contours", "the space has one dimension"),
+    ("lineage", "no trial went on"), ("spread", "each trial trained one model"), ("held_out", "all figures chose"),
+])  # fmt: skip
+def test_nothing_to_show_is_an_error_that_says_why(result, name, why):
+    with pytest.raises(ValueError, match=f"{name}: nothing to show: {why}"):
+        getattr(jaxhpt.plots, name)(result)
+
+
+def test_wrong_names_are_errors(result):
+    with pytest.raises(ValueError, match="objective='los': unknown; did you mean 'loss'"):
+        jaxhpt.plots.history(result, objective="los")
+    with pytest.raises(ValueError, match="must be two dimensions of"):
+        jaxhpt.plots.contours(result, "lr", "size")
+    with pytest.raises(TypeError, match="results=3: must be a Result, a list"):
+        jaxhpt.plots.distribution(3)
+
+
+def test_without_matplotlib_the_error_names_the_extra(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'jaxhpt\[plots\]'"):
+        jaxhpt.plots.history(result)
