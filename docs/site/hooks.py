@@ -21,6 +21,8 @@ PAGES = {
     "examples": "examples/index.md",
 }
 WRITTEN = re.compile(r"^( *)```.*?^\1```|(?<=\]\()[^)\s]+", re.DOTALL | re.MULTILINE)  # code, or where a link leads
+CODE = re.compile(r"^( *)```.*?^\1```|(?<![\[`])`(jaxhpt(?:\.\w+)+)`(?![\]`])", re.DOTALL | re.MULTILINE)
+TOLD = re.compile(r"^::: ([\w.]+)(?:\n +options: .*?heading: ([\w.]+))?", re.MULTILINE)
 LISTS = ("docs/benchmarks.md", "CHANGELOG.md", "examples/")
 MORE = "How to"  # the part of the navigation that gets pages which no part names
 
@@ -46,6 +48,8 @@ def on_page_markdown(markdown, page, config, files):
         page.meta["hide"] = ["navigation"]  # it has no pages beside it
     elif here.startswith(LISTS):
         page.meta.setdefault("search", {"boost": 0.3})
+    if "/reference/" not in here:
+        markdown = referring(markdown)
     return indented(relinked(markdown, here, page.file.src_uri))
 
 
@@ -99,15 +103,18 @@ def pages():
 
 
 def program(path):
-    """Return the page of an example: what it says of itself, then its code."""
-    told = ast.get_docstring(ast.parse(path.read_text()))
-    return f"# {path.name}\n\n{told}\n\n```python\n{path.read_text()}```\n"
+    """Return the page of an example: what it is, then its code."""
+    return f"# {path.name}\n\n{told(path)}\n\n```python\n{path.read_text()}```\n"
 
 
 def listed(paths):
-    """Return the page that lists the examples by the first lines of their docstrings."""
-    told = ((path, ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]) for path in paths)
-    return "# Examples\n\n" + "".join(f"- [{path.name}]({path.stem}.md): {line}\n" for path, line in told)
+    """Return the page that lists the examples."""
+    return "# Examples\n\n" + "".join(f"- [{path.name}]({path.stem}.md): {told(path)}\n" for path in paths)
+
+
+def told(path):
+    """Return the first paragraph of the docstring of a module."""
+    return " ".join(ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].split())
 
 
 def source(path):
@@ -129,6 +136,23 @@ def relinked(text, here, uri):
         return posixpath.relpath(page_of(target), posixpath.dirname(uri) or ".") + mark + anchor
 
     return WRITTEN.sub(one, text)
+
+
+def told_of():
+    """Return the names that the reference tells of, as users write them: name -> where."""
+    texts = (path.read_text() for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
+    return {heading or name: name for text in texts for name, heading in TOLD.findall(text)}
+
+
+def referring(text):
+    """Return Markdown whose public names lead to the reference."""
+    names = told_of()
+
+    def one(found):
+        name = names.get(found.group(2))
+        return f"[{found.group()}][{name}]" if name else found.group()
+
+    return CODE.sub(one, text)
 
 
 def indented(text):
