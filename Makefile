@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test slow lint bench clean
+.PHONY: demo test slow lint bench docs docs-serve clean
 
 demo: $(VENV)/.examples
 	@$(BIN)/python examples/quickstart.py
@@ -25,8 +25,18 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.throughput
 
+# The notice of the theme's makers at each start is none of our readers'.
+docs docs-serve: export NO_MKDOCS_2_WARNING = 1
+
+docs: $(VENV)/.docs
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "jaxhpt: open build/docs/index.html"
+
+docs-serve: $(VENV)/.docs
+	@$(BIN)/python -m mkdocs serve
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build/docs
 
 $(BIN)/python:
 	@echo "jaxhpt: making $(VENV) ..."

@@ -20,6 +20,7 @@ import re
 from benchmarks.records import ROOT, git, load
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ORDER = (
     "throughput", "compile", "layout", "wide", "many", "scaling", "architecture", "masked", "share", "bayesian",
     "suggest", "hybrids", "ablation", "evolution", "generations", "tabular", "fidelity", "grey", "importance",
@@ -151,7 +152,7 @@ def main():
     """Write the page, and the figures in the other documents."""
     records = load()
     PAGE.write_text(page(records))
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in DOCUMENTS:
         if path != PAGE:
             path.write_text(filled(path.read_text(), records))
 

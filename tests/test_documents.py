@@ -1,35 +1,170 @@
-"""The code in README and docs runs, and every link between documents leads somewhere."""
+"""The code in README and docs runs, commands in them are known, and links between documents lead somewhere."""
 
+import argparse
+import importlib
+import os
 import pathlib
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
+import tomllib
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import pytest
 
 import jaxhpt
+from jaxhpt import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```(?:\n+\1```text\n(.*?)^\1```)?", re.DOTALL | re.MULTILINE)
+LINE = re.compile(
+    r"`((?:jaxhpt [a-z]|make [a-z]|python (?:examples/|-m benchmarks\.[a-z]))[^`]*)`"
+)  # of a command in prose
+OTHERS = {"Optuna": "optuna", "Ray Tune": "ray", "Keras Tuner": "keras_tuner", "Hyperoptax": "hyperoptax"}
+THEIRS = {"gcloud", "git", "mlflow", "optuna-dashboard", "srun", "tensorboard", "tail", "wandb"}  # programs of others
+SMALL = {"trials=64, workers=8": "trials=4, workers=2"}  # sizes of what runs as a program
 
 
-def blocks():
+def name_of(path):
+    """Return how a document is called: its place in docs, or at the top."""
+    return path.relative_to(ROOT / "docs" if ROOT / "docs" in path.parents else ROOT).as_posix()
+
+
+class Block(NamedTuple):
+    """A block of code of a document, with what stands behind its language, and what it prints, if that is told."""
+
+    language: str
+    title: str
+    code: str
+    prints: str | None
+
+    @property
+    def is_program(self):
+        return "__main__" in self.code
+
+
+def blocks_of(path):
+    for _, language, title, code, prints in FENCE.findall(path.read_text()):
+        yield Block(language, title.strip(), textwrap.dedent(code), textwrap.dedent(prints) or None)
+
+
+def blocks(wanted):
+    """Return the blocks of all documents that are wanted, as parameters of a test."""
     for path in DOCUMENTS:
-        if path.name == "recipes.md":  # its blocks run in test_recipes.py, at a smaller size
-            continue
-        for number, match in enumerate(BLOCK.finditer(path.read_text())):
-            yield pytest.param(match.group(1), id=f"{path.name}-{number}")
+        if path.name != "recipes.md":  # its blocks run in test_recipes.py, at a smaller size
+            found = (block for block in blocks_of(path) if block.language == "python")
+            yield from (
+                pytest.param(block, id=f"{name_of(path)}-{number}")
+                for number, block in enumerate(found)
+                if wanted(block)
+            )
 
 
-@pytest.mark.parametrize("code", list(blocks()))
-def test_the_code_in_the_documents_runs(code, capsys):
-    indent = len(code) - len(code.lstrip(" "))
-    plain = "\n".join(line[indent:] for line in code.splitlines())
-    exec(compile(plain, "document", "exec"), {"__name__": "document"})
+def ours(block):
+    return not block.title and not block.is_program
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("block", list(blocks(ours)))
+def test_the_code_in_the_documents_runs(block, capsys, monkeypatch):
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **kwargs: None)  # of several machines
+    exec(compile(block.code, "document", "exec"), {"__name__": "document"})
+    if block.prints:
+        assert capsys.readouterr().out == block.prints
+
+
+@pytest.mark.parametrize("block", list(blocks(lambda block: not block.title and block.is_program)))
+def test_programs_in_the_documents_run(block, tmp_path):
+    code = block.code
+    for whole, part in SMALL.items():
+        assert code.count(whole) == 1, whole
+        code = code.replace(whole, part)
+    (tmp_path / "program.py").write_text(code)
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, tmp_path / "program.py"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, env=here)
+    assert ran.returncode == 0, ran.stderr
+    assert "4 trials" in ran.stdout
+
+
+@pytest.mark.parametrize("block", list(blocks(lambda block: block.title)))
+def test_the_code_of_other_libraries_runs_where_they_are(block):
+    """It stands beside ours; the title says whose it is."""
+    code = compile(block.code, "document", "exec")
+    found = re.fullmatch('title="(.*)"', block.title)
+    pytest.importorskip(OTHERS[found.group(1)])
+    exec(code, {"__name__": "document"})
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_there_is_no_code_that_is_not_looked_at(path):
+    assert {block.language for block in blocks_of(path)} <= {"python", "bash", "text"}
+
+
+class ParsedError(Exception):
+    """The options of a command were right."""
+
+
+@pytest.fixture
+def only_parsed(monkeypatch):
+    """Let a command end as soon as it has read its options."""
+
+    def parse(parser, *args, **kwargs):
+        parse_args(parser, *args, **kwargs)
+        raise ParsedError
+
+    parse_args = argparse.ArgumentParser.parse_args
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+
+
+def commands():
+    """Return the commands of all documents, as parameters of a test."""
+    for path in DOCUMENTS:
+        text = path.read_text() if path.name != "benchmarks.md" else ""
+        whole = "".join(block.code for block in blocks_of(path) if block.language == "bash").replace("\\\n", "")
+        for line in dict.fromkeys([*whole.splitlines(), *LINE.findall(FENCE.sub("", text))]):
+            if words := shlex.split(line, comments=True):
+                yield pytest.param(words, id=f"{name_of(path)}-{' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_commands_in_the_documents_are_known(words, monkeypatch, only_parsed):
+    match words:
+        case ["make", target]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        case ["pip", "install", what]:
+            extras = re.fullmatch(r"(?:\.|jaxhpt)\[(.*)\]", what).group(1).split(",")
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            assert set(extras) <= project["optional-dependencies"].keys()
+        case ["python", "-c", code]:
+            exec(compile(code, "document", "exec"), {"__name__": "document"})
+        case ["python", "-m", module, *options]:
+            assert options_are_known(module, options, monkeypatch)
+        case ["python", file, *_] if file.startswith("examples/"):
+            assert (ROOT / file).exists()
+        case ["jaxhpt", *options]:
+            with pytest.raises(ParsedError):
+                cli.main(options)
+        case _:
+            assert words[0] in THEIRS, "a command of no kind that is known here"
+
+
+def options_are_known(module, options, monkeypatch):
+    """Let a module read its options, if it has some."""
+    main = importlib.import_module(module).main
+    if not options:
+        return True
+    monkeypatch.setattr(sys, "argv", [module, *options])
+    with pytest.raises(ParsedError):
+        main()
+    return True
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         if not target.startswith("http"):
@@ -43,7 +178,7 @@ def headings(path):
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_links_into_documents_lead_to_a_heading(path):
     for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)\s]+)", path.read_text()):
         assert anchor in headings(path.parent / target if target else path), f"{target}#{anchor}"
@@ -59,10 +194,9 @@ def test_the_readme_is_short():
 
 
 def test_the_scheduler_of_the_guide_stops_what_it_says():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    code = next(match.group(1) for match in BLOCK.finditer(text) if "class StopBelow(" in match.group(1))
+    code = next(block.code for block in blocks_of(ROOT / "CONTRIBUTING.md") if "class StopBelow(" in block.code)
     found = {"__name__": __name__}
-    exec(compile(textwrap.dedent(code), "document", "exec"), found)
+    exec(compile(code, "document", "exec"), found)
     result = jaxhpt.search(
         lambda state, batch, h, key: state + h["speed"], {"speed": jaxhpt.Float(0.0, 0.2)}, steps=20, trials=24,
         lanes=6,

@@ -17,7 +17,7 @@ from benchmarks.records import QUARTILES, RESULTS, Table, load, save, spread
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECORDS = load()
-DOCUMENTS = [ROOT / "README.md", *(p for p in sorted((ROOT / "docs").glob("*.md")) if p != report.PAGE)]
+DOCUMENTS = [path for path in report.DOCUMENTS if path != report.PAGE]
 ALLOWED = tomllib.loads((pathlib.Path(__file__).parent / "not_figures.toml").read_text())
 NUMERAL = re.compile(r"(?<![\w.])(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?%?")
 WORDS = re.compile(
@@ -47,6 +47,11 @@ def _code(span):
     return " § " if re.search("[A-Za-z_]", span.group(1)) else span.group(1)
 
 
+def name_of(path):
+    """Return how a document is called: its place in docs, or at the top."""
+    return path.relative_to(ROOT / "docs" if ROOT / "docs" in path.parents else ROOT).as_posix()
+
+
 def phrases(name):
     """Return the phrases of a document that have numbers and are no figures."""
     return [" ".join(phrase.split()) for listed in ALLOWED.get(name, {}).values() for phrase in listed]
@@ -63,20 +68,20 @@ def unknown(text, allowed):
     ]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_quoted_figure_is_in_its_result_file(path):
     text = path.read_text()
     assert report.filled(text, RECORDS) == text, "python -m benchmarks.report"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_other_number_is_known_to_be_no_figure(path):
-    assert unknown(prose(path.read_text()), phrases(path.name)) == []
+    assert unknown(prose(path.read_text()), phrases(name_of(path))) == []
 
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_no_phrase_is_left_that_no_document_has(name):
-    text = prose(next(path for path in DOCUMENTS if path.name == name).read_text())
+    text = prose(next(path for path in DOCUMENTS if name_of(path) == name).read_text())
     assert [phrase for phrase in phrases(name) if phrase not in text] == []
 
 

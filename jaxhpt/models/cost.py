@@ -22,6 +22,7 @@ from jaxhpt.models.compiled import Cost, analyse, forget, latency, shapes_of, si
 __all__ = ["NAMES", "Cost", "Predictor", "analyse", "forget", "latency", "metrics", "predictor"]
 
 NAMES = ("parameters", "weight_bytes", "flops", "bytes_moved")
+"""What `metrics` counts without running a model."""
 LATENCY = "latency_"  # of a batch of so many rows, in milliseconds
 _KINDS = "a linen module, a function hparams -> linen module, or a function (hparams, rngs) -> nnx module"
 _EVALUATION = {"train": False, "training": False, "is_training": False, "deterministic": True}

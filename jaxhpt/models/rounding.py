@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxhpt.core.typing import Array, PyTree
 from jaxhpt.models.leaves import number, per_leaf
 
-WHOLE = 32  # bits that mean: as it is
+WHOLE = 32
+"""Bits that mean: as it is."""
 MOST = 8  # bits of the widest whole numbers
 Number = Array | float | int
 
