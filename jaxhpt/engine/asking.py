@@ -1,4 +1,4 @@
-"""Device programs of a search that is driven from outside: begin, open rows for what is asked for, close what was told."""
+"""Programs of a search that is driven from outside: begin, open rows for what is asked for, close what was told."""
 
 from typing import Any, NamedTuple
 

@@ -57,13 +57,15 @@ class Journal(Paced):
         if not isinstance(study_name, str) or not study_name:
             raise TypeError(f"study_name={study_name!r}: must be a text")
         self._path, self._name = path, study_name
+        self._writer: StudyWriter | None = None
 
     def opened(self, problem: Problem, run_dir: pathlib.Path | None, again: bool) -> None:
         """Begin the study, or go on with it; see `Paced.opened`."""
-        if again:
+        if again and self._writer:
             self._writer.grown(problem)
             return
-        require(self._path is not None or run_dir is not None, "path", None, "the path of a file, or search with run_dir")
+        there = self._path is not None or run_dir is not None
+        require(there, "path", None, "the path of a file, or search with run_dir")
         path = pathlib.Path(run_dir or "", NAME) if self._path is None else pathlib.Path(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _Batches(path)
@@ -72,6 +74,7 @@ class Journal(Paced):
 
     def write(self, history: History, snapshot: Snapshot) -> None:
         """Write what is new, all at once; see `Paced.write`."""
+        assert self._writer is not None
         self._file.require_alone()
         self._writer.write(history)
         self._file.flush()

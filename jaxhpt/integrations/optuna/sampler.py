@@ -19,7 +19,6 @@ from jaxhpt.integrations.optuna.study import CONSTRAINTS
 from jaxhpt.integrations.optuna.view import View, metrics_of, room_for
 
 with extra("optuna"):
-    import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler, RandomSampler
     from optuna.search_space import IntersectionSearchSpace
@@ -109,9 +108,7 @@ class Sampler(BaseSampler):
         with self._lock:
             return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Note by how much constraints are broken; see `BaseSampler`.
 
         Raises:
@@ -148,9 +145,8 @@ class Sampler(BaseSampler):
 
     def _require_one(self, study: Study) -> None:
         if len(study.directions) > 1 and not self._takes_several:
-            name = type(self._algorithm).__name__
-            raise ValueError(f"algorithm={name}: follows one objective, and the study has {len(study.directions)}; take "
-                             "'auto', 'nsga2', 'bayesian' or 'random'")  # fmt: skip
+            name, remedy = type(self._algorithm).__name__, "take 'auto', 'nsga2', 'bayesian' or 'random'"
+            raise ValueError(f"algorithm={name}: follows one objective, of {len(study.directions)}; {remedy}")
 
     @property
     def _takes_several(self) -> bool:

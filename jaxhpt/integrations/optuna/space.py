@@ -60,10 +60,7 @@ def _param(value: Any, dimension: Dimension, distribution: Any) -> Any:
         place = dimension.find(value)
         assert place is not None
         return distribution.choices[place]
-    value = min(max(value, distribution.low), distribution.high)
-    if isinstance(dimension, Float) and dimension.step is not None:
-        return min(distribution.low + round((value - distribution.low) / dimension.step) * dimension.step, distribution.high)
-    return value
+    return _held(value, distribution)
 
 
 @dataclasses.dataclass(frozen=True)

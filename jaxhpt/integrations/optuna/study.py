@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class StudyWriter:
     def write(self, history: History, exact: np.ndarray | None = None) -> None:
         """Write what is new in a history on the host; see `trials_of`."""
         num, old = int(history.num_rows), len(self._status)
-        status, steps = history.status[:num], history.steps[:num]
+        status, steps = np.asarray(history.status[:num]), np.asarray(history.steps[:num])
         before = np.pad(self._status, (0, max(num - old, 0)))[:num]
         passed = np.pad(self._steps, (0, max(num - old, 0)), constant_values=NEVER)[:num]
         self._require_own(history, num)
@@ -127,7 +127,7 @@ class StudyWriter:
 
     def _attributes(self, trial: Trial) -> dict[str, Any]:
         """Return what Optuna has no place for: other metrics, and how the trial came about."""
-        about = {} if trial.parent is None else {"parent": trial.parent}
+        about: dict[str, Any] = {} if trial.parent is None else {"parent": trial.parent}
         if trial.status == "running":
             return about
         about |= {"status": trial.status, "steps": trial.steps}
@@ -186,7 +186,7 @@ def to_optuna(result: Result, storage: Any = None, study_name: str = "jaxhpt") -
     return writer.study
 
 
-def _directions(problem: Problem) -> list[str]:
+def _directions(problem: Problem) -> list[Any]:
     return [{"min": "minimize", "max": "maximize"}[objective.direction] for objective in problem.objectives]
 
 

@@ -123,7 +123,7 @@ def metrics_of(directions: Sequence[StudyDirection], trials: Sequence[FrozenTria
         f"value{place}": "max" if one == StudyDirection.MAXIMIZE else "min" for place, one in enumerate(directions)
     }
     bounded = dict.fromkeys(constraint_name(name) for trial in trials for name in trial.constraints)
-    bounds = {name: ("<=", 0.0) for name in sorted(bounded)}
+    bounds = dict.fromkeys(sorted(bounded), ("<=", 0.0))
     return choose((*objectives, *bounds), objectives=objectives, constraints=bounds)
 
 
