@@ -19,6 +19,7 @@ from jaxhpt.results.trial import Trial, read_rows
 from jaxhpt.store.recorder import Due
 
 SECONDS = 1.0  # between two looks, at least
+MOST = 30.0  # and at most, whatever a look takes
 ENDED = (Status.DONE, Status.STOPPED, Status.FAILED)
 TOP = 100
 
@@ -27,7 +28,8 @@ class Paced(Watcher):
     """A watcher of one search that does not look all the time. Subclasses give `opened`, `write` and `closed`.
 
     Args:
-      seconds: from one look to the next, at least; more where looking would take more than a fiftieth of the time.
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
+        0 looks whenever there may be something new.
 
     Raises:
       ValueError, TypeError: no such number.
@@ -35,7 +37,7 @@ class Paced(Watcher):
 
     def __init__(self, seconds: float = SECONDS) -> None:
         require(number("seconds", seconds) >= 0, "seconds", seconds, "at least 0")
-        self._due, self._is_open = Due(float(seconds)), False
+        self._due, self._is_open = Due(float(seconds), most=max(seconds, MOST) if seconds else 0.0), False
 
     def opened(self, problem: Problem, run_dir: pathlib.Path | None, again: bool) -> None:
         """Begin to write, or go on with what was written; `again` where it is open, and there are more trials."""

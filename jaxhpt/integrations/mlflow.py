@@ -36,7 +36,7 @@ class MLflow(Logger):
       tracking_uri: of the server, the database or the folder; None for the one that MLflow is set to.
       run_name: of the search; None for one by MLflow.
       top: write a trial if fewer than so many of those that ended before it are better; None for all.
-      seconds: from one look to the next, at least; more where looking would take more than a fiftieth of the time.
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
 
     Raises:
       ValueError, TypeError: no such text or numbers.

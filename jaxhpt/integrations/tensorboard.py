@@ -37,7 +37,7 @@ class TensorBoard(Logger):
     Args:
       logdir: the folder; None for `tensorboard` in the `run_dir` of the search.
       top: write a trial if fewer than so many of those that ended before it are better; None for all.
-      seconds: from one look to the next, at least; more where looking would take more than a fiftieth of the time.
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
 
     Raises:
       ValueError, TypeError: no such path or numbers.

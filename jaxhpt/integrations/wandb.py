@@ -31,7 +31,7 @@ class WandB(Logger):
       project: of the run.
       mode: "offline" writes to local files, for `wandb sync`; "online"; None for what the environment says.
       top: write a trial if fewer than so many of those that ended before it are better; None for all.
-      seconds: from one look to the next, at least; more where looking would take more than a fiftieth of the time.
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
       **options: of `wandb.init`, such as `name`, `group`, `dir`.
 
     Raises:

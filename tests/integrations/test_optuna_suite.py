@@ -12,8 +12,8 @@ from optuna.testing.pytest_samplers import (
 import jaxhpt
 from jaxhpt.integrations.optuna import Sampler
 
-SEVERAL = ["auto", "bayesian", "nsga2", "quasi_random", "grid"]
-SINGLE = ["cma_es", "differential_evolution", "genetic", "tpe"]
+SEVERAL = ["auto", "bayesian", "nsga2", "quasi_random", "grid", "tpe"]
+SINGLE = ["cma_es", "differential_evolution", "genetic"]
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ class Journal(Paced):
     Args:
       path: of the file; None for `optuna.journal` in the `run_dir` of the search.
       study_name: in it.
-      seconds: from one look to the next, at least; more where looking would take more than a fiftieth of the time.
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
 
     Raises:
       ValueError, TypeError: no path, or no number.

@@ -98,7 +98,11 @@ class Sampler(BaseSampler):
             trials = study.get_trials(deepcopy=False)
             view = self._view(study, search_space, trials)
             view.learn(trials, trial.number)
-            return view.propose(trial.number)
+            found = view.propose(trial.number)
+        if found:
+            return found
+        draw = self._independent.sample_independent  # the algorithm has no more
+        return {name: draw(study, trial, name, one) for name, one in search_space.items()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from typing import Any
 
 from jaxhpt.core.dimension import Dimension
@@ -26,11 +27,21 @@ def distribution_of(dimension: Dimension) -> BaseDistribution:
       FloatDistribution(high=1.0, log=True, low=0.001, step=None)
     """
     if isinstance(dimension, Float):
-        return FloatDistribution(dimension.low, dimension.high, dimension.log, dimension.step)
+        return _float(dimension)
     if isinstance(dimension, Int):
         return IntDistribution(dimension.low, dimension.high, dimension.log, dimension.step)
     assert isinstance(dimension, Choice)
     return CategoricalDistribution(_choices(dimension))
+
+
+def _float(dimension: Float) -> FloatDistribution:
+    """Return the distribution of a range; without its steps where Optuna, which divides decimals, finds fewer."""
+    low, high, step = dimension.low, dimension.high, dimension.step
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it moves the end to the last step, by a rounding
+        found = FloatDistribution(low, high, dimension.log, step)
+    whole = step is None or round((found.high - low) / step) + 1 == dimension.levels
+    return found if whole else FloatDistribution(low, high)
 
 
 def _choices(dimension: Choice) -> tuple[Any, ...]:

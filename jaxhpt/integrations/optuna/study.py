@@ -50,9 +50,7 @@ class StudyWriter:
         self._storage = storage
         self.grown(problem)
         with _quiet():
-            self.study = optuna.create_study(
-                storage=storage, study_name=study_name, load_if_exists=True, directions=_directions(problem)
-            )
+            self.study = _study(storage, study_name, problem)
             self._id = storage.get_study_id_from_name(study_name)
             there = storage.get_all_trials(self._id, deepcopy=False)
             self._require_same(problem, study_name)
@@ -184,6 +182,13 @@ def to_optuna(result: Result, storage: Any = None, study_name: str = "jaxhpt") -
     writer = StudyWriter(place, study_name, result._problem)
     writer.write(result.history, result._exact)
     return writer.study
+
+
+def _study(storage: Any, name: str, problem: Problem) -> "optuna.Study":
+    """Return the study of a name: the one that is there, and is not written again, or a new one."""
+    if name in optuna.get_all_study_names(storage):
+        return optuna.load_study(study_name=name, storage=storage)
+    return optuna.create_study(study_name=name, storage=storage, directions=_directions(problem))
 
 
 def _directions(problem: Problem) -> list[Any]:
