@@ -149,9 +149,7 @@ def test_all_kinds_of_dimensions_objectives_and_bounds_are_there(rich):
     assert states == {TrialState.COMPLETE, TrialState.FAIL}
     for there, trial in zip(study.trials, rich.trials, strict=True):
         adam = trial.hparams["rule"] == "adam"
-        assert {name for name in there.params if name.startswith("adam")} == (
-            {"adam.b2", "adam.kind"} if adam else set()
-        )
+        assert [name for name in there.params if "adam" in name] == (["adam.b2", "adam.kind"] if adam else [])
         assert there.params["act"] in ("tanh", "relu")
         for name, value in there.params.items():
             one = there.distributions[name]

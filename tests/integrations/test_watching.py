@@ -77,17 +77,9 @@ def test_many_searches_are_refused_before_they_run():
         )  # fmt: skip
 
 
-class Bounded:
-    objectives = ("loss",)
-
-    class metrics:
-        @staticmethod
-        def broken(scores):
-            return np.zeros(len(scores))
-
-
 def test_trials_are_counted_that_are_better():
     history = types.SimpleNamespace(metrics=np.array([[5.0], [4.0], [6.0], [3.0], [4.5], [np.inf]]))
-    ranks = _Ranks(Bounded)
+    metrics = types.SimpleNamespace(broken=lambda scores: np.zeros(len(scores)))
+    ranks = _Ranks(types.SimpleNamespace(objectives=("loss",), metrics=metrics))
     assert ranks.among_best(history, [0, 1, 2], 2) == [0, 1]
     assert ranks.among_best(history, [3, 4, 5], 2) == [3]
