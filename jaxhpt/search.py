@@ -24,6 +24,7 @@ from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.loop import Fused
 from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import Program
+from jaxhpt.engine.watching import Watchers
 from jaxhpt.results.confirmation import Confirm, require_confirm
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
@@ -131,7 +132,8 @@ def search(
       extend: whether the space may have wider ranges and more choices than the run in `run_dir` had: its trials stay,
         and the algorithm learns from them in the wider space.
       progress: whether to show a live line in a terminal, plain lines elsewhere.
-      callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search.
+      callbacks: called with a `Snapshot` after each dispatch; one that returns True ends the search. Those of
+        `jaxhpt.integrations`, such as `optuna.Journal()`, see the trials, too.
       **task: fields of `Task`, such as `init`, `evaluate`, `train_data`, `valid_data`, `batch_size`, `steps`,
         `objective` and `direction`, or `objectives` and `constraints`; they come before those of a given task.
 
@@ -174,7 +176,7 @@ def search(
         told = known(prior, space, metrics)._replace(first=first_of(first, space, num))
         return extension.known(told, space, num) if extension else told
 
-    with opened(run_dir, checkpoint_seconds, extend) as run:
+    with opened(run_dir, checkpoint_seconds, extend) as run, Watchers(callbacks) as watchers:
         layout, interval = run.laid_out(layout, interval)
         num, raised = run.trials(num), True
         confirmation = Confirm(again, one, replicas, layout, interval, functools.partial(shown_by, progress), _begun)
@@ -187,7 +189,9 @@ def search(
                 extension.require_to_fit(built)
                 built = extension.begun(built)
             built = run.begin(built, searcher, way="search", seed=seed, searches=None)
-            root, limits = root_of(seed, built.program.problem.prior), dataclasses.replace(limits, record=run.record)
+            seen = dataclasses.replace(built.program.problem, space=space)
+            limits = dataclasses.replace(limits, record=watchers.beside(run.record, seen, run_dir))
+            root = root_of(seed, built.program.problem.prior)
             rest = (root, built.known, built.data, built.structures, run.carried)
             outcome = drive(built.program, root, built.data, limits, shown, lambda p: _begun(p, *rest))  # noqa: B023
             raised, num = outcome.ended == "raised", run.record.trials or num

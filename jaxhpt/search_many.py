@@ -21,6 +21,7 @@ from jaxhpt.core.typing import Hparams, PyTree, StepFn
 from jaxhpt.engine.build import Built, Given, build
 from jaxhpt.engine.driver import Callback, Outcome, drive
 from jaxhpt.engine.many import Many, Own, Searches, data_of, shared_of, shared_out
+from jaxhpt.engine.watching import Watchers
 from jaxhpt.results.prior import Prior, first_of, known, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.schedulers import Scheduler
@@ -133,7 +134,7 @@ def search_many(
     sharing = num if jax.default_backend() == "cpu" else -(-num // devices)
     layout = Layout(lanes, cores, execution="fused", searches=sharing)
     given = Given(_one(own.get("train"), 0), _one(own.get("valid"), 0), sets.lengths) if own else None
-    with opened(run_dir, checkpoint_seconds) as run:
+    with opened(run_dir, checkpoint_seconds) as run, Watchers(callbacks) as watchers:
         layout, interval = run.laid_out(layout, interval)
         many = run.trials(many)
         built = build(job, space, many, searcher, trainer, layout, interval, before, given)
@@ -145,7 +146,8 @@ def search_many(
         about = {"seed": each_seed, "searches": num, "shared_by": devices * parts}
         built = run.begin(built, searcher, own, way="search_many", **about)
         roots = jnp.stack([root_of(one, built.program.problem.prior) for one in each_seed])
-        shared, limits = shared_of(built.data, own), dataclasses.replace(limits, record=run.record)
+        record = watchers.beside(run.record, dataclasses.replace(built.program.problem, space=space), run_dir, num)
+        shared, limits = shared_of(built.data, own), dataclasses.replace(limits, record=record)
         rest = (roots, before.stacked(num), own, shared, parts, run.carried)
         begun = lambda program: Many(Searches(program, devices), *rest)  # noqa: E731
         return _results(built, drive(built.program, roots, data_of(shared, own), limits, shown, begun), own)

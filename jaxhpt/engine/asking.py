@@ -1,4 +1,4 @@
-"""The device programs behind `Tuner`: begin, open rows for settings that are asked for, close those that were told."""
+"""Programs of a search that is driven from outside: begin, open rows for what is asked for, close what was told."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from jaxhpt.core.arrays import exclusive_count, full_precision
 from jaxhpt.core.history import History, Known, close, open_rows, report
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.problem import Problem
-from jaxhpt.core.typing import NONE, Array, Key
+from jaxhpt.core.typing import NOBODY, NONE, Array, Key
 from jaxhpt.engine.compiling import SOON, Function
 
 
@@ -64,7 +64,21 @@ def _tell(
     return AskState(history, learned, state.clock + 1)
 
 
+def _enter(problem: Problem, state: AskState, rows: Array, unit: Array) -> AskState:
+    """Open rows i32[num], NONE for none, for settings f32[num, D] that somebody else proposed.
+
+    Rows that are open already get these settings: whoever evaluated them took others than were proposed.
+    """
+    history = open_rows(state.history, rows, problem.space.snap(unit), state.clock)
+    last = jnp.max(jnp.where(rows < NONE, rows + 1, 0), initial=0)
+    history = history._replace(
+        num_rows=jnp.maximum(state.history.num_rows, last), author=history.author.at[rows].set(NOBODY, mode="drop")
+    )
+    return state._replace(history=history)
+
+
 begin = Function(_begin, 2, options=SOON)
+enter = Function(_enter, 1, donated=(0,), options=SOON)
 ask = Function(_ask, 4, donated=(1,), options=SOON)
 tell = Function(_tell, 2, donated=(1,), options=SOON)
 

@@ -1,0 +1,166 @@
+"""Loggers: callbacks that write a search into somebody else's format, now and then, and each trial once."""
+
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxhpt.core.checks import number, require, require_count
+from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.history import History, Status
+from jaxhpt.core.problem import Problem
+from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.engine.watching import Watcher
+from jaxhpt.results.columns import COLUMNS
+from jaxhpt.results.trial import Trial, read_rows
+from jaxhpt.store.recorder import Due
+
+SECONDS = 1.0  # between two looks, at least
+MOST = 30.0  # and at most, whatever a look takes
+ENDED = (Status.DONE, Status.STOPPED, Status.FAILED)
+TOP = 100
+
+
+class Paced(Watcher):
+    """A watcher of one search that does not look all the time. Subclasses give `opened`, `write` and `closed`.
+
+    Args:
+      seconds: from one look to the next, at least; up to 30 where looking would take more than a fiftieth of the time.
+        0 looks whenever there may be something new.
+
+    Raises:
+      ValueError, TypeError: no such number.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        require(number("seconds", seconds) >= 0, "seconds", seconds, "at least 0")
+        self._due, self._is_open = Due(float(seconds), most=max(seconds, MOST) if seconds else 0.0), False
+
+    def opened(self, problem: Problem, run_dir: pathlib.Path | None, again: bool) -> None:
+        """Begin to write, or go on with what was written; `again` where it is open, and there are more trials."""
+        raise NotImplementedError
+
+    def write(self, history: History, snapshot: Snapshot) -> None:
+        """Write what is new in a history on the host."""
+        raise NotImplementedError
+
+    def closed(self, ended: str) -> None:
+        """Write the end, and close what is written to."""
+
+    def begin(self, problem: Problem, run_dir: pathlib.Path | None, searches: int | None) -> None:
+        """Open what is written to; see `Watcher.begin`.
+
+        Raises:
+          ValueError: many searches at once.
+        """
+        name = type(self).__name__
+        require(searches is None, "callbacks", name, "of jaxhpt.search: many searches at once have no one log")
+        self.opened(problem, run_dir, self._is_open)
+        self._is_open = True
+
+    def look(self, history: History, snapshot: Snapshot, last: bool) -> None:
+        """Write what is new, where it is time; see `Watcher.look`."""
+        if last or self._due():
+            begun = time.monotonic()
+            self.write(on_host(history), snapshot)
+            self._due.done(time.monotonic() - begun)
+
+    def close(self, ended: str) -> None:
+        """Close what is written to; see `Watcher.close`."""
+        if self._is_open:
+            self._is_open = False
+            self.closed(ended)
+
+
+class Logger(Paced):
+    """A logger of trials that ended. Subclasses give `start`, `log` and `closed`.
+
+    Args:
+      top: write a trial if fewer than so many of those that ended before it are better, so that thousands of trials
+        stay a few hundred; None for all. Of several objectives "better" is better in all.
+      seconds: as in `Paced`.
+
+    Raises:
+      ValueError, TypeError: no such numbers.
+    """
+
+    problem: Problem
+
+    def __init__(self, top: int | None = TOP, seconds: float = SECONDS) -> None:
+        super().__init__(seconds)
+        self._top = None if top is None else require_count("top", top)
+
+    def start(self, run_dir: pathlib.Path | None) -> set[int]:
+        """Begin to write, or go on; return the ids of trials that were written already."""
+        raise NotImplementedError
+
+    def log(self, trials: Sequence[Trial], snapshot: Snapshot) -> None:
+        """Write trials that ended, and where the search stands."""
+        raise NotImplementedError
+
+    def opened(self, problem: Problem, run_dir: pathlib.Path | None, again: bool) -> None:
+        """Begin; see `Paced.opened`."""
+        self.problem = problem
+        if not again:
+            self._ranks, self._seen, self._written = _Ranks(problem), set[int](), self.start(run_dir)
+
+    def write(self, history: History, snapshot: Snapshot) -> None:
+        """Write the new ones among the best; see `Paced.write`."""
+        status = history.status[: self.problem.capacity]
+        rows = [int(row) for row in np.flatnonzero(np.isin(status, ENDED)) if row not in self._seen]
+        kept = rows if self._top is None else self._ranks.among_best(history, rows, self._top)
+        fresh = [row for row in kept if row not in self._written]
+        self._seen.update(rows)
+        self._written.update(fresh)
+        self.log(trials_of(history, self.problem, fresh), snapshot)
+
+
+class _Ranks:
+    """Counts by how many of those that ended before it a trial is beaten."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._metrics = problem.metrics
+        self._before = np.zeros((0, len(problem.objectives)))
+
+    def among_best(self, history: History, rows: Sequence[int], top: int) -> list[int]:
+        """Return those of the rows that fewer than `top` of all earlier ones beat in all objectives."""
+        scores = np.asarray(history.metrics[np.asarray(rows, int)], np.float64)
+        mine = np.where((self._metrics.broken(scores) > 0)[:, None], np.inf, scores[:, : self._before.shape[1]])
+        first, self._before = len(self._before), np.concatenate([self._before, mine])
+        beaten = [self._beaten(place) for place in range(first, len(self._before))]
+        return [row for row, count in zip(rows, beaten, strict=True) if count < top]
+
+    def _beaten(self, place: int) -> int:
+        """Count those before a place that beat it; all of them where it failed or breaks a constraint."""
+        mine = self._before[place]
+        return int((self._before[:place] < mine).all(axis=1).sum()) if np.isfinite(mine).all() else place
+
+
+def on_host(history: History) -> History:
+    """Copy what is written of a history."""
+    found = jax.device_get({name: getattr(history, name) for name in COLUMNS})
+    nothing: Any = np.zeros(0, np.uint32)
+    return History(**found, note=(), tried=nothing)
+
+
+def trials_of(history: History, problem: Problem, rows: Any, exact: np.ndarray | None = None) -> list[Trial]:
+    """Read rows of a history on the host; see `read_rows`."""
+    scores = np.asarray(history.metrics if exact is None else exact, np.float64)
+    return read_rows(history, problem, problem.metrics.broken(scores) <= 0, np.asarray(rows, int), exact)
+
+
+def plain_hparams(trial: Trial, problem: Problem) -> dict[str, Any]:
+    """Return a trial's settings by name, as numbers, texts and booleans; those that do not exist are left out."""
+    space = problem.space
+    rows = zip(space.names, space.values_of(trial.hparams), space.dimensions, strict=True)
+    return {name: _plain(value, dimension) for name, value, dimension in rows if value is not None}
+
+
+def _plain(value: Any, dimension: Any) -> Any:
+    """Return a value as it is, or how a table writes it."""
+    if isinstance(value, bool | int | float | str) or not isinstance(dimension, Choice):
+        return value
+    return dimension.texts[dimension.find(value)]  # type: ignore[index]
