@@ -92,9 +92,7 @@ def hypervolume(result: Result, ax: Any = None) -> Any:
     """Draw how the volume grew that the Pareto front dominates. Arguments as of `history`."""
     figure = _figure("pareto", result, None)
     if not len(figure.trial):
-        raise ValueError(
-            "hypervolume: nothing to show: no trial is done and feasible, or there are over three objectives"
-        )
+        raise ValueError("hypervolume: nothing to show: no trial is done and feasible, or over three objectives")
     return settings.hypervolume(figure, _axes(ax))
 
 

@@ -112,6 +112,42 @@ def test_tables_for_other_programs(run, tmp_path, capsys):
     assert main(["export", run, "--to", "parquet", "-o", "-"]) == 2
 
 
+def test_a_page_to_look_at(run, file, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["report", run, "-o", str(page)]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    alone = page.read_text()
+    assert main(["report", run, "-o", str(page), "--watch", "--json"]) == 0  # of a run that has ended it returns
+    assert json.loads(capsys.readouterr().out) == {"path": str(page)}
+    saved = str(tmp_path / "other.npz")
+    given = ["--save", saved, "--report", str(tmp_path / "p.html")]
+    assert main(["run", f"{file}:f", "--minimize", *SMALL, *given]) == 0
+    assert "</html>" in (tmp_path / "p.html").read_text()
+    assert main(["report", run, saved, "-o", str(page)]) == 0
+    assert len(page.read_text()) > len(alone)
+    assert main(["report", run, saved, "--watch"]) == 2
+    assert main(["report", run, run, "-o", str(page)]) == 2
+    assert "--watch='" in (err := capsys.readouterr().err)
+    assert "given once" in err
+
+
+def test_a_study_of_optuna(run, file, tmp_path, capsys):
+    optuna = pytest.importorskip("optuna")
+    path, folder = tmp_path / "t.journal", str(tmp_path / "run")
+
+    def study(path):
+        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        return optuna.load_study(study_name="jaxhpt", storage=storage)
+
+    assert main(["export", run, "--to", "optuna", "-o", str(path)]) == 0
+    assert study(path).best_params == jaxhpt.load(run).best.hparams
+    assert main(["run", f"{file}:f", "--minimize", *SMALL, "--optuna", "--run-dir", folder]) == 0
+    assert len(study(f"{folder}/optuna.journal").trials) == 8
+    capsys.readouterr()
+    assert main(["run", f"{file}:f", "--minimize", *SMALL, "--optuna"]) == 2
+    assert "with --run-dir" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "space"),
     [

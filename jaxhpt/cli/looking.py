@@ -1,4 +1,4 @@
-"""Commands for runs that are there: `show`, `tell` and `export`."""
+"""Commands for runs that are there: `show`, `tell`, `report` and `export`."""
 
 import argparse
 import contextlib
@@ -6,20 +6,22 @@ import csv
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from jaxhpt import reporting
 from jaxhpt.cli import telling
 from jaxhpt.core.checks import require
+from jaxhpt.integrations.extra import extra
 from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.table import plain_table
 from jaxhpt.store import commands
 from jaxhpt.store.loading import load
 
-KINDS = ("csv", "json", "parquet")
+KINDS = ("csv", "json", "parquet", "optuna")
 TEXT = ("csv", "json")
-SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
+SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "optuna": ".journal"}
 
 
 def show(options: argparse.Namespace) -> int:
@@ -34,6 +36,31 @@ def tell(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run_dir": options.run_dir, "kind": options.kind, "value": options.value}))
     return telling.FINE
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write a page to look at, once or for as long as a run goes on."""
+    if options.watch:
+        require(len(options.run) == 1, "--watch", " ".join(options.run), "for one run")
+        print(f"{options.output}: open it; it follows {options.run[0]} until that ends", file=sys.stderr)
+        path = reporting.watch(options.run[0], options.output, options.every)
+    elif len(options.run) == 1:
+        path = reporting.report(options.run[0], options.output)
+    else:
+        path = reporting.report(_by_name(options.run), options.output)
+    print(json.dumps({"path": str(path)}) if options.json else path)
+    return telling.FINE
+
+
+def _by_name(runs: Sequence[str]) -> dict[str, Result]:
+    """Return the results of runs by their names, those of many searches numbered."""
+    found: dict[str, Result] = {}
+    for run in runs:
+        for number, result in _numbered(_results(run)):
+            name = " ".join([run, *map(str, number.values())])
+            require(name not in found, "run", run, "given once")
+            found[name] = result
+    return found
 
 
 def export(options: argparse.Namespace) -> int:
@@ -100,4 +127,10 @@ def _parquet(results: list[Result], path: pathlib.Path) -> None:
         raise ImportError(f"--to parquet needs pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
 
 
-WRITERS: dict[str, Any] = {"csv": _csv, "json": _json, "parquet": _parquet}
+def _optuna(results: list[Result], path: pathlib.Path) -> None:
+    with extra("optuna"):
+        from jaxhpt.integrations.optuna.journal import write
+    write(path, {" ".join(["jaxhpt", *map(str, number.values())]): result for number, result in _numbered(results)})
+
+
+WRITERS: dict[str, Any] = {"csv": _csv, "json": _json, "parquet": _parquet, "optuna": _optuna}

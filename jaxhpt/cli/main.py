@@ -14,6 +14,7 @@ from jaxhpt.algorithms import ALGORITHMS
 from jaxhpt.cli import completing, looking, searching
 from jaxhpt.cli.reading import RANGE
 from jaxhpt.cli.telling import WRONG
+from jaxhpt.reporting import EVERY
 from jaxhpt.results.table import SHOWN
 from jaxhpt.schedulers import SCHEDULERS
 from jaxhpt.store.commands import KINDS
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     _run(command("run", searching.run, "search what a file defines"))
     _check(command("check", searching.checked, "look at a search before it runs"))
     _show(command("show", looking.show, "show what runs have found so far"))
+    _report(command("report", looking.report, "write one page to look at, of one run or of several"))
     _export(command("export", looking.export, "write the trials of a run for other programs"))
     _tell(command("tell", looking.tell, "tell a running search what to do; it looks about every second"))
     completion = command("completion", completing.completion, "print what completes commands in a shell")
@@ -96,6 +98,14 @@ def _show(parser: argparse.ArgumentParser) -> None:
     _top(parser)
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="+", help="run directories, or files of Result.save")
+    parser.add_argument("-o", "--output", default="report.html", metavar="PAGE", help="by default report.html")
+    parser.add_argument("--watch", action="store_true", help="write it anew while the run goes on, until it ends")
+    said = f"of --watch, from one look to the next; by default {EVERY:g}"
+    parser.add_argument("--every", type=float, default=EVERY, metavar="SECONDS", help=said)
+
+
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run directory, or a file of Result.save")
     parser.add_argument("--to", choices=looking.KINDS, required=True)
@@ -129,6 +139,8 @@ def _more(parser: argparse.ArgumentParser) -> None:
 
 def _leaving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", metavar="DIR", help="write the run there; the same command goes on with it")
+    parser.add_argument("--optuna", action="store_true", help="write RUN_DIR/optuna.journal, for optuna-dashboard")
+    parser.add_argument("--report", metavar="PAGE", help="write one page to look at")
     parser.add_argument("--save", metavar="FILE", help="write the result, for jaxhpt.load")
     parser.add_argument("--quiet", action="store_true", help="without progress")
     _top(parser)

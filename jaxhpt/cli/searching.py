@@ -13,6 +13,7 @@ from jaxhpt.cli.demo import DEMO, SPACE
 from jaxhpt.cli.reading import named_in, space_of
 from jaxhpt.cli.telling import FAILED, code_of, tell
 from jaxhpt.core.checks import require
+from jaxhpt.integrations.extra import extra
 from jaxhpt.results.result import Result
 from jaxhpt.search import maximize, minimize, search
 from jaxhpt.training.task import Task
@@ -58,6 +59,11 @@ def _require_task(task: Any, place: str, remedy: str = "") -> None:
 
 
 def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options: argparse.Namespace) -> int:
+    if options.optuna:
+        require("run_dir" in given, "--optuna", True, "with --run-dir, where the journal is written")
+        with extra("optuna"):
+            from jaxhpt.integrations.optuna import Journal
+        given = {**given, "callbacks": [Journal()]}
     try:
         result = way(task, space, progress=not options.quiet, **given)
     except SearchError as error:
@@ -73,3 +79,5 @@ def _leave(result: Result, options: argparse.Namespace) -> None:
     tell([result], options.json, options.top)
     if options.save is not None:
         result.save(options.save)
+    if options.report is not None:
+        result.report(options.report)

@@ -194,6 +194,9 @@ def test_a_trial_is_selected_in_every_figure_and_the_table_is_sorted_and_filtere
     assert rows() == [5, 3, 0, 1, 4, 2]
     find("#trials input")[0].send_keys("loss<3.5 status=done")
     assert rows() == [1, 4]
+    find("#trials input")[0].send_keys(' "opt"="sgd"')
+    assert rows() == [4]
+    find("#trials input")[0].send_keys(*[Keys.BACKSPACE] * 12)
     find("#trials tbody tr")[0].send_keys(Keys.ENTER)
     assert "Trial 1, done" in find("#chosen")[0].text
     marked = (

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxhpt.core.checks import require
@@ -12,7 +12,8 @@ from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.watching import WatchError
 from jaxhpt.integrations.extra import extra
 from jaxhpt.integrations.logger import SECONDS, Paced
-from jaxhpt.integrations.optuna.study import StudyWriter
+from jaxhpt.integrations.optuna.study import StudyWriter, to_optuna
+from jaxhpt.results.result import Result
 
 with extra("optuna"):
     from optuna.storages import JournalStorage
@@ -78,6 +79,15 @@ class Journal(Paced):
         self._file.require_alone()
         self._writer.write(history)
         self._file.flush()
+
+
+def write(path: pathlib.Path, results: Mapping[str, Result]) -> None:
+    """Write results into a journal, each as a study of its name; see `to_optuna`."""
+    file = _Batches(path)
+    storage = JournalStorage(file)
+    for name, result in results.items():
+        to_optuna(result, storage, name)
+    file.flush()
 
 
 class _Batches(BaseJournalBackend):

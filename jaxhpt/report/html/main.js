@@ -134,6 +134,7 @@ function numbers(one) {
   el(details, "summary", {}, "Numbers");
   details.addEventListener("toggle", () => {
     if (!details.open) return;
+    if (!one.width) draw(one);
     while (details.children.length > 1) details.lastChild.remove();
     const [head, rows] = one.found.table, all = rows(), most = 500;
     const scroll = el(details, "div", { class: "scroll", style: "max-height:320px;overflow:auto", tabindex: 0, role: "region", "aria-label": `Numbers of ${one.entry.title}` });

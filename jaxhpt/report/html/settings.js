@@ -133,7 +133,7 @@ DRAW.Spread = {
       el(svg, "path", { class: "line accent", d: `M${x.at(v - f.error[i])} ${at(i)}H${x.at(v + f.error[i])}`, style: "stroke-width:3px;stroke-opacity:.55" });
     });
     dots(svg, points.map((p) => [p.x, p.y]), "accent", 7, 1);
-    const note = `${f.within} of the ${f.row.length} best lie within one standard error of the best: chance may have ordered them.`;
+    const note = f.within > 1 ? `${f.within} of the ${f.row.length} best lie within one standard error of the best: chance may have ordered them.` : "No other trial lies within one standard error of the best.";
     return { points, legend: [["standard deviation", "soft", "-"], ["standard error", "accent", "-"]], note, table: [["trial", f.objective.name, "deviation", "standard error"], () => f.row.map((row, i) => [here().trial[row], f.value[i], f.deviation[i], f.error[i]])] };
   },
 };

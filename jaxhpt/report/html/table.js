@@ -15,9 +15,9 @@ function columnsOfTrials(s) {
   ];
 }
 
-// A filter is words apart by spaces: `name<3`, `name=text`, or a text that a row has; "quotes" hold spaces.
+// A filter is words apart by spaces: `name<3`, `name=text`, or a text that a row has; "quotes" keep spaces.
 function filterOf(text, columns) {
-  const words = (text.match(/"[^"]*"|[^\s"]+(?:"[^"]*")?/g) ?? []).map((word) => word.replaceAll('"', ""));
+  const words = (text.match(/(?:"[^"]*"|[^\s"])+/g) ?? []).map((word) => word.replaceAll('"', ""));
   const tests = words.map((word) => {
     const found = word.match(/^(.+?)(<=|>=|!=|<|>|=)(.*)$/), column = found && columns.find((c) => c.name === found[1]);
     if (!column) return (row) => columns.some((c) => String(c.value(row) ?? "").toLowerCase().includes(word.toLowerCase()));
