@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import os
 import pathlib
 import re
@@ -127,7 +128,9 @@ def commands():
         text = path.read_text() if path.name != "benchmarks.md" else ""
         whole = "".join(block.code for block in blocks_of(path) if block.language == "bash").replace("\\\n", "")
         for line in dict.fromkeys([*whole.splitlines(), *LINE.findall(FENCE.sub("", text))]):
-            if words := shlex.split(line, comments=True):
+            if words := list(
+                itertools.takewhile(lambda word: word not in ("|", ">"), shlex.split(line, comments=True))
+            ):
                 yield pytest.param(words, id=f"{name_of(path)}-{' '.join(words)}")
 
 
