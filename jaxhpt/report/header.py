@@ -148,11 +148,21 @@ def _of_several(searches: Sequence[Findings]) -> str:
     about = (
         " and ".join(o.name for o in searches[0].metrics.objectives) if _alike(searches) else "of several objectives"
     )
-    pairs = [("Searches", f"{len(searches):,}"), ("Trials", f"{trials:,}"), ("Failed", f"{failed:,}")]
+    pairs = [
+        ("Trials", f"{trials:,}<small>{failed:,} failed</small>" if failed else f"{trials:,}"),
+        *_in_common(searches),
+    ]
     return (
         f'<h1>{html.escape(about)}{running}</h1><p class="big">{len(searches):,} searches</p>'
         f'<p class="under">{html.escape(_bests(searches))}</p><dl class="facts">{_list(pairs)}</dl>'
     )
+
+
+def _in_common(searches: Sequence[Findings]) -> list[tuple[str, str]]:
+    """Return facts that are the same for all searches."""
+    told = [facts(findings) for findings in searches]
+    same = [fact for fact in told[0] if fact[0] not in ("Trials", "Time") and all(fact in one for one in told)]
+    return [(name, f"{html.escape(text)}<small>{html.escape(more)}</small>") for name, text, more in same]
 
 
 def _bests(searches: Sequence[Findings]) -> str:
