@@ -20,7 +20,9 @@ PAGES = {
     "LICENSE": "license.md",
     "examples": "examples/index.md",
 }
-WRITTEN = re.compile(r"^( *)```.*?^\1```|(?<=\]\()[^)\s]+", re.DOTALL | re.MULTILINE)  # code, or where a link leads
+WRITTEN = re.compile(  # code, or where a link leads
+    r"""^( *)```.*?^\1```|(?<=\]\()[^)\s]+|(?<= src=")[^"]+|(?<= srcset=")[^"]+""", re.DOTALL | re.MULTILINE
+)
 CODE = re.compile(r"^( *)```.*?^\1```|(?<![\[`])`(jaxhpt(?:\.\w+)+)`(?![\]`])", re.DOTALL | re.MULTILINE)
 TOLD = re.compile(r"^::: ([\w.]+)(?:\n +options: .*?heading: ([\w.]+))?", re.MULTILINE)
 LISTS = ("docs/benchmarks.md", "CHANGELOG.md", "examples/")
@@ -118,7 +120,10 @@ def told(path):
 
 
 def source(path):
-    """Return the page of a source file."""
+    """Return the page of a source file, or of a folder: what its files are."""
+    if (ROOT / path).is_dir():
+        inner = [f"- {file.name}: {told(file)}\n" for file in sorted((ROOT / path).glob("*.py"))]
+        return f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n{''.join(inner)}"
     return f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n```python\n{(ROOT / path).read_text()}```\n"
 
 
