@@ -1,8 +1,9 @@
-"""Make the pictures of the report that README and docs show: a real search, its page, photographs by a browser.
+"""Make the pictures that README and docs show: a terminal, and photographs of a report by a browser, of real searches.
 
-Run: python docs/pictures.py [trials]
+Run: python docs/pictures.py [terminal] [report]
 
-It needs selenium, chromium and chromedriver, and Pillow. The search is that of `examples/report.py`.
+The report needs selenium, chromium and chromedriver, and Pillow. The searches are those of `examples/quickstart.py` and
+`examples/report.py`.
 """
 
 import base64
@@ -64,13 +65,33 @@ def cut(window, first, last):
     return base64.b64decode(window.execute_cdp_cmd("Page.captureScreenshot", given)["data"])
 
 
-def main(trials=256):
-    """Search, and write the pictures beside this file."""
-    import report
+def terminal(trials=1024):
+    """Write demo.svg: what a terminal shows in the middle of a search, and what its result prints."""
+    import quickstart
+    from rich.console import Console
+
+    from jaxhpt.report import progress
+
+    console = Console(record=True, force_terminal=True, width=100, height=40, file=io.StringIO())
+    seen = []
+    result = quickstart.main(trials, callbacks=[seen.append], progress=False)
+    lines = progress._Lines(console)
+    middle = min(range(len(seen)), key=lambda i: abs(seen[i].finished - 0.6 * trials))
+    for snapshot in seen[: middle + 1]:
+        lines.beneath.see(snapshot)
+    lines.add_task("searching", total=trials, completed=snapshot.finished + snapshot.under_way, snapshot=snapshot)
+    console.print("[bold green]$[/] python examples/quickstart.py")
+    console.print(*lines.get_renderables(), "", result, sep="\n", highlight=False)
+    (DOCS / "demo.svg").write_text(console.export_svg(title="jaxhpt"))
+
+
+def report(trials=256):
+    """Write the pictures of a report, light and dark."""
+    import report as example
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
-        report.main(trials, folder)
+        example.main(trials, folder)
         for dark in (False, True):
             for name, picture in photograph(pathlib.Path(folder) / "report.html", dark):
                 path = DOCS / f"{name}-{'dark' if dark else 'light'}.webp"
@@ -79,4 +100,5 @@ def main(trials=256):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    for name in sys.argv[1:] or ("terminal", "report"):
+        {"terminal": terminal, "report": report}[name]()

@@ -45,7 +45,7 @@ def training(train, valid):
     )
 
 
-def main(trials=1024):
+def main(trials=1024, **options):
     """Search learning rate, weight decay, momentum and dropout; print the report."""
     train, valid = load()
     space = {
@@ -54,7 +54,7 @@ def main(trials=1024):
         "weight_decay": jaxhpt.Float(1e-6, 1e-1, log=True),
         "dropout": jaxhpt.Float(0.0, 0.5),
     }
-    result = jaxhpt.search(training(train, valid), space, trials=trials)
+    result = jaxhpt.search(training(train, valid), space, trials=trials, **options)
     print(result)
     model = result.best_state  # the winner: an nnx module with its trained weights
     accuracy = (model(valid[0]).argmax(-1) == valid[1]).mean()
