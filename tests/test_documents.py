@@ -70,6 +70,7 @@ def ours(block):
     return not block.title and not block.is_program
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # by MLflow, of SQLAlchemy
 @pytest.mark.parametrize("block", list(blocks(ours)))
 def test_the_code_in_the_documents_runs(block, capsys, monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **kwargs: None)  # of several machines
