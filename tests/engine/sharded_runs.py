@@ -68,6 +68,12 @@ def search(**options):
     return jaxhpt.search(TASK, SPACE, **{"trials": 32, "lanes": 16, "progress": False, **options})
 
 
+def trained_on(earlier, **options):
+    """Train some trials on, of which lanes of several devices take some each, beside others."""
+    given = {"prior": earlier, "extend_trials": [earlier.best.id, 3, 7], "steps": 9, "interval": 2, "trials": 24}
+    return search(algorithm="random", **given, **options)
+
+
 def numbers(result):
     """Return all that two searches should share."""
     state, history = result.best_state, result.history
@@ -124,6 +130,11 @@ def main():
             told[kind][how] = numbers(search(mesh=meshes.get(how), **WAYS.get(how, {}), **options))
             if kind == "copies" and how in ("split", "fused"):
                 told["exchanged" + " fused" * (how == "fused")] = exchanged()
+    with jax.default_device(jax.devices()[0]):
+        earlier = search(cores=1, algorithm="random")
+        told["trained on"] = {"one device": numbers(trained_on(earlier, cores=1))}
+    for how in ("split", "fused", "cut models"):
+        told["trained on"][how] = numbers(trained_on(earlier, mesh=meshes.get(how), **WAYS.get(how, {})))
     with jax.default_device(jax.devices()[0]):
         told["structures"] = {"one device": numbers(structured(cores=1))}
     told["structures"]["several"] = numbers(structured())

@@ -19,6 +19,7 @@ KINDS = {
     "parked": ("split", "fused", "cut models", "one model on all"),
     "a model": (),
     "replicas": ("cut models",),
+    "trained on": ("split", "fused", "cut models"),
 }
 LEAVES = {"u32[]", "u32[3]", "u32[4,6]", "u32[6,1]", "u32[2]"}  # of one model: flag, half, two layers, key and wave
 
