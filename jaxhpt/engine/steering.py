@@ -78,7 +78,10 @@ def carried_out(program: Program, state: StudyState, order: Order) -> tuple[Stud
       The state; whether it was done, rather than waits for a free place; and what was wrong with it, if anything.
     """
     if order.kind == "try":
-        if not int(state.history.num_trials) - _begun(program, state) > int(np.sum(np.asarray(state.queue.valid))):
+        given = _begun(program, state) + int(np.sum(np.asarray(state.queue.valid)))
+        if given < state.history.first.shape[0]:  # those that are tried first are counted by the rows
+            return state, False, ""
+        if int(state.history.num_trials) <= given:
             return state, True, "no trial is left: raise their number first"
         state, done = TRIED(program.study, state, jnp.asarray(order.value, jnp.float32))
         return state, bool(done), ""

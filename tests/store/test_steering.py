@@ -56,6 +56,15 @@ def test_a_setting_is_tried_next(tmp_path, execution):
     assert (line["kind"], line["event"], line["wrong"]) == ("try", 3, "")
 
 
+def test_a_setting_is_tried_after_those_that_come_first(tmp_path):
+    folder, sent, first = tmp_path / "run", [], [{"lr": 0.01 + i / 1000} for i in range(20)]
+    given = {"callbacks": [lambda s: None if sent else sent.append(tell(folder, "try", {"lr": 0.0777}))]}
+    result = runs.search(folder, first=first, events_per_dispatch=1, **given)
+    rates = [trial.hparams["lr"] for trial in result.trials]
+    np.testing.assert_allclose(rates[:20], [setting["lr"] for setting in first], rtol=1e-5)
+    assert sum(rate == pytest.approx(0.0777, rel=1e-5) for rate in rates[20:]) == 1
+
+
 def test_a_trial_is_dropped_and_its_lane_goes_to_another(tmp_path):
     folder, sent = tmp_path / "run", []
 
