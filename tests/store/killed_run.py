@@ -54,7 +54,7 @@ def arrays_of(result):
     """Return all that a run has found, by name."""
     found = {}
     for i, one in enumerate(result if isinstance(result, list) else [result]):
-        columns = {name: column for name, column in one.history._asdict().items() if name != "note"}
+        columns = {n: column for n, column in one.history._asdict().items() if n != "note" and column is not None}
         found |= {f"{i}/{name}": np.asarray(column) for name, column in columns.items()}
         found |= {f"{i}/note{j}": np.asarray(leaf) for j, leaf in enumerate(jax.tree.leaves(one.history.note))}
         found |= {f"{i}/best": np.asarray(one.best_state["w"]), f"{i}/row": np.asarray(one.best.id)}
