@@ -10,7 +10,8 @@ numbers, the name of one; `÷` between two places is their ratio:
   [1.2](docs/benchmarks.md#bayesian-batch "levy > jaxhpt bayesian > seconds")
 
 The text keeps its form: decimals, commas, per cent. A whole table stands below a comment with its file and its place
-there, `<!-- table: grey-forecast 0 -->`, and so does what code prints: `<!-- prints: readme -->`.
+there, `<!-- table: grey-forecast 0 -->`, and so does what code prints: `<!-- prints: readme -->`,
+`<!-- prints: tutorial 2 -->`.
 `tests/test_figures.py` fails where a text is not what this command would write, or where a document has a figure that
 is not quoted so.
 """
@@ -41,7 +42,7 @@ All figures, as the benchmarks wrote them. Each table says what made it. `python
 OLDER = "**older than the code it measures**"
 UNKNOWN = "age unknown"
 TABLE = re.compile(r"(<!-- table: ([\w.-]+) (\d+) -->\n)\n?((?:\|[^\n]*\n)*)")
-PRINTS = re.compile(r"(<!-- prints: ([\w.-]+) -->\n```text\n)(.*?)(```)", re.DOTALL)
+PRINTS = re.compile(r"(<!-- prints: ([\w.-]+)(?: (\d+))? -->\n```text\n)(.*?)(```)", re.DOTALL)
 QUOTE = re.compile(r'\[([^\]\[]*)\]\(([^)\s]*benchmarks\.md)#([\w.-]+) "([^"]*)"\)')
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?")
 
@@ -142,8 +143,8 @@ def filled(text, records):
         return f"{begin}\n{records[name]['tables'][int(place)].markdown()}\n"
 
     def printed(found):
-        begin, name, _, end = found.groups()
-        return "".join([begin, *(f"{line}\n" for line in records[name]["tables"][0].lines), end])
+        begin, name, place, _, end = found.groups()
+        return "".join([begin, *(f"{line}\n" for line in records[name]["tables"][int(place or 0)].lines), end])
 
     return PRINTS.sub(printed, TABLE.sub(whole, QUOTE.sub(one, text)))
 
