@@ -42,15 +42,9 @@ class MLflow(Logger):
       ValueError, TypeError: no such text or numbers.
 
     Example:
-      >>> import jaxhpt, mlflow, tempfile
-      >>> space = {"x": jaxhpt.Float(0, 3)}
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     logger = MLflow("docs", tracking_uri=f"sqlite:///{folder}/mlflow.db", top=4)
-      ...     options = {"trials": 32, "callbacks": [logger], "progress": False}
-      ...     result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, space, **options)
-      ...     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-      ...     client.get_run(logger.run_id).info.status
-      'FINISHED'
+      ```python
+      jaxhpt.search(task, space, run_dir="runs/first", callbacks=[MLflow("mine", tracking_uri="sqlite:///mlflow.db")])
+      ```
     """
 
     def __init__(

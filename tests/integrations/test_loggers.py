@@ -74,6 +74,7 @@ def database(tmp_path_factory):
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
+@pytest.mark.slow  # it makes a database
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_mlflow_has_a_run_of_the_search_and_one_inside_it_for_each_trial(tmp_path, database):
     for events in TWICE:
@@ -98,6 +99,7 @@ def test_mlflow_has_a_run_of_the_search_and_one_inside_it_for_each_trial(tmp_pat
     assert sorted(points) == [pytest.approx(point) for point in curve(result.best)]
 
 
+@pytest.mark.slow  # it makes a database
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_mlflow_is_ended_after_an_error(tmp_path, database):
     logger = MLflow("tests", tracking_uri=database, top=1)

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 import jaxhpt
 from jaxhpt.integrations.optuna import Journal, to_optuna
+from jaxhpt.store.commands import tell
 
 NAMES = {"done": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL", "running": "RUNNING"}
 
@@ -193,3 +194,15 @@ def test_what_a_person_told_is_there_as_exactly():
         tuner.tell(trial, 1000 + 1e-9 * trial.id)
     study = to_optuna(tuner.result)
     np.testing.assert_array_equal([t.value for t in study.trials], [1000 + 1e-9 * n for n in range(4)])
+
+
+def test_a_search_that_is_told_of_more_trials_goes_on_in_the_same_study(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxhpt.store.recorder.LOG_SECONDS", 0.0)
+
+    def more(snapshot):
+        if snapshot.trials == 40 and snapshot.events == 3:
+            tell(tmp_path, "trials", 48)
+
+    result = short_runs.search(tmp_path, callbacks=[Journal(seconds=0), more], events_per_dispatch=1)
+    assert len(result.trials) == 48
+    assert same(study_of(tmp_path / "optuna.journal"), result)

@@ -41,6 +41,7 @@ def rows_of(study):
     return view.proposer, np.asarray(view.proposer._state.history.unit)
 
 
+@pytest.mark.slow
 def test_it_learns():
     study = study_of("bayesian", trials=64)
     study.optimize(bowl, n_trials=40)
@@ -101,12 +102,15 @@ def test_several_objectives_and_their_directions():
     np.testing.assert_allclose(told, sorted(-study.trials[n].values[1] for n in known))
 
 
-def test_constraints_of_both_kinds():
+@pytest.mark.slow
+def test_constraints_are_kept():
     study = study_of("bayesian", constraints_func=lambda t: (t.params["x"],), trials=64)
     study.optimize(bowl, n_trials=30)
     assert study.best_trial.params["x"] <= 0
     assert study.best_value < 1.1  # at the bound it is 1
 
+
+def test_constraints_of_both_kinds_are_known():
     def objective(trial):
         value = bowl(trial)
         trial.set_constraint("x", trial.params["x"])

@@ -45,7 +45,7 @@ class Journal(Paced):
       ...     result = jaxhpt.minimize(lambda h, key: (h["x"] - 1) ** 2, space, callbacks=[Journal()], **options)
       ...     backend = optuna.storages.journal.JournalFileBackend(f"{folder}/optuna.journal")
       ...     study = optuna.load_study(study_name="jaxhpt", storage=optuna.storages.JournalStorage(backend))
-      >>> study.best_params == result.best.hparams
+      ...     study.best_params == result.best.hparams
       True
     """
 
