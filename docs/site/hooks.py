@@ -21,10 +21,11 @@ PAGES = {
     "examples": "examples/index.md",
 }
 WRITTEN = re.compile(  # code, or where a link leads
-    r"""^( *)```.*?^\1```|(?<=\]\()[^)\s]+|(?<= src=")[^"]+|(?<= srcset=")[^"]+""", re.DOTALL | re.MULTILINE
+    r"""^( *)```.*?^\1```|(?<=\]\()[^)\s]+|(?<= src=")(?!data:)[^"]+|(?<= srcset=")[^"]+""", re.DOTALL | re.MULTILINE
 )
 CODE = re.compile(r"^( *)```.*?^\1```|(?<![\[`])`(jaxhpt(?:\.\w+)+)`(?![\]`])", re.DOTALL | re.MULTILINE)
 TOLD = re.compile(r"^::: ([\w.]+)(?:\n +options: .*?heading: ([\w.]+))?", re.MULTILINE)
+ALONE = ("README.md", "docs/coming_from.md", "docs/benchmarks.md")  # no pages stand beside them in the navigation
 LISTS = ("docs/benchmarks.md", "CHANGELOG.md", "examples/")
 MORE = "How to"  # the part of the navigation that gets pages which no part names
 
@@ -46,9 +47,9 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Let links lead to pages of the site, and searches find what explains before what lists."""
     here = file_of(page.file.src_uri)
-    if here == "README.md":
-        page.meta["hide"] = ["navigation"]  # it has no pages beside it
-    elif here.startswith(LISTS):
+    if here in ALONE:
+        page.meta["hide"] = ["navigation"]
+    if here.startswith(LISTS):
         page.meta.setdefault("search", {"boost": 0.3})
     if "/reference/" not in here:
         markdown = referring(markdown)

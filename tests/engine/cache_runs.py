@@ -64,7 +64,10 @@ def main(*names):
     jax.jit(lambda x: x * 2)(jnp.arange(7))  # the user's own
     for name in names or SEARCHES:
         history = jax.device_get(SEARCHES[name]().history)
-        answer[name] = {"compiled": sorted(compiled), "bits": [np.asarray(a).tobytes().hex() for a in history if a is not None]}
+        answer[name] = {
+            "compiled": sorted(compiled),
+            "bits": [np.asarray(a).tobytes().hex() for a in history if a is not None],
+        }
         compiled.clear()
     print(json.dumps(answer))
 
