@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import os
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,6 +61,7 @@ def _require_task(task: Any, place: str, remedy: str = "") -> None:
 
 
 def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options: argparse.Namespace) -> int:
+    _require_writable(options)
     if options.optuna:
         require("run_dir" in given, "--optuna", True, "with --run-dir, where the journal is written")
         with extra("optuna"):
@@ -74,10 +77,24 @@ def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options
     return code_of(result)
 
 
+def _require_writable(options: argparse.Namespace) -> None:
+    """Raise before a search, rather than after it, where its outputs cannot be written."""
+    for name, path in (("--save", options.save), ("--report", options.report)):
+        if path is None:
+            continue
+        where = pathlib.Path(path).absolute()
+        there = where if where.exists() else where.parent
+        require(not where.is_dir(), name, path, "a file, not a directory")
+        require(there.exists(), name, path, f"in a folder that is there: make {there} first")
+        require(os.access(there, os.W_OK), name, path, "where you may write")
+
+
 def _leave(result: Result, options: argparse.Namespace) -> None:
     """Print a result, and write what was asked for."""
-    tell([result], options.json, options.top)
-    if options.save is not None:
-        result.save(options.save)
-    if options.report is not None:
-        result.report(options.report)
+    try:
+        if options.save is not None:
+            result.save(options.save)
+        if options.report is not None:
+            result.report(options.report)
+    finally:  # last, as whoever reads it may close the pipe
+        tell([result], options.json, options.top)
