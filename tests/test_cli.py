@@ -186,7 +186,8 @@ def test_outputs_are_looked_at_before_a_search(file, tmp_path, capsys):
 
 def test_a_closed_pipe_is_no_error(run):
     command = f"{sys.executable} -m jaxhpt show {run} | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=buffered)
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
