@@ -98,6 +98,16 @@ def test_a_dry_run(file, capsys):
     assert (told["lanes"], code) == (4, 1 if told["hazards"] else 0)
 
 
+def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
+    space = "space = {'c': jaxhpt.Choice([float('inf'), None], structural=True), 'lr': jaxhpt.Float(0, 1)}\n"
+    step = "def task(w, batch, h, key):\n    return w - h['lr'] * (h['c'] is None)\n"
+    task = FILE[FILE.index("@jaxhpt.task") : FILE.index("def task")]
+    (tmp_path / "infinite.py").write_text(f"import jax.numpy as jnp\nimport jaxhpt\n{space}{task}{step}")
+    assert main(["check", f"{tmp_path}/infinite.py:task", "--json", "--trials", "4"]) in (0, 1)
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert told["lanes"] >= 1
+
+
 def test_tables_for_other_programs(run, tmp_path, capsys):
     loaded = jaxhpt.load(run)
     assert main(["export", run, "--to", "csv", "-o", "-"]) == 0

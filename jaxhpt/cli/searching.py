@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import sys
@@ -46,8 +47,17 @@ def checked(options: argparse.Namespace) -> int:
     task, space = named_in(options.task, "task"), space_of(options.space, options.task.rpartition(":")[0])
     _require_task(task, options.task)
     found = check(task, space, compile=not options.quick, **_given(options, SEARCH))
-    print(json.dumps(dataclasses.asdict(found), default=str) if options.json else found)
+    print(json.dumps(_plain(dataclasses.asdict(found)), default=str) if options.json else found)
     return FAILED if found.hazards else 0
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds: names as text, and null for a number that is not finite."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
