@@ -28,8 +28,8 @@ def report(
     itself. For one search alone, `result.report(path)` does the same.
 
     Args:
-      results: a `Result`; a list of them, such as `search_many` returns; a dict of them by name; or the directory of a
-        run.
+      results: a `Result`; a list of them, such as `search_many` returns; a dict of them by name; the directory of a
+        run; or a file of `Result.save`.
       path: of the file, such as "report.html".
       title: of the page; empty for one that is made of what was searched.
       importance: method of `Result.importance`, or None; of several searches it is left out.
@@ -75,7 +75,7 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
       The path, when the run has ended, or the process that it was in is gone.
 
     Raises:
-      ValueError: `every` is not above 0, or the directory stays damaged.
+      ValueError: `every` is not above 0, or the directory stays damaged, or was removed.
       OSError: the page cannot be written.
     """
     seconds = float(number("every", every))
@@ -83,6 +83,8 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
     folder, seen, failed = pathlib.Path(run_dir), None, 0
     while True:
         now = _sign(folder)
+        if now is None and (seen is not None or failed):
+            raise RunError(f"run_dir={str(run_dir)!r}: is gone; {path} shows what was there last")
         if now is not None and now != seen:
             going = held(folder) and not _ended(folder)
             try:
@@ -130,8 +132,10 @@ def _searches(results: Mapping[str, Result], importance: str | None, **about: st
 
 
 def _of_run(folder: pathlib.Path, importance: str | None) -> list[Findings]:
-    """Return the findings of a run, with what its manifest knows beside."""
+    """Return the findings of a run, with what its manifest knows beside, or of a saved result."""
     found = load(folder)
+    if isinstance(found, Result) and not folder.is_dir():  # a file of `Result.save` knows itself how it ended
+        return _searches({"": found}, importance)
     path = folder / MANIFEST
     manifest = read_json(path) if path.exists() else {}
     kinds = {name: manifest.get(name) for name in ("algorithm", "scheduler")}

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import short_runs as runs
 
 import jaxhpt
+from jaxhpt import reporting
 from jaxhpt.cli import main
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
@@ -96,6 +98,16 @@ def test_a_dry_run(file, capsys):
     assert (told["lanes"], code) == (4, 1 if told["hazards"] else 0)
 
 
+def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
+    space = "space = {'c': jaxhpt.Choice([float('inf'), None], structural=True), 'lr': jaxhpt.Float(0, 1)}\n"
+    step = "def task(w, batch, h, key):\n    return w - h['lr'] * (h['c'] is None)\n"
+    task = FILE[FILE.index("@jaxhpt.task") : FILE.index("def task")]
+    (tmp_path / "infinite.py").write_text(f"import jax.numpy as jnp\nimport jaxhpt\n{space}{task}{step}")
+    assert main(["check", f"{tmp_path}/infinite.py:task", "--json", "--trials", "4"]) in (0, 1)
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert told["lanes"] >= 1
+
+
 def test_tables_for_other_programs(run, tmp_path, capsys):
     loaded = jaxhpt.load(run)
     assert main(["export", run, "--to", "csv", "-o", "-"]) == 0
@@ -131,6 +143,107 @@ def test_a_page_to_look_at(run, file, tmp_path, capsys):
     assert "given once" in err
 
 
+def test_a_page_of_a_saved_result_alone(file, tmp_path, capsys):
+    saved, page = str(tmp_path / "one.npz"), tmp_path / "page.html"
+    assert main(["run", f"{file}:f", "--minimize", *SMALL, "--save", saved]) == 0
+    assert main(["report", saved, "-o", str(page)]) == 0
+    assert "killed" not in page.read_text().split("<script")[0]
+
+
+ODD = """
+import jax.numpy as jnp
+import jaxhpt
+
+def last(values):
+    return values[-1]
+
+kinds = jaxhpt.Choice(["a,b", 'two "lines"\\n', None, 2.5, (1, "x"), len, last], structural=True)
+space = {"x": jaxhpt.Float(0, 1), "kind": kinds}
+
+def f(h, key):
+    return h["x"] + (h["kind"] is None)
+"""
+
+
+def test_choices_of_all_kinds_are_written_for_other_programs(tmp_path, capsys, monkeypatch):
+    (tmp_path / "odd_kinds.py").write_text(ODD)
+    run, saved = str(tmp_path / "v1.2"), str(tmp_path / "v1.2.npz")
+    given = ["--space", "space", *SMALL, "--trials", "20", "--run-dir", run, "--save", saved]
+    assert main(["run", f"{tmp_path}/odd_kinds.py:f", "--minimize", *given]) == 0
+    monkeypatch.chdir(tmp_path)
+    for path in (run, saved):
+        assert main(["export", path, "--to", "csv"]) == 0
+    with (tmp_path / "v1.2.csv").open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert {row["kind"] for row in rows} >= {"a,b", 'two "lines"\n', "len", "last", ""}
+    monkeypatch.chdir(run)
+    assert main(["export", ".", "--to", "json"]) == 0
+    assert len(json.loads((tmp_path / "v1.2" / "v1.2.json").read_text())) == 20
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    assert main(["export", run, "--to", "parquet", "-o", "t.parquet"]) == 0
+    found = pandas.read_parquet("t.parquet")["kind"]
+    assert [value if isinstance(value, str) else "" for value in found] == [row["kind"] for row in rows]
+
+
+def test_outputs_are_looked_at_before_a_search(file, tmp_path, capsys):
+    given = ["run", f"{file}:f", "--minimize", *SMALL, "--trials", "1000000000"]
+    assert main([*given, "--save", str(tmp_path)]) == 2
+    assert "must be a file, not a directory" in capsys.readouterr().err
+    assert main([*given, "--report", str(tmp_path / "no" / "page.html")]) == 2
+    assert "in a folder that is there" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(run):
+    command = f"{sys.executable} -m jaxhpt show {run} | true; echo ${{PIPESTATUS[0]}}"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=buffered)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_watch_ends_by_ctrl_c_and_when_the_run_is_gone(run, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    monkeypatch.setattr(reporting, "held", lambda folder: True)
+    monkeypatch.setattr(reporting, "_ended", lambda folder: False)
+    monkeypatch.setattr(reporting.time, "sleep", lambda seconds: shutil.rmtree(folder))
+    watch = ["report", str(folder), "--watch", "-o", str(tmp_path / "page.html")]
+    assert main(watch) == 2
+    assert "is gone" in capsys.readouterr().err
+    monkeypatch.setattr(reporting.time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
+    assert main(watch) == 130
+    assert "which has not begun, until" in (err := capsys.readouterr().err)
+    assert err.endswith("jaxhpt report: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\nraise KeyError('a')", "line 2 raises KeyError"), ("x = (", "line 1 raises SyntaxError"),
+        ("import sys\n\nsys.exit(3)", "line 3 raises SystemExit"), ("def f():\n  int('a')\nf()", "line 2 raises Val"),
+    ],
+)  # fmt: skip
+def test_what_a_file_raises_is_said_with_its_line(text, said, tmp_path, capsys):
+    (tmp_path / "it_raises.py").write_text(text)
+    assert main(["run", f"{tmp_path}/it_raises.py:x"]) == 2
+    assert said in capsys.readouterr().err
+    assert "it_raises" not in sys.modules
+
+
+def test_a_module_of_the_current_folder_is_found(tmp_path, capsys, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def f(h, key):\n    return h['x']\n")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "only_here:f", "--minimize", "--space", "x=0..1.", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_as_many_trials_are_shown_as_there_can_be(run, count, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["show", run, "--top", count])
+    assert "is no whole number from 1 on" in capsys.readouterr().err
+
+
 def test_a_study_of_optuna(run, file, tmp_path, capsys):
     optuna = pytest.importorskip("optuna")
     path, folder = tmp_path / "t.journal", str(tmp_path / "run")
@@ -154,6 +267,7 @@ def test_a_study_of_optuna(run, file, tmp_path, capsys):
         (["a=1..8"], {"a": jaxhpt.Int(1, 8)}),
         (["a=1e-4..1e-1:log"], {"a": jaxhpt.Float(1e-4, 1e-1, log=True)}),
         (["a=-2..2.5", "b=16..64:step=16"], {"a": jaxhpt.Float(-2, 2.5), "b": jaxhpt.Int(16, 64, step=16)}),
+        (["a=.1..1.", "b=+1..8"], {"a": jaxhpt.Float(0.1, 1.0), "b": jaxhpt.Int(1, 8)}),
         (["a=relu,tanh:structural"], {"a": jaxhpt.Choice(["relu", "tanh"], structural=True)}),
         (["a=32,64,128", "b=true,false"], {"a": jaxhpt.Choice([32, 64, 128]), "b": jaxhpt.Bool()}),
         (["opt.lr=0..1", "opt.b.c=1,2"], {"opt": {"lr": jaxhpt.Int(0, 1), "b": {"c": jaxhpt.Choice([1, 2])}}}),
@@ -170,6 +284,7 @@ def test_a_space_in_words(words, space):
         (["a=1..2:lag"], "one of log, step, structural; did you mean 'log'"), (["=1..2"], "must be NAME="),
         (["a=1..2", "b"], "must be NAME="), (["a=1..2", "a.b=1..2"], "another name, as a is a dimension itself"),
         (["a.b=1..2", "a.b=1..3"], "given once"), (["spice"], "a name in"), (["a", "b"], "one name"),
+        (["a..b=1..2"], "between dots"), ([".a=1..2"], "between dots"), (["a=true,false,true"], "distinct"),
         (["nowhere.py:x"], "a file that is there"), (["a=2..1"], "low|below|less"),
     ],
 )  # fmt: skip

@@ -42,7 +42,8 @@ def report(options: argparse.Namespace) -> int:
     """Write a page to look at, once or for as long as a run goes on."""
     if options.watch:
         require(len(options.run) == 1, "--watch", " ".join(options.run), "for one run")
-        print(f"{options.output}: open it; it follows {options.run[0]} until that ends", file=sys.stderr)
+        begun = "" if pathlib.Path(options.run[0]).exists() else ", which has not begun,"
+        print(f"{options.output}: open it; it follows {options.run[0]}{begun} until that ends", file=sys.stderr)
         path = reporting.watch(options.run[0], options.output, options.every)
     elif len(options.run) == 1:
         path = reporting.report(options.run[0], options.output)
@@ -67,7 +68,8 @@ def export(options: argparse.Namespace) -> int:
     """Write the trials of a run for other programs."""
     results = _results(options.run)
     require(options.output != "-" or options.to in TEXT, "--output", "-", f"a file: {options.to} is not text")
-    path = pathlib.Path(options.output or pathlib.Path(options.run).with_suffix(SUFFIX[options.to]).name)
+    named = pathlib.Path(options.run).resolve().name.removesuffix(".npz") + SUFFIX[options.to]  # dots in a name stay
+    path = pathlib.Path(options.output or named)
     WRITERS[options.to](results, path)
     if options.output != "-":
         trials = sum(len(result.trials) for result in results)
@@ -122,9 +124,24 @@ def _parquet(results: list[Result], path: pathlib.Path) -> None:
     import pandas
 
     try:
-        pandas.concat(frames).to_parquet(path)
+        _of_one_type(pandas.concat(frames)).to_parquet(path)
     except ImportError as error:
         raise ImportError(f"--to parquet needs pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
+
+
+def _of_one_type(frame: Any) -> Any:
+    """Return a table whose columns have one type each, as parquet has it: a mixed one is text, as in csv."""
+    import pyarrow
+
+    def holds(column: Any) -> bool:
+        try:
+            pyarrow.array(column, from_pandas=True)
+        except (pyarrow.ArrowException, OverflowError):
+            return False
+        return True
+
+    mixed = [name for name in frame.columns if not holds(frame[name])]
+    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
 
 
 def _optuna(results: list[Result], path: pathlib.Path) -> None:

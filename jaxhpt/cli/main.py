@@ -6,6 +6,7 @@ Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `chec
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from jaxhpt.algorithms import ALGORITHMS
 from jaxhpt.cli import completing, looking, searching
 from jaxhpt.cli.reading import RANGE
-from jaxhpt.cli.telling import WRONG
+from jaxhpt.cli.telling import ENDED, FINE, WRONG
 from jaxhpt.reporting import EVERY
 from jaxhpt.results.table import SHOWN
 from jaxhpt.schedulers import SCHEDULERS
@@ -27,10 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `jaxhpt`; return the exit code."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.call(options))
+        code = int(options.call(options))
+        sys.stdout.flush()  # here, so that a closed pipe is found before Python ends
+        return code
     except BrokenPipeError:  # whoever reads has read enough
-        sys.stderr.close()
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:  # of what does not end in order by itself, or a second time
+        if options.debug:
+            raise
+        print(json.dumps({"error": "interrupted"}) if options.json else f"jaxhpt {options.command}: interrupted",
+              file=sys.stderr)  # fmt: skip
+        return ENDED["interrupted"]
     except RAISED as error:
         if options.debug:
             raise
@@ -147,7 +156,13 @@ def _leaving(parser: argparse.ArgumentParser) -> None:
 
 
 def _top(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"trials to show; by default {SHOWN}")
+    parser.add_argument("--top", type=_count, default=SHOWN, metavar="N", help=f"trials to show; by default {SHOWN}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def _value(text: str) -> Any:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxhpt.core.dimensions import Bool, Choice, Dimension, Float, Int
 from jaxhpt.core.space import Space
 
 WHOLE = re.compile(r"[+-]?\d+")
+REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 RANGE = "a range such as 1e-4..1e-1 or 1..8, with :log or :step=2, or choices such as relu,tanh"
 
 
@@ -25,12 +27,19 @@ def named_in(place: str, argument: str) -> Any:
     """
     source, _, name = place.rpartition(":")
     require(bool(source) and bool(name), argument, place, "FILE.py:NAME or MODULE:NAME")
-    found = _file(source, argument) if source.endswith(".py") else importlib.import_module(source)
+    found = _file(source, argument) if source.endswith(".py") else _module(source)
     for part in name.split("."):
         public = [known for known in vars(found) if not known.startswith("_")]
         require(hasattr(found, part), argument, place, f"a name in {source}; {suggest(part, public)}")
         found = getattr(found, part)
     return found
+
+
+def _module(source: str) -> Any:
+    """Import a module, of the current folder, too, as `python -m` would."""
+    if (here := str(pathlib.Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    return importlib.import_module(source)
 
 
 def _file(source: str, argument: str) -> Any:
@@ -49,9 +58,11 @@ def _file(source: str, argument: str) -> Any:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except (Exception, SystemExit) as error:
         del sys.modules[path.stem]
-        raise
+        line = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        place = getattr(error, "lineno", None) or (line[-1] if line else 1)
+        raise ValueError(f"{argument}={source!r}: line {place} raises {type(error).__name__}: {error}") from error
     return module
 
 
@@ -70,8 +81,15 @@ def space_of(words: Sequence[str], source: str) -> Any:
         return _nested([_dimension(word) for word in words])
     require(len(words) == 1, "--space", " ".join(words), f"one name, or dimensions: NAME={RANGE}")
     if words[0].endswith(".json"):
-        return Space.from_spec(json.loads(pathlib.Path(words[0]).read_text()))
+        return Space.from_spec(_spec(words[0]))
     return named_in(words[0] if ":" in words[0] else f"{source}:{words[0]}", "--space")
+
+
+def _spec(path: str) -> Any:
+    try:
+        return json.loads(pathlib.Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--space={path!r}: is no JSON: {error}") from error
 
 
 def _dimension(word: str) -> tuple[str, Dimension]:
@@ -90,15 +108,14 @@ def _dimension(word: str) -> tuple[str, Dimension]:
         return name, kind(_number(name, low), _number(name, high), **options)
     values = [_value(part) for part in told.split(",")]
     require(len(values) > 1, f"--space {name}", told, RANGE)
-    if set(map(str, values)) == {"True", "False"}:
+    if len(values) == 2 and set(map(str, values)) == {"True", "False"}:
         return name, Bool(**options)
     return name, Choice(values, **options)
 
 
 def _number(name: str, text: str) -> Any:
-    value = _value(text)
-    require(type(value) in (int, float), f"--space {name}", text, "a number")
-    return value
+    require(REAL.fullmatch(text) is not None, f"--space {name}", text, "a number")
+    return int(text) if WHOLE.fullmatch(text) else float(text)
 
 
 def _value(text: str) -> Any:
@@ -114,6 +131,7 @@ def _nested(dimensions: Sequence[tuple[str, Dimension]]) -> dict[str, Any]:
     space: dict[str, Any] = {}
     for name, dimension in dimensions:
         *way, last = name.split(".")
+        require(all(way) and bool(last), "--space", name, "a name, with more of it between dots")
         inner = space
         for part in way:
             inner = inner.setdefault(part, {})

@@ -3,6 +3,9 @@
 import argparse
 import dataclasses
 import json
+import math
+import os
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,8 +47,17 @@ def checked(options: argparse.Namespace) -> int:
     task, space = named_in(options.task, "task"), space_of(options.space, options.task.rpartition(":")[0])
     _require_task(task, options.task)
     found = check(task, space, compile=not options.quick, **_given(options, SEARCH))
-    print(json.dumps(dataclasses.asdict(found), default=str) if options.json else found)
+    print(json.dumps(_plain(dataclasses.asdict(found)), default=str) if options.json else found)
     return FAILED if found.hazards else 0
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds: names as text, and null for a number that is not finite."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
@@ -59,6 +71,7 @@ def _require_task(task: Any, place: str, remedy: str = "") -> None:
 
 
 def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options: argparse.Namespace) -> int:
+    _require_writable(options)
     if options.optuna:
         require("run_dir" in given, "--optuna", True, "with --run-dir, where the journal is written")
         with extra("optuna"):
@@ -74,10 +87,24 @@ def _searched(way: Any, task: Any, space: Any, given: Mapping[str, Any], options
     return code_of(result)
 
 
+def _require_writable(options: argparse.Namespace) -> None:
+    """Raise before a search, rather than after it, where its outputs cannot be written."""
+    for name, path in (("--save", options.save), ("--report", options.report)):
+        if path is None:
+            continue
+        where = pathlib.Path(path).absolute()
+        there = where if where.exists() else where.parent
+        require(not where.is_dir(), name, path, "a file, not a directory")
+        require(there.exists(), name, path, f"in a folder that is there: make {there} first")
+        require(os.access(there, os.W_OK), name, path, "where you may write")
+
+
 def _leave(result: Result, options: argparse.Namespace) -> None:
     """Print a result, and write what was asked for."""
-    tell([result], options.json, options.top)
-    if options.save is not None:
-        result.save(options.save)
-    if options.report is not None:
-        result.report(options.report)
+    try:
+        if options.save is not None:
+            result.save(options.save)
+        if options.report is not None:
+            result.report(options.report)
+    finally:  # last, as whoever reads it may close the pipe
+        tell([result], options.json, options.top)

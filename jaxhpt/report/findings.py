@@ -13,6 +13,7 @@ from jaxhpt.core.metrics import MetricSpec
 
 RUNNING, KILLED = "running", "killed"
 DECADES = 30  # from the lowest to the highest of positive numbers, from where on an axis is logarithmic
+FARTHEST = 1e100  # what an axis reaches to, and its reciprocal a logarithmic one: what draws has no more numbers
 STATUSES = tuple(status.name.lower() for status in Status)
 
 
@@ -212,13 +213,15 @@ def axis_of(name: str, values: Any, direction: str | None = None) -> Axis:
       direction: "min" or "max": the axis may be cut on the side that is worse, where a few lie far from all others;
         None for no cut.
     """
-    finite = np.asarray(values)[np.isfinite(values)]
+    given = np.asarray(values, float)[np.isfinite(values)]
+    finite = np.clip(given, -FARTHEST, FARTHEST)
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if low > 0 and high > DECADES * low:
-        return Axis(name, low, high, log=True)
+        low, high = max(low, 1 / FARTHEST), max(high, 1 / FARTHEST)
+        return Axis(name, low, high, log=low < high, cut=bool((given < low).any() or (given > high).any()))
     first, last = _most(finite) if direction is not None and finite.size else (low, high)
-    cut_low, cut_high = direction == "max" and first > low, direction == "min" and last < high
-    return Axis(name, first if cut_low else low, last if cut_high else high, cut=cut_low or cut_high)
+    low, high = first if direction == "max" else low, last if direction == "min" else high
+    return Axis(name, low, high, cut=bool((given < low).any() or (given > high).any()))
 
 
 def _most(finite: np.ndarray) -> tuple[float, float]:

@@ -174,6 +174,7 @@ class _Plain:
             self._say(f"compiling ... {time.monotonic() - since:.0f} s")
 
     def _say(self, text: str) -> None:
+        text = text.replace(" · ", ", ") if self._console.options.ascii_only else text
         self._console.print(f"jaxhpt: {text}", highlight=False, soft_wrap=True)
 
 

@@ -63,7 +63,7 @@ def findings_of(result: Any, name: str = "", importance: str | None = "permutati
 
 def _axis(name: str, dimension: Dimension) -> Axis:
     if isinstance(dimension, Choice):
-        texts = tuple(value if isinstance(value, str) else shown(value) for value in dimension.values)
+        texts = tuple(v if isinstance(v, str) and v.strip() else shown(v) for v in dimension.values)  # '' is seen
         return Axis(name, 0, len(texts) - 1, texts=dimension.texts if len(set(texts)) < len(texts) else texts)
     whole, log = np.issubdtype(dimension.dtype, np.integer), bool(getattr(dimension, "log", False))
     return Axis(name, float(dimension.low), float(dimension.high), log, bool(whole))  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.plain_data import Named
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
@@ -77,7 +78,8 @@ def written_rows(unit: Any, space: Space) -> list[list[Any]]:
 
 def _writer(dimension: Dimension) -> Callable[[Any], Any]:
     """Return how values of a dimension are written; None, of what does not exist, stays."""
-    if not isinstance(dimension, Choice) or shown(dimension.values) == repr(dimension.values):
+    named = isinstance(dimension, Choice) and any(isinstance(value, Named) for value in dimension.values)  # as loaded
+    if not isinstance(dimension, Choice) or (shown(dimension.values) == repr(dimension.values) and not named):
         return lambda value: value
     return lambda value: None if value is None else dimension.texts[dimension.find(value)]  # type: ignore[index]
 

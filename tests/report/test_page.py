@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hand_findings import DONE, NASTY, findings, many_trials, nasty, nothing, pareto, population, replicas, single
 
+import jaxhpt
 from jaxhpt.report.findings import RUNNING
 from jaxhpt.report.header import duration, number
 from jaxhpt.report.page import page
 from jaxhpt.report.payload import DETAILED, MOST, few
+from jaxhpt.results.findings import findings_of
 
 SEARCHES = {
     "single": single, "pareto": pareto, "population": population, "replicas": replicas, "nothing": nothing,
@@ -172,3 +174,10 @@ def test_numbers_are_short(value, text):
 )
 def test_times_are_short(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_choice_of_an_empty_text_is_seen():
+    space = {"x": jaxhpt.Float(0, 1), "c": jaxhpt.Choice(["", " "])}
+    result = jaxhpt.minimize(lambda h, key: h["x"] + h["c"], space, trials=4, algorithm="random", progress=False)
+    head = page([findings_of(result)])
+    assert "<dt>c</dt><dd>&#x27;&#x27;</dd>" in head or "<dt>c</dt><dd>&#x27; &#x27;</dd>" in head

@@ -121,3 +121,10 @@ def test_without_matplotlib_the_error_names_the_extra(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'jaxhpt\[plots\]'"):
         jaxhpt.plots.history(result)
+
+
+@pytest.mark.parametrize("score", [[1e-300, 1.0, 1e250], [5e-324, 1.0, 1.7e308], [-1.7e308, 0.0, 1.7e308]])
+def test_the_largest_and_the_least_of_numbers_are_drawn(score):
+    ax = scores.history(history(findings(score, [DONE] * 3)), new_axes())
+    assert np.isfinite(ax.get_ylim()).all()
+    ax.figure.canvas.draw()

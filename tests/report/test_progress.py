@@ -43,6 +43,14 @@ def test_a_log_gets_plain_lines():
     assert len(lines) == 3
 
 
+def test_a_log_of_ascii_gets_no_other_signs():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    lines = display(True, Console(file=file, force_terminal=False))
+    lines.update(LATER)
+    file.flush()
+    assert file.buffer.getvalue().startswith(b"jaxhpt: 512/1,024 trials, 64/64 lanes busy, best accuracy 0.98765, ")
+
+
 def test_a_terminal_gets_one_live_line():
     text = shown(terminal=True)
     assert "compiling ..." in text
