@@ -86,6 +86,13 @@ def test_their_number_is_raised_while_it_runs_and_the_same_call_keeps_it(tmp_pat
     assert len((tmp_path / "run" / "trials.jsonl").read_text().splitlines()) == 100
 
 
+@pytest.mark.parametrize("fewer", [1, 39])
+def test_their_number_is_not_lowered_and_the_search_goes_on(tmp_path, fewer):
+    result, (line,) = told(tmp_path / "run", 1, "trials", fewer)
+    assert (result.stats.trials, line["wrong"]) == (40, "the run has 40 already; not less: stop ends it")
+    assert runs.search(tmp_path / "run").stats.trials == 40
+
+
 def test_what_is_no_command_breaks_no_search(tmp_path):
     folder = tmp_path / "run"
 
