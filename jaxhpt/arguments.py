@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
-from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count
+from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count, require_trials
 from jaxhpt.core.space import Space
 from jaxhpt.engine.driver import Limits
 from jaxhpt.engine.snapshot import Display
@@ -100,7 +100,7 @@ def methods_of(algorithm: Any, scheduler: Any) -> tuple[Algorithm, Scheduler]:
 def trials_of(trials: int | None, algorithm: Algorithm, space: Space, first: int) -> int:
     """Return how many trials there are, at most as many as an algorithm has points, `first` of the user's beside."""
     if trials is not None:
-        trials = require_count("trials", trials)
+        trials = require_trials(trials)
     points = algorithm.num_points(space)
     most = None if points is None else points + (0 if space.size == points else first)
     return min(n for n in (trials or most or DEFAULT_TRIALS, most) if n is not None)

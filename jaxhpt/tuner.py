@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
 from jaxhpt.algorithms.base import Designed
-from jaxhpt.core.checks import named, refuse_unknown, require_count, require_seed
+from jaxhpt.core.checks import named, refuse_unknown, require_count, require_seed, require_trials
 from jaxhpt.core.encoded import encoded
 from jaxhpt.core.history import History, Known, Status
 from jaxhpt.core.host_scores import in_float32, nearest
@@ -93,7 +93,7 @@ class Tuner:
         **unknown: Any,
     ) -> None:
         refuse_unknown("Tuner", unknown, ARGUMENTS)
-        trials, lanes, seed = require_count("trials", trials), require_count("lanes", lanes), require_seed(seed)
+        trials, lanes, seed = require_trials(trials), require_count("lanes", lanes), require_seed(seed)
         if isinstance(algorithm, Scheduler) or (isinstance(algorithm, str) and algorithm in SCHEDULERS):
             raise ValueError(f"algorithm={algorithm!r}: is a scheduler, and a Tuner has none: it trains nothing itself")
         self._algorithm: Algorithm = named("algorithm", algorithm, ALGORITHMS, Algorithm)

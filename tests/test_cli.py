@@ -73,6 +73,8 @@ def test_a_function_is_searched_when_it_is_said_so(file, capsys):
     assert json.loads(capsys.readouterr().out)["best"][0]["metrics"]["score"] < 0.1
     assert main(["run", f"{file}:f", *given]) == 2
     assert "of a plain function say --minimize or --maximize" in json.loads(capsys.readouterr().err)["error"]
+    assert main(["run", f"{file}:task", "--minimize", *given]) == 2
+    assert "a Task is searched without --minimize" in json.loads(capsys.readouterr().err)["error"]
 
 
 def test_a_search_that_finds_nothing_says_so(file, capsys):
@@ -137,6 +139,8 @@ def test_a_page_to_look_at(run, file, tmp_path, capsys):
     assert "</html>" in (tmp_path / "p.html").read_text()
     assert main(["report", run, saved, "-o", str(page)]) == 0
     assert len(page.read_text()) > len(alone)
+    assert main(["report", run, "-o", str(tmp_path)]) == 2
+    assert "is a directory; name a file in it" in capsys.readouterr().err
     assert main(["report", run, saved, "--watch"]) == 2
     assert main(["report", run, run, "-o", str(page)]) == 2
     assert "--watch='" in (err := capsys.readouterr().err)
@@ -320,6 +324,8 @@ def test_every_command_has_json_and_completes(capsys):
     for name, command in commands.items():
         assert "--json" in command.format_help(), name
     pytest.importorskip("shtab")
+    assert main(["completion", "bash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shell"] == "bash"
     for shell in ("bash", "zsh", "tcsh"):
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out

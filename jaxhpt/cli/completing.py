@@ -1,6 +1,7 @@
 """The command `completion`: what a shell reads to complete commands, by shtab."""
 
 import argparse
+import json
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -11,5 +12,6 @@ def completion(options: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise ImportError("completion needs shtab: pip install 'jaxhpt[completion]'") from error
-    print(shtab.complete(options.whole, shell=options.shell))
+    script = shtab.complete(options.whole, shell=options.shell)
+    print(json.dumps({"shell": options.shell, "script": script}) if options.json else script)
     return 0

@@ -17,6 +17,7 @@ from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.table import plain_table
 from jaxhpt.store import commands
+from jaxhpt.store.files import held
 from jaxhpt.store.loading import load
 
 KINDS = ("csv", "json", "parquet", "optuna")
@@ -33,6 +34,8 @@ def show(options: argparse.Namespace) -> int:
 def tell(options: argparse.Namespace) -> int:
     """Tell a running search what to do."""
     commands.tell(options.run_dir, options.kind, options.value)
+    if not held(pathlib.Path(options.run_dir)):
+        print(f"no search runs in {options.run_dir} now: it is told when one goes on there", file=sys.stderr)
     if options.json:
         print(json.dumps({"run_dir": options.run_dir, "kind": options.kind, "value": options.value}))
     return telling.FINE
@@ -131,7 +134,7 @@ def _parquet(results: list[Result], path: pathlib.Path) -> None:
 
 def _of_one_type(frame: Any) -> Any:
     """Return a table whose columns have one type each, as parquet has it: a mixed one is text, as in csv."""
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]
 
     def holds(column: Any) -> bool:
         try:

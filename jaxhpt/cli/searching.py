@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
     task, space = named_in(options.task, "task"), space_of(options.space, source)
     given = _given(options, (*SEARCH, *RUN)) | ({"extend": True} if options.extend else {})
     if options.minimize or options.maximize:
+        plain = "a plain function (hparams, key) -> value; a Task is searched without --minimize and --maximize"
+        require(not isinstance(task, Task), "task", options.task, plain)
         return _searched(minimize if options.minimize else maximize, task, space, given, options)
     _require_task(task, options.task, "; of a plain function say --minimize or --maximize")
     return _searched(search, task, space, given, options)

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxhpt.core.showing import short
 
+MAX_TRIALS = 2**30  # rows are counted in int32, with room for copies
 MAX_SEED = 2**32  # beyond it, keys are the same as those of smaller seeds
 NONE: Mapping[str, dict] = MappingProxyType({})
 SYNONYMS = {  # what the arguments are called elsewhere
@@ -46,6 +47,13 @@ def require_count(name: str, value: Any) -> int:
     if found is None:
         raise TypeError(f"{name}={value!r}: must be an int, at least 1")
     require(found >= 1, name, found, "at least 1")
+    return found
+
+
+def require_trials(value: Any) -> int:
+    """Return a number of trials that a history has rows for as a plain int; raise for anything else."""
+    found = require_count("trials", value)
+    require(found <= MAX_TRIALS, "trials", found, "at most 2**30")
     return found
 
 

@@ -12,6 +12,8 @@ def write(path: str | pathlib.Path, text: str) -> pathlib.Path:
       OSError: it cannot be written.
     """
     where = pathlib.Path(path)
+    if where.is_dir():
+        raise IsADirectoryError(f"path={str(path)!r}: is a directory; name a file in it, such as report.html")
     where.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=where.parent, prefix=f".{where.name}-", delete=False

@@ -1,5 +1,6 @@
 """What a running search is told by files in its directory, from another process, and the log of it."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,7 +9,7 @@ import time
 import uuid
 from typing import Any
 
-from jaxhpt.core.checks import require, suggest, whole
+from jaxhpt.core.checks import MAX_TRIALS, require, suggest, whole
 from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.space import Space
 from jaxhpt.engine.steering import Order
@@ -37,6 +38,7 @@ class Command:
         if self.kind in ("drop", "trials"):
             least = 1 if self.kind == "trials" else 0
             require(whole(self.kind, self.value) >= least, self.kind, self.value, f"a whole number from {least} on")
+            require(self.value <= MAX_TRIALS, self.kind, self.value, "at most 2**30")
         elif self.kind == "try":
             require(isinstance(self.value, dict), "try", self.value, 'a setting, such as {"lr": 0.01}')
         else:
@@ -113,7 +115,7 @@ class Commands:
             try:
                 told = read_json(path)
                 found.append(Command(told["kind"], told["value"], path.name))
-            except (RunError, ValueError, TypeError, KeyError) as error:
+            except (RunError, OSError, ValueError, TypeError, KeyError) as error:
                 self._write("?", None, path.name, None, f"{path.name}: {error}")
         return found
 
@@ -145,7 +147,8 @@ class Commands:
 
     def _remove(self, source: str) -> None:
         if source:
-            (self._folder / COMMANDS / source).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what cannot be read, such as a directory, may not go either
+                (self._folder / COMMANDS / source).unlink()
 
 
 def _line(line: Any) -> None:

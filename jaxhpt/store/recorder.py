@@ -112,7 +112,7 @@ class Recorder:
             begun = time.monotonic()
             self._safely(lambda: self._checkpoint(execution, snapshot))
             self._due.done(time.monotonic() - begun)
-        return self._told(execution, noted) if self._orders_due() else ""
+        return self._told(execution, snapshot.trials, noted) if self._orders_due() else ""
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Write down how it is laid out; let one that goes on repeat its orders of after the checkpoint."""
@@ -122,7 +122,7 @@ class Recorder:
             execution.steering.take(order)
         self._repeated = len(again)
 
-    def _told(self, execution: Execution, noted: Signals) -> str:
+    def _told(self, execution: Execution, trials: int, noted: Signals) -> str:
         """Do what the run is told; return a reason to end, or nothing."""
         self._orders_due.done(0.0)
         paused = False
@@ -130,6 +130,8 @@ class Recorder:
             for command in self._commands.take():
                 if command.kind == "trials" and self._searches is not None:
                     self._commands.log(command, wrong="not for many searches at once")
+                elif command.kind == "trials" and command.value < trials:
+                    self._commands.log(command, wrong=f"the run has {trials} already; not less: stop ends it")
                 elif command.kind in ("stop", "trials"):
                     self.trials = command.value
                     self._commands.log(command)

@@ -95,6 +95,30 @@ def test_their_number_is_raised_while_it_runs_and_the_same_call_keeps_it(tmp_pat
     assert len((tmp_path / "run" / "trials.jsonl").read_text().splitlines()) == 100
 
 
+@pytest.mark.parametrize("fewer", [1, 39])
+def test_their_number_is_not_lowered_and_the_search_goes_on(tmp_path, fewer):
+    result, (line,) = told(tmp_path / "run", 1, "trials", fewer)
+    assert (result.stats.trials, line["wrong"]) == (40, "the run has 40 already; not less: stop ends it")
+    assert runs.search(tmp_path / "run").stats.trials == 40
+
+
+def test_what_is_no_command_breaks_no_search(tmp_path):
+    folder = tmp_path / "run"
+
+    def callback(snapshot):
+        if snapshot.events == 2:
+            (folder / "commands").mkdir()
+            (folder / "commands" / "a.json").mkdir()
+            (folder / "commands" / "b.json").symlink_to(tmp_path / "nowhere")
+            (folder / "commands" / "c.json").write_text('{"kind": "trials", "value": 100000000000000000000}')
+
+    assert runs.search(folder, callbacks=[callback], events_per_dispatch=1).stats.trials == 40
+    lines = [json.loads(line)["wrong"] for line in (folder / "commands.jsonl").read_text().splitlines()]
+    assert ["a directory" in lines[0], "No such file" in lines[1], "at most 2**30" in lines[2]] == [True] * 3
+    with pytest.raises(ValueError, match=r"trials=2147483648: must be at most 2\*\*30"):
+        runs.search(trials=2**31)
+
+
 def test_it_pauses_until_it_is_told_to_go_on(tmp_path):
     folder, waited = tmp_path / "run", []
 
@@ -131,7 +155,7 @@ def test_what_it_was_told_is_repeated_from_an_earlier_checkpoint(tmp_path, monke
         (("fly",), "command='fly': must be one of stop, pause"), (("stop", 3), "stop=3: must be without a value"),
         (("try", {"x": 1}), "must be names of the space"), (("try", {"lr": 7}), "must be within"),
         (("try", {}), "complete: 'lr' is None"), (("try", 3), "must be a setting"), (("drop", "a"), "must be an int"),
-        (("trials", 0), "a whole number from 1 on"),
+        (("trials", 0), "a whole number from 1 on"), (("trials", 10**20), r"at most 2\*\*30"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_at_once(begun, command, said):
