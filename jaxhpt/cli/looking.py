@@ -134,7 +134,7 @@ def _parquet(results: list[Result], path: pathlib.Path) -> None:
 
 def _of_one_type(frame: Any) -> Any:
     """Return a table whose columns have one type each, as parquet has it: a mixed one is text, as in csv."""
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
 
     def holds(column: Any) -> bool:
         try:
