@@ -62,7 +62,7 @@ class Outcome:
       summary: after the last look, on the host; it holds the history.
       key: the root key.
       compile_seconds: for which it waited for programs to be traced and compiled.
-      seconds: spent on searching.
+      seconds: spent on searching, in processes before this one, too.
       first_seconds: until the first trials had ended, compilation included; None if none did.
       ended: why: one of `ENDINGS`.
       memory: what was done where memory did not suffice, in words.
@@ -206,6 +206,11 @@ class _Run:
     @property
     def seconds(self) -> float:
         """Wall time so far, without waiting for programs."""
+        return self.limits.record.before + self.own_seconds
+
+    @property
+    def own_seconds(self) -> float:
+        """The same of this process alone, whatever it goes on from."""
         return time.perf_counter() - self.called - self.execution.compile_seconds
 
     def _look(self) -> str:
@@ -223,7 +228,7 @@ class _Run:
             return "finished"
         if self.noted.ending or told:
             return self.noted.ending or told
-        if self.limits.timeout is not None and snapshot.seconds >= self.limits.timeout:
+        if self.limits.timeout is not None and self.own_seconds >= self.limits.timeout:
             return "timeout"
         return "callback" if any(answers) else ""
 

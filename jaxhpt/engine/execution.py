@@ -55,10 +55,12 @@ class Record(Protocol):
     Attributes:
       lasts: whether what is written is there after the process.
       trials: that there are to be, once it was told so; None before.
+      before: seconds of searching before this process began.
     """
 
     lasts: bool
     trials: int | None
+    before: float
 
     def begin(self, execution: Execution, program: Program) -> None:
         """See a search before it runs, and its program, which has fewer lanes where memory did not suffice."""
@@ -78,6 +80,7 @@ class Unrecorded:
 
     lasts = False
     trials: int | None = None
+    before = 0.0
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Do nothing."""

@@ -18,7 +18,7 @@ class Snapshot:
       objective: name of the objective.
       best_value: best value so far in the user's own sign; None before the first.
       best_trial: its trial id; None before the first.
-      seconds: wall time since the first event, compilation not included.
+      seconds: wall time since the first event, compilation not included; of a run that goes on, of all its processes.
       events: events so far.
       done: trials that trained to their ends.
       stopped: trials that a scheduler ended; those that others went on from count, too.

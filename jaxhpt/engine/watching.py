@@ -102,7 +102,7 @@ class _Watched:
 
     def __init__(self, record: Record, watchers: Watchers) -> None:
         self._record, self._watchers = record, watchers
-        self.lasts, self.trials = record.lasts, record.trials
+        self.lasts, self.trials, self.before = record.lasts, record.trials, record.before
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Pass it on."""

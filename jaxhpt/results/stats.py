@@ -25,7 +25,7 @@ class Stats:
       trials: trials of this search that ended.
       failed: those whose objective was not finite.
       copies: trials that went on from the weights of others; they count as none of `trials`.
-      seconds: wall time without compilation.
+      seconds: wall time without compilation; of a run that went on from disk, of all its processes.
       compile_seconds: tracing and compiling; close to 0 where the program was there already.
       first_seconds: from the call to the end of the first trials; None if none ended.
       lanes: lanes, L.

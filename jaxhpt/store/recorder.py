@@ -65,6 +65,7 @@ class Recorder:
       commands: to the run.
       orders: of them that were carried out before this process began.
       seconds: between checkpoints.
+      before: seconds of searching before this process began.
       built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
       task: what a loaded winner must know of it: whether it exports, and how many models a trial has; and what its
         functions are.
@@ -87,6 +88,7 @@ class Recorder:
         commands: Commands,
         orders: int,
         seconds: float,
+        before: float,
         built: Callable[[Any, Any], Any],
         task: Callable[[], dict[str, Any]],
         begun: Callable[[Program], None],
@@ -100,6 +102,7 @@ class Recorder:
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
+        self.before = before
 
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Write what is due, and do what the run is told."""

@@ -65,6 +65,7 @@ class Run(Unstored):
         self._extend = extend
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
+        self._before = 0.0  # seconds of searching
         path = folder / MANIFEST
         try:
             require_whole(folder)
@@ -139,7 +140,7 @@ class Run(Unstored):
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         commands = (Commands(self._folder, space), self._orders)
         calls = (of, functools.partial(_task_of, built.structures), self._laid, self._end)
-        given = (self._checkpoints, trials, *commands, self._seconds, *calls)
+        given = (self._checkpoints, trials, *commands, self._seconds, self._before, *calls)
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -198,6 +199,7 @@ class Run(Unstored):
             if _print_of(now) != before:
                 raise RunError(f"run_dir={str(self._folder)!r}: holds another run: task.functions where {now.label}")
         first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
+        self._before = float(last.facts["numbers"]["seconds"])
         move = mover(last.facts["space"], structures.space)
         return Carried(last.arrays[first : first + num], last.facts["engine"], move)
 

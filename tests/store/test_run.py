@@ -65,6 +65,14 @@ def test_the_same_call_goes_on_to_the_same_bits(run, whole):
     same(runs.search(run), whole)  # and once more, when nothing is left to do
 
 
+def test_time_goes_on_where_it_stood(run):
+    before, seen = jaxhpt.load(run).stats.seconds, []
+    result = runs.search(run, timeout=3600, callbacks=[lambda s: seen.append(s.seconds)], events_per_dispatch=1)
+    assert 0 < before < seen[0] < result.stats.seconds
+    assert jaxhpt.load(run).stats.seconds > before
+    assert runs.search(run, timeout=before / 2, trials=400, events_per_dispatch=1).stats.trials > 40  # of this call
+
+
 def test_the_winner_lies_beside_by_itself(run, whole):
     result = runs.search(run)
     with orbax.Checkpointer(orbax.PyTreeCheckpointHandler()) as reader:
