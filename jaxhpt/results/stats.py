@@ -156,11 +156,14 @@ def headline(stats: Stats) -> list[str]:
     """Return two lines that tell it, and one for each time that memory did not suffice."""
     failed = f", {stats.failed:,} of them failed" if stats.failed else ""
     copied = f", and {stats.copies:,} copies" if stats.copies else ""
-    ended = "" if stats.ended == "finished" else f" (ended by {stats.ended})"
+    how = "unfinished" if stats.ended == "unfinished" else f"ended by {stats.ended}"
+    ended = "" if stats.ended == "finished" else f" ({how})"
     pace = f"{stats.trials:,} trials"
     if not stats.seconds:  # of a run that was killed nobody knows it
         return [f"{pace}{failed}{copied}{ended}"]
     pace += f" in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
+    if not stats.device:  # it wrote no checkpoint
+        return [f"{pace}{failed}{copied}{ended}"]
     device = stats.device if stats.devices == 1 else f"{stats.devices} x {stats.device}"
     return [
         f"{pace}{failed}{copied}{ended}",

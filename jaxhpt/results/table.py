@@ -102,12 +102,20 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _of_the_longest(result: Any) -> list[str]:
+    """Return the lines that show what there is where no trial has trained to its end."""
+    if result._row == NONE:
+        return ["no trial is done"]
+    shown = table([result.best], result.history.unit, result.space)
+    return ["no trial is done; the best of those that trained longest:", *shown]
+
+
 def found_table(result: Any, count: int = SHOWN) -> list[str]:
     """Return the lines that show what a result found: the best, or the front; and what came out when trained again."""
     several = len(result.objectives) > 1
     top = result.pareto_front() if several else result.top(count)
     if not top:
-        return ["no trial is done" if not several else "no trial is done and feasible"]
+        return _of_the_longest(result) if not several else ["no trial is done and feasible"]
     front = [f"the first of {len(top)} on the Pareto front:"] if several else []
     lines = [*front, *table(top[:count], result.history.unit, result.space)]
     if result.fresh is None or result.fresh._row == NONE:

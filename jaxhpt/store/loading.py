@@ -15,6 +15,7 @@ from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried
 from jaxhpt.results.columns import COLUMNS, empty_columns, filled, with_begun
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
+from jaxhpt.results.lineage import births
 from jaxhpt.results.loose import Loose
 from jaxhpt.results.result import Result
 from jaxhpt.results.saved import read
@@ -102,16 +103,26 @@ def _one(
             columns |= {name: move(columns[name]) for name in ("unit", "first")}
         history = with_begun(filled(history, columns), facts.get("begun"))
         row, kept = _best(last, search, searches)
-    history, fresh = _newer(history, problem, [line for line in lines if line.get("search", 0) == search])
+    lines = [line for line in lines if line.get("search", 0) == search]
+    history, fresh = _newer(history, problem, lines)
     better = _better(history, problem, row, fresh)
     if better != row:  # the log knows it, and its weights were not written yet
         row, kept = better, Kept(None, NO_STATE)
     numbers = manifest.get("numbers") or facts.get("numbers", {})
     each = {n: v[search] if isinstance(v, list) and n != "memory" else v for n, v in numbers.items()}
     ran = Ran(manifest.get("ended") or "unfinished", **{**each, "memory": tuple(each.get("memory", ()))})
+    ran = _later(ran, history, problem, lines) if fresh else ran
     if manifest.get("way") == "Tuner":
         return _told(counted(problem, history, ran), history, problem, row, lines)
     return Result(counted(problem, history, ran), history, problem, row, kept)
+
+
+def _later(ran: Ran, history: History, problem: Problem, lines: list[dict[str, Any]]) -> Ran:
+    """Return how a run ran until the latest trial that its log knows, which its checkpoint does not."""
+    rows = np.arange(int(history.num_rows))
+    ticks = history.start[rows] + history.steps[rows] - births(history, problem.schedule.interval)[rows]
+    seconds = max([ran.seconds, *(float(line.get("seconds", 0.0)) for line in lines)])
+    return ran._replace(seconds=seconds, steps=max([ran.steps, *ticks.tolist()]), trained=0)
 
 
 def _told(stats: Stats, history: Any, problem: Problem, row: int, lines: list[dict[str, Any]]) -> Result:

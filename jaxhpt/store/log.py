@@ -1,6 +1,7 @@
 """The log of a run: a line of JSON for each trial that ended, in order of their ends."""
 
 import json
+import math
 import os
 import pathlib
 import zlib
@@ -47,20 +48,21 @@ class Log:
         if path.exists() and path.stat().st_size != whole:
             os.truncate(path, whole)
 
-    def add(self, history: History, exact: np.ndarray | None = None) -> None:
+    def add(self, history: History, exact: np.ndarray | None = None, seconds: float | None = None) -> None:
         """Write the trials of a history that ended since, and see them on the disk.
 
         Args:
           history: on the host.
           exact: f64[C, K] scores as a person told them; None where they are those of the history.
+          seconds: of searching so far; None where they are not told.
         """
-        lines = []
+        lines, when = [], {} if seconds is None else {"seconds": round(seconds, 3)}
         for search in range(self._logged.shape[0]):
             one = history if self._searches is None else _one(history, search)
             status = np.asarray(one.status)[: self._logged.shape[1]]
             ended = (status >= Status.DONE) & (self._prior | (status != Status.PRIOR))
             rows = np.flatnonzero(ended & ~self._logged[search, : len(status)])
-            lines += self._lines(one, rows, search, exact)
+            lines += [json.dumps(told | when, allow_nan=False) + "\n" for told in self._told(one, rows, search, exact)]
             self._logged[search, rows] = True
         if lines:
             with self._path.open("a") as file:
@@ -68,7 +70,7 @@ class Log:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _lines(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[str]:
+    def _told(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[dict[str, Any]]:
         first = {} if self._searches is None else {"search": search}
         trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
         found, begun = [], {} if history.begun is None else dict(zip(*history.begun[::-1], strict=True))
@@ -76,7 +78,7 @@ class Log:
             line = {**first, **told, "start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
             line |= {"begun": int(begun[trial.id])} if trial.id in begun else {}
             line |= {"space": self._tag, "unit": history.unit[trial.id].tolist()}
-            found.append(json.dumps(line, allow_nan=False) + "\n")
+            found.append(line)
         return found
 
 
@@ -129,6 +131,8 @@ def _trial(line: Any) -> None:
     optional = [line.get(name, 0) for name in ("search", "parent", "begun")]
     numbers = [line["trial"], line["steps"], line["start"], *optional]
     if not all(type(value) is int and 0 <= value < NONE for value in numbers):
+        raise ValueError("no trial")
+    if not (isinstance(line.get("seconds", 0.0), int | float) and 0 <= line.get("seconds", 0.0) < math.inf):
         raise ValueError("no trial")
     kinds = {"metrics": dict, "hparams": dict, "unit": list, "curve": list, "space": str}
     if line["status"] not in CODES or not all(isinstance(line[name], kind) for name, kind in kinds.items()):

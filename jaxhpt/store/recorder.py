@@ -109,7 +109,7 @@ class Recorder:
         self._note(execution)
         if self._log_due():
             begun = time.monotonic()
-            self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
+            self._safely(lambda: self._log.add(_on_host(execution.summary.history), seconds=snapshot.seconds))
             self._log_due.done(time.monotonic() - begun)
         if self._due() and not self._checkpoints.busy:
             begun = time.monotonic()
@@ -160,7 +160,7 @@ class Recorder:
     def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
         """Write all of it; after an error the log alone, as pools may have gone different ways."""
         self._note(execution)
-        self._safely(lambda: self._log.add(_on_host(execution.summary.history)))
+        self._safely(lambda: self._log.add(_on_host(execution.summary.history), seconds=snapshot.seconds))
         try:
             if ended != "error":
                 self._safely(lambda: self._checkpoint(execution, snapshot))

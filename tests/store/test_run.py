@@ -514,3 +514,28 @@ def test_how_many_structures_begin_is_part_of_a_run(tmp_path):
     runs.search(tmp_path, **given)
     with pytest.raises(ValueError, match=r"layout.structures\[0\]: 0.25 in the run, 0.5 now"):
         runs.search(tmp_path, compile_share=0.5, **given)
+
+
+def test_what_is_told_of_a_killed_run_is_of_its_log(tmp_path):
+    folder = tmp_path / "run"
+    runs.cut(folder, 4, checkpoint_seconds=1e-9, scheduler=jaxhpt.ASHA(min_steps=4))
+    checkpoints = sorted((folder / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for path in checkpoints[1:]:
+        shutil.rmtree(path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files.write_json(folder / "manifest.json", {**manifest, "ended": None, "numbers": None})
+    found = jaxhpt.load(folder)
+    assert found.stats.trials == len(lines(folder)) > 0
+    assert found.stats.seconds == max(line["seconds"] for line in lines(folder))
+    assert 0 < found.stats.lanes_busy <= 1
+    assert "(unfinished)" in repr(found)
+
+
+def test_of_trials_that_did_not_end_the_longest_is_shown():
+    result = runs.search(
+        scheduler=jaxhpt.ASHA(min_steps=4), steps=1000, interval=4, callbacks=[lambda s: s.events >= 2]
+    )
+    assert not result.top()
+    first, _, row = repr(result).splitlines()[2:]
+    assert first == "no trial is done; the best of those that trained longest:"
+    assert row.split()[0] == str(result.best.id)
