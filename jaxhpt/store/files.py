@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from jaxhpt.core.checks import require
+from jaxhpt.core.files import write_text
 
 MANIFEST, LOG, CALLS, CHECKPOINTS, LOCK, COMMANDS, CONFIRMED, ORDERS, BEST = (
     "manifest.json", "trials.jsonl", "calls.jsonl", "checkpoints", "lock", "commands",
@@ -57,20 +58,6 @@ def require_whole(folder: pathlib.Path) -> None:
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Write a file as `write_text` does."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False))
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file so that whoever reads it finds the old one or the new one, after a power cut too."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -134,11 +121,10 @@ class Lock:
     def _require_stale(self) -> None:
         """Take away the lock of a process that is gone."""
         try:
-            owner = read_json(self._path)
-            host, pid, began = str(owner["host"]), int(owner["pid"]), owner["began"]
+            host, pid, began = _owner(self._path)
         except FileNotFoundError:
             return
-        except (RunError, KeyError, TypeError, ValueError):
+        except RunError:
             if time.time() - self._path.stat().st_mtime < GIVEN_UP:
                 raise RunError(
                     f"run_dir: {self._path} does not tell whose it is; remove it if no search runs"
@@ -161,13 +147,26 @@ class Lock:
 def held(folder: pathlib.Path) -> bool:
     """Tell whether a process is in a run directory; one of another machine counts as there."""
     try:
-        owner = read_json(folder / LOCK)
-        host, pid, began = str(owner["host"]), int(owner["pid"]), owner["began"]
+        host, pid, began = _owner(folder / LOCK)
     except FileNotFoundError:
         return False
-    except (RunError, KeyError, TypeError, ValueError):
+    except RunError:
         return True
     return host != socket.gethostname() or (_alive(pid) and _began(pid) == began)
+
+
+def _owner(path: pathlib.Path) -> tuple[str, int, str | None]:
+    """Read a lock: the host and the process that hold it, and when that began.
+
+    Raises:
+      FileNotFoundError: there is none.
+      RunError: it does not tell whose it is.
+    """
+    try:
+        owner = read_json(path)
+        return str(owner["host"]), int(owner["pid"]), owner["began"]
+    except (KeyError, TypeError, ValueError) as error:  # a RunError is a ValueError
+        raise RunError(f"{path}: does not tell whose it is") from error
 
 
 def _alive(pid: int) -> bool:
