@@ -87,7 +87,19 @@ class Entry(NamedTuple):
     variants: tuple[tuple[str, Any], ...]
 
 
-def figures_of(findings: Findings, whole: Findings) -> tuple[list[Entry], list[Missing]]:
+class LeftOut(NamedTuple):
+    """A figure that a report has not.
+
+    Attributes:
+      title: of the figure.
+      why: it is left out.
+    """
+
+    title: str
+    why: str
+
+
+def figures_of(findings: Findings, whole: Findings) -> tuple[list[Entry], list[LeftOut]]:
     """Return the figures of a search, and those that are left out.
 
     Args:
@@ -97,7 +109,7 @@ def figures_of(findings: Findings, whole: Findings) -> tuple[list[Entry], list[M
     return _sorted((name, _variants(name, whole if name in COUNTS else findings)) for name in ORDER)
 
 
-def figures_together(searches: Sequence[Findings]) -> tuple[list[Entry], list[Missing]]:
+def figures_together(searches: Sequence[Findings]) -> tuple[list[Entry], list[LeftOut]]:
     """Return the figures of several searches with the same objectives, and those that are left out."""
     names = [objective.name for objective in searches[0].metrics.objectives]
     return _sorted(
@@ -113,7 +125,7 @@ def _variants(name: str, findings: Findings) -> list[tuple[str, Any]]:
     return [(o.name, make(findings, column)) for column, o in enumerate(findings.metrics.objectives)]
 
 
-def _sorted(made: Any) -> tuple[list[Entry], list[Missing]]:
+def _sorted(made: Any) -> tuple[list[Entry], list[LeftOut]]:
     """Part what has something to show from what has not."""
     entries, missing = [], []
     for name, variants in made:
@@ -121,5 +133,5 @@ def _sorted(made: Any) -> tuple[list[Entry], list[Missing]]:
         if there:
             entries.append(Entry(name, there))
         else:
-            missing.append(variants[0][1])
+            missing.append(LeftOut(TEXTS[name][0], variants[0][1].why))
     return entries, missing

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxhpt.report.catalogue import TEXTS, Entry, figures_of, figures_together
-from jaxhpt.report.figures.base import Missing, thinned
+from jaxhpt.report.catalogue import TEXTS, Entry, LeftOut, figures_of, figures_together
+from jaxhpt.report.figures.base import thinned
 from jaxhpt.report.findings import STATUSES, Findings
 
 DIGITS = 6
@@ -124,7 +124,7 @@ def _search(pool: Pool, findings: Findings) -> dict[str, Any]:
         "best": findings.best,
         "of": len(whole.trial),
         "figures": [_entry(pool, entry) for entry in entries],
-        "missing": [[one.title, one.why] for one in missing],
+        "missing": missing,
     }
 
 
@@ -136,11 +136,11 @@ def _entry(pool: Pool, entry: Entry) -> dict[str, Any]:
 
 def _together(pool: Pool, searches: Sequence[Findings]) -> dict[str, Any]:
     alike = all(findings.metrics.objectives == searches[0].metrics.objectives for findings in searches)
-    left = Missing("Searches together", "they have not the same objectives")
+    left = LeftOut("Searches together", "they have not the same objectives")
     entries, missing = figures_together(searches) if alike else ([], [left])
     return {
         "figures": [_entry(pool, entry) for entry in entries],
-        "missing": [[one.title, one.why] for one in missing],
+        "missing": missing,
         "searches": [_summary(findings) for findings in searches],
     }
 

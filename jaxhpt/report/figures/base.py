@@ -16,11 +16,9 @@ class Missing:
     """A figure that has nothing to show.
 
     Attributes:
-      title: of the figure.
       why: it is left out.
     """
 
-    title: str
     why: str
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from jaxhpt.report.figures.base import Missing, best_so_far, even, few_searches, points_each
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Best so far of each search"
-
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -40,7 +38,7 @@ def comparison(searches: Sequence[Findings], column: int = 0) -> Comparison | Mi
     lines = [best_so_far(searches[i], column, np.arange(len(searches[i].trial))) for i in chosen]
     every = np.concatenate(lines)
     if not np.isfinite(every).any():
-        return Missing(TITLE, "no trial has come to a finite value yet")
+        return Missing("no trial has come to a finite value yet")
     objective, names = searches[0].metrics.objectives[column], tuple(searches[i].name for i in chosen)
     places = [_steps(line, points_each(len(chosen))) for line in lines]
     count, best = tuple(at + 1 for at in places), tuple(line[at] for line, at in zip(lines, places, strict=True))

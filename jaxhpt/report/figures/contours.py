@@ -9,7 +9,6 @@ from jaxhpt.report.figures.base import Missing, even
 from jaxhpt.report.figures.parallel import in_order
 from jaxhpt.report.findings import Axis, Findings
 
-TITLE = "Contours"
 CELLS = 36  # along an axis of numbers
 DIMENSIONS = 4  # of which pairs are made
 POINTS = 1000  # that are smoothed
@@ -64,14 +63,14 @@ def contours(findings: Findings, column: int = 0, names: tuple[str, ...] = ()) -
     columns = [given.index(name) for name in names] if names else in_order(findings, column)[:DIMENSIONS]
     rows = np.flatnonzero(np.isfinite(findings.score[:, column]))
     if len(columns) < 2:
-        return Missing(TITLE, "the space has one dimension")
+        return Missing("the space has one dimension")
     if len(rows) < 3:
-        return Missing(TITLE, "fewer than three trials have come to a finite value")
+        return Missing("fewer than three trials have come to a finite value")
     rows = rows[even(len(rows), POINTS)]
     pairs = (_contour(findings, column, rows, *pair) for pair in itertools.combinations(columns, 2))
     found = tuple(pair for pair in pairs if len(pair.row) > 2)
     if not found:
-        return Missing(TITLE, "no two dimensions exist together in three trials")
+        return Missing("no two dimensions exist together in three trials")
     return Contours(findings.metrics.names[column], found)
 
 

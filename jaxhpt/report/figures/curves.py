@@ -7,7 +7,6 @@ import numpy as np
 from jaxhpt.report.figures.base import Missing, even, thinned
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Learning curves"
 MOST, REPORTS = 200, 64
 
 
@@ -38,7 +37,7 @@ def curves(findings: Findings) -> Curves | Missing:
     """Return the curves of at most 200 trials, the best half and evenly spread others, of at most 64 reports each."""
     rows = np.flatnonzero(np.isfinite(findings.curve).any(axis=1))
     if not len(rows) or np.isfinite(findings.curve).sum(axis=1).max() < 2:
-        return Missing(TITLE, "one report of each trial was kept: a scheduler that looks at curves keeps more")
+        return Missing("one report of each trial was kept: a scheduler that looks at curves keeps more")
     drawn = thinned(findings.fitness, rows, MOST)
     drawn = drawn[np.argsort(-findings.fitness[drawn], kind="stable")]
     kept = even(findings.curve.shape[1], REPORTS)

@@ -9,8 +9,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing, even, few_searches, points_each
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Empirical distribution"
-
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
@@ -42,7 +40,7 @@ def distribution(searches: Sequence[Findings], column: int = 0) -> Distribution 
     found = [_one(searches[i], column, objective.sign, points_each(len(places))) for i in places]
     every = np.concatenate([value for value, _ in found])
     if not len(every):
-        return Missing(TITLE, "no trial has come to a finite value yet")
+        return Missing("no trial has come to a finite value yet")
     names, (values, shares) = tuple(searches[i].name for i in places), zip(*found, strict=True)
     axis = axis_of(objective.name, every)
     return Distribution(axis, objective.direction, places, names, values, shares, len(searches))

@@ -8,7 +8,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing, even
 from jaxhpt.report.findings import Findings
 
-TITLE = "Why trials ended"
 KINDS = (Status.DONE, Status.STOPPED, Status.FAILED)
 TIMES = 100
 
@@ -36,7 +35,7 @@ def endings(findings: Findings) -> Endings | Missing:
     """Return how the trials of a search ended."""
     kinds = [kind for kind in KINDS if findings.has(kind).any()]
     if not kinds:
-        return Missing(TITLE, "no trial has ended yet")
+        return Missing("no trial has ended yet")
     every = np.unique(findings.end[findings.has(*kinds)])
     tick = every[even(len(every), TIMES)]
     ended = [np.searchsorted(np.sort(findings.end[findings.has(kind)]), tick, side="right") for kind in kinds]

@@ -8,7 +8,6 @@ from jaxhpt.core.metrics import SPLITS
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Validation beside test"
 AGAIN = "trained again"
 
 
@@ -41,14 +40,14 @@ def held_out(findings: Findings) -> HeldOut | Missing:
     """Return trials beside their test metric, else the settings of a confirmation beside what they came to again."""
     name, column = findings.metrics.objectives[0].name, _test_column(findings)
     if column is None and not len(findings.again.row):
-        return Missing(TITLE, "all figures chose the winner: search with confirm=5, or return a test metric")
+        return Missing("all figures chose the winner: search with confirm=5, or return a test metric")
     if column is None:
         rows, fresh, other = findings.again.row, findings.again.value, f"{name}, {AGAIN}"
     else:
         rows = np.flatnonzero(findings.counted())
         fresh, other = findings.score[rows, column], findings.metrics.names[column]
     if not np.isfinite(fresh).any():
-        return Missing(TITLE, f"{other} is not known of any trial")
+        return Missing(f"{other} is not known of any trial")
     value, objective = findings.score[rows, 0], findings.metrics.objectives[0]
     best = _records(findings.fitness[rows], findings.trial[rows], column is None)
     gap = float((fresh[best[-1]] - value[best[-1]]) * objective.sign)

@@ -7,8 +7,6 @@ import numpy as np
 from jaxhpt.report.figures.base import Missing, best_so_far
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Optimisation history"
-
 
 @dataclasses.dataclass(frozen=True)
 class History:
@@ -48,7 +46,7 @@ def history(findings: Findings, column: int = 0) -> History | Missing:
     """
     value = findings.score[:, column]
     if not np.isfinite(value).any():
-        return Missing(TITLE, "no trial has come to a finite value yet")
+        return Missing("no trial has come to a finite value yet")
     objective, order = findings.metrics.objectives[column], np.argsort(findings.end, kind="stable")
     return History(
         axis_of(objective.name, value, objective.direction),

@@ -7,8 +7,6 @@ import numpy as np
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.findings import Findings
 
-TITLE = "Importance"
-
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
@@ -32,6 +30,6 @@ class Importance:
 def importance(findings: Findings, column: int = 0) -> Importance | Missing:
     """Return the importances for one of the objectives."""
     if column >= len(findings.shares):
-        return Missing(TITLE, "fewer than 8 trials ended with a finite value, or it was not asked for")
+        return Missing("fewer than 8 trials ended with a finite value, or it was not asked for")
     shares = findings.shares[column]
     return Importance(shares.objective, shares.method, shares.names, shares.share, shares.error)

@@ -9,8 +9,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.findings import Findings
 
-TITLE = "Lanes"
-
 
 @dataclasses.dataclass(frozen=True)
 class Lanes:
@@ -41,7 +39,7 @@ def lanes(findings: Findings) -> Lanes | Missing:
     """Return the timeline of the trials of a search; those that were known before it have none."""
     rows = np.flatnonzero(~findings.has(Status.PRIOR) & (findings.end > findings.start))
     if not len(rows):
-        return Missing(TITLE, "no trial has trained in a lane")
+        return Missing("no trial has trained in a lane")
     rows = rows[np.argsort(findings.start[rows], kind="stable")]
     first, last = findings.start[rows], findings.end[rows]
     lane = assigned(first, last, findings.facts.interval)

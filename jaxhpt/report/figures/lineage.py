@@ -9,8 +9,6 @@ from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.figures.parallel import in_order
 from jaxhpt.report.findings import Axis, Findings
 
-TITLE = "Lineage"
-
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
@@ -43,7 +41,7 @@ def lineage(findings: Findings) -> Lineage | Missing:
     """Return the tree of a search in which trials went on from others' weights."""
     rows = np.flatnonzero(~findings.has(Status.PRIOR))
     if not len(rows) or (findings.parent[rows] < 0).all():
-        return Missing(TITLE, "no trial went on from the weights of another")
+        return Missing("no trial went on from the weights of another")
     where = np.full(len(findings.trial), -1)
     where[rows] = np.arange(len(rows))
     parent = np.where(findings.parent[rows] >= 0, where[findings.parent[rows]], -1)

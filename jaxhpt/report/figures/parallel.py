@@ -7,7 +7,6 @@ import numpy as np
 from jaxhpt.report.figures.base import Missing, thinned
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Parallel coordinates"
 MOST = 1000
 
 
@@ -35,7 +34,7 @@ def parallel(findings: Findings) -> Parallel | Missing:
     num = len(findings.metrics.objectives)
     rows = np.flatnonzero(np.isfinite(findings.score[:, :num]).all(axis=1))
     if not len(rows):
-        return Missing(TITLE, "no trial has come to a finite value yet")
+        return Missing("no trial has come to a finite value yet")
     drawn = thinned(findings.fitness, rows, MOST)
     drawn = drawn[np.argsort(-findings.fitness[drawn], kind="stable")]
     columns = in_order(findings)

@@ -8,7 +8,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing, even
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Pareto front"
 TIMES, MARGIN = 60, 0.1
 
 
@@ -45,11 +44,11 @@ def pareto(findings: Findings) -> Pareto | Missing:
     """Return the front of a search of several objectives."""
     objectives = findings.metrics.objectives
     if len(objectives) < 2:
-        return Missing(TITLE, "the search has one objective")
+        return Missing("the search has one objective")
     score = findings.score[:, : len(objectives)]
     rows = np.flatnonzero(np.isfinite(score).all(axis=1))
     if not len(rows):
-        return Missing(TITLE, "no trial has come to finite values yet")
+        return Missing("no trial has come to finite values yet")
     signs = np.array([objective.sign for objective in objectives])
     counted = rows[(findings.has(Status.DONE) & findings.feasible)[rows]]
     reference, trial, volume = _growth(score * signs, counted, findings.trial)

@@ -8,7 +8,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.findings import Findings
 
-TITLE = "Flow through the rungs"
 MOST = 8
 
 
@@ -42,9 +41,9 @@ def rungs(findings: Findings) -> Rungs | Missing:
     steps, status = findings.steps[rows], findings.status[rows]
     stops = steps[status == Status.STOPPED]
     if len(_went_on(findings)) < (findings.parent >= 0).sum():
-        return Missing(TITLE, "trials went on from others' weights, as the lineage shows")
+        return Missing("trials went on from others' weights, as the lineage shows")
     if not len(stops):
-        return Missing(TITLE, "no trial was stopped")
+        return Missing("no trial was stopped")
     places = np.unique(stops)
     if len(places) > MOST:
         places = np.unique(np.quantile(stops, np.linspace(0, 1, MOST), method="lower"))

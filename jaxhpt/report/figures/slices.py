@@ -8,8 +8,6 @@ from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.figures.parallel import in_order
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Slices"
-
 
 @dataclasses.dataclass(frozen=True)
 class Slices:
@@ -34,7 +32,7 @@ def slices(findings: Findings, column: int = 0) -> Slices | Missing:
     """Return the slices of one of the objectives: all trials, so that those that failed can be seen, too."""
     score, columns = findings.score[:, column], in_order(findings, column)
     if not np.isfinite(score).any():
-        return Missing(TITLE, "no trial has come to a finite value yet")
+        return Missing("no trial has come to a finite value yet")
     axes, objective = tuple(findings.axes[i] for i in columns), findings.metrics.objectives[column]
     axis = axis_of(objective.name, score, objective.direction)
     return Slices(axis, axes, findings.status, score, findings.value[:, columns].T)

@@ -8,7 +8,6 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
-TITLE = "Spread over seeds and folds"
 MOST = 30
 
 
@@ -44,12 +43,12 @@ def spread(findings: Findings, column: int = 0) -> Spread | Missing:
     objective = findings.metrics.objectives[column]
     known = findings.metrics.spread_of(objective.name)
     if known is None:
-        return Missing(TITLE, "each trial trained one model: seeds= and folds= train several")
+        return Missing("each trial trained one model: seeds= and folds= train several")
     place, models = known
     deviation, counted = findings.score[:, place], findings.counted(column)
     rows = np.flatnonzero(counted & np.isfinite(deviation) & findings.has(Status.DONE))
     if not len(rows):
-        return Missing(TITLE, "no trial is done yet")
+        return Missing("no trial is done yet")
     score = findings.score[rows, column] * objective.sign
     rows = rows[np.argsort(score, kind="stable")][:MOST]
     value, error = findings.score[rows, column], deviation[rows] / np.sqrt(models)
