@@ -189,8 +189,7 @@ def search(
                 extension.require_to_fit(built)
                 built = extension.begun(built)
             built = run.begin(built, searcher, way="search", seed=seed, searches=None)
-            seen = dataclasses.replace(built.program.problem, space=space)
-            limits = dataclasses.replace(limits, record=watchers.beside(run.record, seen, run_dir))
+            limits = dataclasses.replace(limits, record=watchers.beside(run.record, built.problem, run_dir))
             root = root_of(seed, built.program.problem.prior)
             rest = (root, built.known, built.data, built.structures, run.carried)
             outcome = drive(built.program, root, built.data, limits, shown, lambda p: _begun(p, *rest))  # noqa: B023

@@ -146,7 +146,7 @@ def search_many(
         about = {"seed": each_seed, "searches": num, "shared_by": devices * parts}
         built = run.begin(built, searcher, own, way="search_many", **about)
         roots = jnp.stack([root_of(one, built.program.problem.prior) for one in each_seed])
-        record = watchers.beside(run.record, dataclasses.replace(built.program.problem, space=space), run_dir, num)
+        record = watchers.beside(run.record, built.problem, run_dir, num)
         shared, limits = shared_of(built.data, own), dataclasses.replace(limits, record=record)
         rest = (roots, before.stacked(num), own, shared, parts, run.carried)
         begun = lambda program: Many(Searches(program, devices), *rest)  # noqa: E731

@@ -29,9 +29,14 @@ class Schedule:
         """Reports kept of each trial's learning curve, R."""
         return -(-self.steps // self.report_interval) if self.report_interval else 1
 
+    @property
+    def report_steps(self) -> int:
+        """Training steps from one kept report to the next, or to the end of the longest trial."""
+        return self.report_interval or self.steps
+
     def place(self, steps: Array) -> Array:
         """Return the column of the curve for a report at i32 `steps`."""
-        return jnp.clip((steps - 1) // (self.report_interval or self.steps), 0, self.reports - 1)
+        return jnp.clip((steps - 1) // self.report_steps, 0, self.reports - 1)
 
     def up_to_interval(self, steps: int) -> int:
         """Return the next multiple of the interval."""

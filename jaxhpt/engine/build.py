@@ -59,6 +59,11 @@ class Built(NamedTuple):
     structures: Structures
     known: Known
 
+    @property
+    def problem(self) -> Problem:
+        """The search in the user's own space."""
+        return dataclasses.replace(self.program.problem, space=self.structures.space)
+
 
 def build(
     task: Task,

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxhpt.core.checks import number, require, require_count
@@ -14,7 +13,7 @@ from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.watching import Watcher
-from jaxhpt.results.columns import COLUMNS
+from jaxhpt.results.columns import written_columns
 from jaxhpt.results.trial import Trial, read_rows
 from jaxhpt.store.recorder import Due
 
@@ -65,7 +64,7 @@ class Paced(Watcher):
         """Write what is new, where it is time; see `Watcher.look`."""
         if last or self._due():
             begun = time.monotonic()
-            self.write(on_host(history), snapshot)
+            self.write(written_columns(history), snapshot)
             self._due.done(time.monotonic() - begun)
 
     def close(self, ended: str) -> None:
@@ -137,13 +136,6 @@ class _Ranks:
         """Count those before a place that beat it; all of them where it failed or breaks a constraint."""
         mine = self._before[place]
         return int((self._before[:place] < mine).all(axis=1).sum()) if np.isfinite(mine).all() else place
-
-
-def on_host(history: History) -> History:
-    """Copy what is written of a history."""
-    found = jax.device_get({name: getattr(history, name) for name in COLUMNS})
-    nothing: Any = np.zeros(0, np.uint32)
-    return History(**found, note=(), tried=nothing)
 
 
 def trials_of(history: History, problem: Problem, rows: Any, exact: np.ndarray | None = None) -> list[Trial]:

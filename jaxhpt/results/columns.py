@@ -21,6 +21,18 @@ def begun_data(history: History) -> dict[str, list[int]] | None:
     return {name: np.asarray(column).tolist() for name, column in history.begun._asdict().items()}
 
 
+def begun_steps(history: History) -> dict[int, int]:
+    """Return the steps behind the weights that trials began with, by row; empty where none began so."""
+    return {} if history.begun is None else dict(zip(*history.begun[::-1], strict=True))
+
+
+def written_columns(history: History) -> History:
+    """Copy what is written of a history from the device."""
+    found = jax.device_get({name: getattr(history, name) for name in (*COLUMNS, "begun")})
+    nothing: Any = np.zeros(0, np.uint32)
+    return History(**found, note=(), tried=nothing)
+
+
 def with_begun(history: Any, data: Any) -> Any:
     """Put into a history what `begun_data` wrote."""
     if data is None:

@@ -88,7 +88,7 @@ def _scores(scores: np.ndarray, problem: Any) -> np.ndarray:
 def _curves(history: Any, problem: Any, rows: np.ndarray, exact: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps and values of reports [N, R]; those before the last stand at the ends of the strides."""
     curve = np.asarray(history.curve)[rows]
-    ends = (np.arange(curve.shape[1]) + 1) * (problem.schedule.report_interval or problem.schedule.steps)
+    ends = (np.arange(curve.shape[1]) + 1) * problem.schedule.report_steps
     steps = np.minimum(ends[None], np.asarray(history.steps)[rows][:, None])
     value = curve if exact is None else np.where(np.isfinite(curve), exact[rows, :1], np.inf)
     sign = problem.objectives[0].sign

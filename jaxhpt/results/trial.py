@@ -116,7 +116,7 @@ def plain(value: Any) -> float:
 def _curve(history: History, problem: Problem, row: int, scores: np.ndarray) -> Curve:
     """Read the reports of a row: those before the last stand at the ends of the strides."""
     there = np.flatnonzero(np.isfinite(history.curve[row]))
-    steps = np.minimum((there + 1) * (problem.schedule.report_interval or problem.schedule.steps), history.steps[row])
+    steps = np.minimum((there + 1) * problem.schedule.report_steps, history.steps[row])
     values = np.asarray(history.curve[row][there]) if scores.dtype == np.float32 else scores[row, : len(there)]
     sign = values.dtype.type(problem.objectives[0].sign)
     return Curve(tuple(int(step) for step in steps), tuple(plain(value * sign) for value in values))

@@ -13,7 +13,7 @@ from jaxhpt.core.plain_problem import problem_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried
-from jaxhpt.results.columns import COLUMNS, empty_columns, filled, with_begun
+from jaxhpt.results.columns import COLUMNS, begun_steps, empty_columns, filled, with_begun
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept
 from jaxhpt.results.lineage import births
 from jaxhpt.results.loose import Loose
@@ -152,7 +152,7 @@ def _best(last: Carried, search: int, searches: int | None) -> tuple[int, Kept]:
 def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple[Any, list[int]]:
     """Enter trials that a log knows to have ended, and a history does not; return their rows, too."""
     rows, num, schedule, tag = [], int(history.num_rows), problem.schedule, log.tag_of(problem.space)
-    begun = dict(zip(*history.begun[::-1], strict=True)) if history.begun else {}
+    begun = begun_steps(history)
     for line in lines:
         row = line["trial"]
         if row >= problem.capacity or history.status[row] >= Status.DONE:
@@ -161,7 +161,7 @@ def _newer(history: Any, problem: Problem, lines: list[dict[str, Any]]) -> tuple
         history.status[row], history.steps[row] = log.CODES[line["status"]], int(line["steps"])
         history.start[row], history.parent[row] = int(line["start"]), line.get("parent", NONE)
         for steps, value in line["curve"]:
-            place = min((steps - 1) // (schedule.report_interval or schedule.steps), schedule.reports - 1)
+            place = min((steps - 1) // schedule.report_steps, schedule.reports - 1)
             history.curve[row, place] = nearest(np.array(value * problem.objectives[0].sign))
         rows.append(row)
         num = max(num, row + 1)

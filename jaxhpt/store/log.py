@@ -16,6 +16,7 @@ from jaxhpt.core.plain_data import value_of
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
+from jaxhpt.results.columns import begun_steps
 from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.trial import read_rows
 from jaxhpt.store.files import RunError
@@ -73,7 +74,7 @@ class Log:
     def _told(self, history: History, rows: np.ndarray, search: int, exact: np.ndarray | None) -> list[dict[str, Any]]:
         first = {} if self._searches is None else {"search": search}
         trials = read_rows(history, self._problem, np.ones(len(history.status), bool), rows, exact)
-        found, begun = [], {} if history.begun is None else dict(zip(*history.begun[::-1], strict=True))
+        found, begun = [], begun_steps(history)
         for trial, told in zip(trials, plain_trials(trials, history.unit, self._problem.space), strict=True):
             line = {**first, **told, "start": trial.start} | ({} if trial.parent is None else {"parent": trial.parent})
             line |= {"begun": int(begun[trial.id])} if trial.id in begun else {}

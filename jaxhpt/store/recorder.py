@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxhpt.core.history import History
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried, on_host
@@ -19,7 +18,7 @@ from jaxhpt.engine.execution import Execution
 from jaxhpt.engine.signals import Signals
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.state import Program
-from jaxhpt.results.columns import COLUMNS, begun_data
+from jaxhpt.results.columns import COLUMNS, begun_data, written_columns
 from jaxhpt.results.loose import places_of
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.commands import Commands
@@ -109,7 +108,7 @@ class Recorder:
         self._note(execution)
         if self._log_due():
             begun = time.monotonic()
-            self._safely(lambda: self._log.add(_on_host(execution.summary.history), seconds=snapshot.seconds))
+            self._write_log(execution, snapshot)
             self._log_due.done(time.monotonic() - begun)
         if self._due() and not self._checkpoints.busy:
             begun = time.monotonic()
@@ -160,7 +159,7 @@ class Recorder:
     def end(self, execution: Execution, snapshot: Snapshot, ended: str) -> None:
         """Write all of it; after an error the log alone, as pools may have gone different ways."""
         self._note(execution)
-        self._safely(lambda: self._log.add(_on_host(execution.summary.history), seconds=snapshot.seconds))
+        self._write_log(execution, snapshot)
         try:
             if ended != "error":
                 self._safely(lambda: self._checkpoint(execution, snapshot))
@@ -168,9 +167,13 @@ class Recorder:
         finally:
             self._safely(lambda: self._ended(ended, self._numbers(execution, snapshot)))
 
+    def _write_log(self, execution: Execution, snapshot: Snapshot) -> None:
+        """Write down the trials that ended since."""
+        self._safely(lambda: self._log.add(written_columns(execution.summary.history), seconds=snapshot.seconds))
+
     def _checkpoint(self, execution: Execution, snapshot: Snapshot) -> None:
         begun = time.monotonic()
-        history, carried = _on_host(execution.summary.history), execution.carried()
+        history, carried = written_columns(execution.summary.history), execution.carried()
         best, about = self._best(execution)
         columns = [np.asarray(getattr(history, name)) for name in COLUMNS]
         facts = {
@@ -220,10 +223,3 @@ class Recorder:
             self._warned = True
         else:
             self._warned = False
-
-
-def _on_host(history: History) -> History:
-    """Copy what is written of a history."""
-    found = jax.device_get({name: getattr(history, name) for name in (*COLUMNS, "begun")})
-    nothing: Any = np.zeros(0, np.uint32)
-    return History(**found, note=(), tried=nothing)

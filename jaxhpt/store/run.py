@@ -135,7 +135,7 @@ class Run(Unstored):
         write_json(self._folder / MANIFEST, now)
         (self._folder / CONFIRMED).unlink(missing_ok=True)
         self._manifest = now
-        problem = dataclasses.replace(built.program.problem, space=space)
+        problem = built.problem
         trials = log.Log(self._folder / LOG, problem, about["searches"])
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         commands = (Commands(self._folder, space), self._orders)
@@ -154,7 +154,7 @@ class Run(Unstored):
 
     def _described(self, built: Built, algorithm: Algorithm, own: Any, about: dict[str, Any]) -> dict[str, Any]:
         program, structures = built.program, built.structures
-        problem = dataclasses.replace(program.problem, space=structures.space)
+        problem = built.problem
         data, known = built.data._replace(begun=None), built.known
         task = {"functions": structures.first.functions.fingerprint, "data": digest_of((data, own))}
         first = self._manifest or {"chosen_for": problem.trials}

@@ -16,6 +16,7 @@ import pytest
 import short_runs as runs
 
 import jaxhpt
+from jaxhpt.results.columns import written_columns
 from jaxhpt.store import best, files, recorder
 from jaxhpt.store.checkpoints import Checkpoints
 from jaxhpt.store.files import Lock
@@ -344,7 +345,7 @@ def close(one, other):
 def test_a_wider_space_keeps_the_trials_there_were_also_where_it_is_killed_at_once(run, whole, monkeypatch):
     monkeypatch.setattr(recorder.Recorder, "end", lambda *given: None)  # as a kill does
     monkeypatch.setattr(recorder.Recorder, "look", lambda self, execution, *rest: self._log.add(
-        recorder._on_host(execution.summary.history)) or "")  # fmt: skip
+        written_columns(execution.summary.history)) or "")  # fmt: skip
     killed = runs.cut(run, 3, space=WIDE, extend=True)
     monkeypatch.undo()
     close(jaxhpt.load(run).trials[:16], whole.trials[:16])  # the checkpoint lies in the old space, the log in both
