@@ -180,8 +180,9 @@ def _figure(name: str, result: Result, objective: str | None, method: str | None
 
 def _of_several(name: str, results: Any, objective: str | None, ax: Any, draw: Callable) -> Any:
     pyplot()
-    searches = [findings_of(result, name, None) for name, result in named(results).items()]
-    column = _column(next(iter(named(results).values())), objective)
+    found = named(results)
+    searches = [findings_of(result, label, None) for label, result in found.items()]
+    column = _column(next(iter(found.values())), objective)
     return draw(_there(name, OF_SEVERAL[name](searches, column)), _axes(ax))
 
 

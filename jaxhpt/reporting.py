@@ -135,15 +135,14 @@ def _of_run(folder: pathlib.Path, importance: str | None) -> list[Findings]:
     """Return the findings of a run, with what its manifest knows beside, or of a saved result."""
     found = load(folder)
     if isinstance(found, Result) and not folder.is_dir():  # a file of `Result.save` knows itself how it ended
-        return _searches({"": found}, importance)
+        return _searches(named(found), importance)
     path = folder / MANIFEST
     manifest = read_json(path) if path.exists() else {}
     kinds = {name: manifest.get(name) for name in ("algorithm", "scheduler")}
     about = {name: told["kind"] for name, told in kinds.items() if isinstance(told, dict) and "kind" in told}
     if not manifest.get("ended"):
         about["ended"] = RUNNING if held(folder) else KILLED
-    results = {f"search {i}": one for i, one in enumerate(found)} if isinstance(found, list) else {"": found}
-    return _searches(results, importance, **about)
+    return _searches(named(found), importance, **about)
 
 
 def _sign(folder: pathlib.Path) -> tuple | None:

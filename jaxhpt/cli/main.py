@@ -37,15 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # of what does not end in order by itself, or a second time
         if options.debug:
             raise
-        print(json.dumps({"error": "interrupted"}) if options.json else f"jaxhpt {options.command}: interrupted",
-              file=sys.stderr)  # fmt: skip
+        _say(options, "interrupted")
         return ENDED["interrupted"]
     except RAISED as error:
         if options.debug:
             raise
-        print(json.dumps({"error": str(error)}) if options.json else f"jaxhpt {options.command}: {error}",
-              file=sys.stderr)  # fmt: skip
+        _say(options, str(error))
         return WRONG
+
+
+def _say(options: argparse.Namespace, wrong: str) -> None:
+    """Tell what went wrong."""
+    told = json.dumps({"error": wrong}) if options.json else f"jaxhpt {options.command}: {wrong}"
+    print(told, file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,6 +12,8 @@ from jaxhpt.core.space import Space
 from jaxhpt.integrations.optuna import from_optuna, to_optuna
 from jaxhpt.results.prior import known_exactly
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 SPACE = {"opt": {"lr": jaxhpt.Float(1e-3, 1.0, log=True)}, "units": jaxhpt.Int(1, 8), "act": [abs, round], "k": 3}
 KINDS = {
     "opt.lr": FloatDistribution(1e-3, 1.0, log=True),
@@ -20,14 +22,6 @@ KINDS = {
 }
 PARAMS = {"opt.lr": 0.1, "units": 4, "act": "round"}
 SETTING = {"opt": {"lr": 0.1}, "units": 4, "act": round, "k": 3}
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(level)
 
 
 def study_with(*trials, directions=("minimize",)):

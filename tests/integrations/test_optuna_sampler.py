@@ -14,15 +14,9 @@ from jaxhpt.integrations.optuna import Sampler
 from jaxhpt.integrations.optuna.space import Column
 from jaxhpt.integrations.optuna.view import View, metrics_of, room_for
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 XY = {"x": FloatDistribution(-2.0, 2.0), "y": FloatDistribution(-2.0, 2.0)}
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(level)
 
 
 def bowl(trial):
