@@ -26,7 +26,7 @@ FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```(?:\n+\1```text\n(.*?)^\1
 LINE = re.compile(
     r"`((?:jaxhpt [a-z]|make [a-z]|python (?:examples/|-m benchmarks\.[a-z]))[^`]*)`"
 )  # of a command in prose
-OTHERS = {"Optuna": "optuna", "Ray Tune": "ray", "Keras Tuner": "keras_tuner", "Hyperoptax": "hyperoptax"}
+OTHERS = {"Optuna": "optuna", "Keras Tuner": "keras_tuner", "Hyperoptax": "hyperoptax"}
 THEIRS = {"gcloud", "git", "mlflow", "optuna-dashboard", "srun", "tensorboard", "tail", "wandb"}  # programs of others
 WHOLE = "<!-- one program -->"  # in a document whose blocks go on with what those before them made
 SMALL = {  # sizes of what takes long, as they stand in a document, and here
@@ -110,13 +110,23 @@ def test_programs_in_the_documents_run(block, tmp_path):
     assert "4 trials" in ran.stdout
 
 
-@pytest.mark.parametrize("block", list(blocks(lambda block: block.title)))
+@pytest.mark.parametrize("block", list(blocks(lambda block: block.title and "Ray Tune" not in block.title)))
 def test_the_code_of_other_libraries_runs_where_they_are(block):
     """It stands beside ours; the title says whose it is."""
     code = compile(block.code, "document", "exec")
     found = re.fullmatch('title="(.*)"', block.title)
     pytest.importorskip(OTHERS[found.group(1)])
     exec(code, {"__name__": "document"})
+
+
+@pytest.mark.slow  # it starts processes, and takes over signals
+@pytest.mark.parametrize("block", list(blocks(lambda block: "Ray Tune" in block.title)))
+def test_the_code_of_ray_runs(block, tmp_path):
+    here = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", block.code]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=here, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "{'lr': " in ran.stdout
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

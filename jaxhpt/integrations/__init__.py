@@ -1,1 +1,1 @@
-"""Other people's tools: Optuna, TensorBoard, MLflow, Weights & Biases. One for each, imported where it is used."""
+"""Tools of others: Optuna, TensorBoard, MLflow, Weights & Biases, Ray Tune. One for each, imported where it is used."""

@@ -11,8 +11,8 @@ from jaxhpt.core.metrics import MetricSpec, choose
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Key
 from jaxhpt.integrations.extra import extra
-from jaxhpt.integrations.optuna.proposer import Proposer
 from jaxhpt.integrations.optuna.space import Column
+from jaxhpt.integrations.proposer import Proposer
 
 with extra("optuna"):
     from optuna.distributions import BaseDistribution

@@ -38,7 +38,7 @@ class Proposer:
     ) -> None:
         problem = Problem(space, metrics, room, lanes, Schedule(steps=1, interval=1))
         self.metrics, self.room, self.count, self._algorithm = metrics, room, 0, algorithm
-        self._space, self._root = space, root
+        self.space, self._root = space, root
         self._bare = Problem(encoded(space), metrics, room, lanes, problem.schedule)
         self._scores, self._status = np.full((room, len(metrics.names)), np.inf), np.zeros(room, np.int8)
         none = jnp.zeros((0, space.num_dimensions), jnp.float32)
