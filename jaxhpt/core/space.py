@@ -136,6 +136,13 @@ class Space(Part):
         )
         return dataclasses.replace(self, slots=slots)
 
+    def possible(self, unit: Any) -> np.ndarray:
+        """Tell which dimensions may exist in one structure: f32[D] -> bool[D]."""
+        levels = {column: int(self.dimensions[column].level(jnp.float32(unit[column]))) for column in self.structural}
+        return np.array(
+            [all(c.parent not in levels or levels[c.parent] in c.levels for c in found) for found in self.conditions]
+        )
+
     @property
     def value_shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Shapes of one trial's decoded dimensions, [D]."""

@@ -21,6 +21,7 @@ from jaxhpt.training.devices import tracing
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
+from jaxhpt.training.unread import require_read
 from jaxhpt.training.user_functions import Captured, UserFunctions, user_functions
 from jaxhpt.training.work import operations
 
@@ -99,7 +100,8 @@ class Structures:
         """Return the structure of a row, f32[D] snapped.
 
         Raises:
-          TypeError, ValueError: as `user_functions`; or metrics of other names than those of the first one.
+          TypeError, ValueError: as `user_functions`; or metrics of other names than those of the first one, or a
+            hyperparameter that no function reads.
         """
         with self._lock:
             key = self.key(unit)
@@ -142,6 +144,8 @@ class Structures:
         made = Structure(key, space, functions, captured, treedef)
         if self._made:
             _check_alike(self.first, made)
+        before = [one.functions for one in self._made.values()]
+        require_read([*before, functions], self.space, unit, made.label)
         return made
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxhpt.core.jaxprs import Traced, inputs_needed, trace
+from jaxhpt.core.jaxprs import Traced, trace
 from jaxhpt.core.keys import Stream, key_of
 from jaxhpt.core.space import Space
 from jaxhpt.core.spread import Spread
@@ -106,7 +106,6 @@ def user_functions(
     Raises:
       TypeError: a state that changes its structure, a shape or a dtype; metrics that are no scalars; a traced value
         used where Python needs a plain one; other arguments than are given.
-      ValueError: a hyperparameter that no function reads.
     """
     values, key = space.value_shapes, key_shape()
     begin = _Init(task, space)
@@ -124,7 +123,6 @@ def user_functions(
     captured = _copies(Captured(from_init, from_step, from_evaluate, from_generate, from_steps))
     told = (measure.unnamed, measure.derived, measure.spreads, measure.models)
     functions = UserFunctions(init, step, evaluate, generate, steps, *told)
-    _check_read(functions, space)
     return functions, captured, begin.structure
 
 
@@ -234,38 +232,3 @@ def _healthy(task: Task, state: PyTree) -> Array:
     for leaf in leaves:
         healthy &= ~jnp.any(bad(leaf))
     return healthy
-
-
-def _check_read(functions: UserFunctions, space: Space) -> None:
-    """Refuse a hyperparameter that no function reads."""
-    read = _values_read(functions, len(space.names))
-    unread = [name for name, used in zip(space.names, read, strict=True) if not used]
-    parents = {space.names[c.parent] for conditions in space.conditions for c in conditions}
-    plain = {space.names[column] for column in space.structural}  # what Python reads leaves no trace
-    unread = [name for name in unread if name not in parents | plain]
-    if unread:
-        remedy = "use it in init, train_step or evaluate, or take it out of the space"
-        if "epochs" in unread:
-            remedy = "leave steps=... out, which comes before it, or say steps='epochs'"
-        if "batch_size" in unread:
-            remedy = "average with jaxhpt.batch_mean(values, batch) in train_step, or take it out of the space"
-        raise ValueError(
-            f"space: no function reads {', '.join(map(repr, unread))}, so tuning it has no effect; {remedy}"
-        )
-
-
-def _values_read(functions: UserFunctions, num: int) -> list[bool]:
-    """Tell which of `num` values matter: for the metrics, for the length, or for what these depend on in the state.
-
-    A value that is only kept in the state matters to nobody, nor does one that is only looked at for NaN.
-    """
-    leaves = len(functions.state)
-    metrics = [*(True for _ in functions.metrics), False]
-    measured = inputs_needed(functions.evaluate, metrics)
-    alive, before = measured[num : num + leaves], [False] * leaves
-    stepped = [False] * num
-    while alive != before:
-        before, stepped = alive, inputs_needed(functions.step, alive)
-        alive = [a or b for a, b in zip(alive, stepped[num : num + leaves], strict=True)]
-    parts = (measured, stepped, inputs_needed(functions.init, alive), inputs_needed(functions.steps))
-    return [any(column) for column in zip(*(part[:num] for part in parts), strict=True)]

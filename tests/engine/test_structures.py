@@ -284,6 +284,29 @@ def test_mixed_values_are_handed_on_as_they_are():
     assert {trial.hparams["what"] for trial in result.trials} == set(given)
 
 
+@pytest.mark.parametrize("order", [["sgd", "adam"], ["adam", "sgd"]])
+def test_what_exists_in_one_structure_alone_need_not_be_read_in_others(order):
+    def update(state, batch, h, key):
+        push = h["sgd"]["momentum"] if h["rule"] == "sgd" else 1.0
+        return {"w": state["w"] - h["lr"] * push * state["w"]}
+
+    space = {
+        "rule": Choice(order, structural=True),
+        "sgd": When("rule", "sgd", {"momentum": Float(0.0, 1.0)}),
+        "lr": Float(0.1, 0.9),
+    }
+    made = {"init": lambda key, h: {"w": jnp.float32(1.0)}, "evaluate": lambda s, d, h: {"loss": s["w"] ** 2}}
+    options = {**made, "steps": 2, "trials": 8, "algorithm": "random", **QUIET}
+    result = jaxhpt.search(update, space, **options)
+    assert {trial.hparams["rule"] for trial in result.trials} == {"sgd", "adam"}
+    for trial in result.trials:
+        push = trial.hparams["sgd"]["momentum"] if trial.hparams["rule"] == "sgd" else 1.0
+        assert trial.value == pytest.approx((1 - trial.hparams["lr"] * push) ** 4, rel=1e-4)
+    damped = When("rule", "sgd", {"momentum": Float(0.0, 1.0), "damping": Float(0.0, 1.0)})
+    with pytest.raises(ValueError, match=r"no function reads 'sgd.damping' where rule='sgd'.*by jaxhpt\.When"):
+        jaxhpt.search(update, {**space, "rule": Choice(["sgd"], structural=True), "sgd": damped}, **options)
+
+
 def test_errors_name_the_structure_and_the_remedy():
     with pytest.raises(TypeError, match=r"width.*structural=True"):
         train({**SPACE, "width": Choice([1, 3])})
