@@ -10,7 +10,7 @@ import numpy as np
 from jaxhpt.core.checks import plain, switch
 from jaxhpt.core.dimension import Dimension, settle_belief, write_fields
 from jaxhpt.core.showing import apart, shown
-from jaxhpt.core.values import check_values, is_number, marked
+from jaxhpt.core.values import alike, check_values, is_number, lacks, marked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +98,15 @@ class Choice(Dimension):
         return xp.take(np.asarray(self.values, self.dtype), index, mode="clip") if self.numeric else index
 
     def find(self, value: Any) -> int | None:
-        """Return the place of a value, a number as float32 has it; None where it is no value of the choice."""
+        """Return the place of a value, a number as float32 has it; None where it is no value of the choice.
+
+        A name that was read back stands for the function, or the like, of that name; of several, for that in its place.
+        """
         value = plain(value)
-        places = (i for i, v in enumerate(self.values) if self._same(v, value))
-        return next(places, None)
+        places = [i for i, v in enumerate(self.values) if self._same(v, value)]
+        places = places or [i for i, v in enumerate(self.values) if (lacks(v) or lacks(value)) and alike(v, value)]
+        wanted = getattr(value, "place", None)
+        return wanted if wanted in places else next(iter(places), None)
 
     def _same(self, a: Any, b: Any) -> bool:
         if isinstance(a, bool) != isinstance(b, bool):

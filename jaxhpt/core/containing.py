@@ -37,9 +37,7 @@ def _contains(old: Any, new: Any) -> bool:
 
 def _places(old: Choice, new: Choice) -> list[int | None]:
     """Return the places of a choice's values among those of another; functions are known by their names."""
-    named = {shown(value): place for place, value in enumerate(new.values)}
-    found = [new.find(value) for value in old.values]
-    return [named.get(shown(value)) if place is None else place for place, value in zip(found, old.values, strict=True)]
+    return [new.find(value) for value in old.values]
 
 
 def moved(unit: np.ndarray, old: Space, new: Space) -> np.ndarray:

@@ -5,7 +5,6 @@ A value that JSON has not, such as a function, is written by its name, and read 
 
 import dataclasses
 import math
-import re
 from typing import Any, NamedTuple
 
 import jax
@@ -14,33 +13,11 @@ import numpy as np
 from jaxhpt.core.checks import leaf_name, require
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Bool, Choice, Float, Int
-from jaxhpt.core.showing import shown
 from jaxhpt.core.space_spec import Condition, Slot, constant
+from jaxhpt.core.values import Named, written
 
 KINDS: dict[str, type[Dimension]] = {kind.__name__: kind for kind in (Float, Int, Choice, Bool)}
-ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # where a value lies in memory names nothing
 SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """What stands for a value that is no plain data, such as a function, where it was read or pickled.
-
-    Attributes:
-      name: how it was shown.
-      place: tells values of one name apart.
-    """
-
-    name: str
-    place: int = 0
-
-    @property
-    def __name__(self) -> str:
-        """The name, as the value itself had it."""
-        return self.name
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 def plain_value(value: Any) -> Any:
@@ -53,7 +30,7 @@ def plain_value(value: Any) -> Any:
         return {"tuple": [plain_value(part) for part in value]}
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return {"numpy": [value.dtype.name, value.item() if np.isfinite(value) else str(value)]}
-    return {"named": ADDRESS.sub("", shown(value))}
+    return {"named": written(value)}
 
 
 def value_of(data: Any, place: int = 0) -> Any:

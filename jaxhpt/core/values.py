@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -17,6 +18,30 @@ MIXED = (
     "None or False, or give the numbers a name of their own: {'on': Bool(), 'rate': When('on', True, [0.1, 0.5])}; or "
     "say Choice([...], structural=True), which hands each value on as it is"
 )
+
+
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # where a value lies in memory names nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """What stands for a value that is no plain data, such as a function, where it was read or pickled.
+
+    Attributes:
+      name: how it was shown.
+      place: tells values of one name apart.
+    """
+
+    name: str
+    place: int = 0
+
+    @property
+    def __name__(self) -> str:
+        """The name, as the value itself had it."""
+        return self.name
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class Part(Settings):
@@ -52,6 +77,31 @@ def check_values(values: Any, mixed: bool = False) -> tuple:
     if numeric:
         _check_held(list(found))
     return found
+
+
+def written(value: Any) -> str:
+    """Write a value that is no plain data, such as a function, as `Named` has it."""
+    return value.name if isinstance(value, Named) else ADDRESS.sub("", shown(value))
+
+
+def lacks(value: Any) -> bool:
+    """Tell whether a value is a name that was read back, or holds one."""
+    return isinstance(value, Named) or (isinstance(value, tuple) and any(map(lacks, value)))
+
+
+def alike(own: Any, other: Any) -> bool:
+    """Tell whether two values are equal, or one of them is the other's name, as it was read back.
+
+    Example:
+      >>> alike(("act", Named("abs")), ("act", abs)), alike(Named("abs"), "abs")
+      (True, False)
+    """
+    if isinstance(own, tuple) and isinstance(other, tuple):
+        return len(own) == len(other) and all(map(alike, own, other))
+    if not (lacks(own) or lacks(other)):
+        return bool(own is other or own == other)
+    plain_one = any(value is None or isinstance(value, bool | int | float | str) for value in (own, other))
+    return not plain_one and written(own) == written(other)
 
 
 def marked(value: Any) -> Any:

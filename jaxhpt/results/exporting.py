@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,30 @@ def export(path: str | pathlib.Path, state: Any, predict: Callable | None, examp
     folder = pathlib.Path(path).absolute()
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"path={str(path)!r}: must be a new folder, or an empty one")
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / WEIGHTS, state)
-    if predict is not None:
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
-        written = jax.export.export(jax.jit(lambda *inputs: predict(state, *inputs)))(shapes)
-        (folder / PREDICT).write_bytes(written.serialize())
+    predicted = None if predict is None else _predicted(state, predict, example)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:  # all of it, or none
+        whole = pathlib.Path(unfinished) / folder.name
+        whole.mkdir()
+        _save(whole / WEIGHTS, state)
+        if predicted is not None:
+            (whole / PREDICT).write_bytes(predicted)
+        whole.replace(folder)
+
+
+def _predicted(state: Any, predict: Callable, example: Any) -> bytes:
+    """Return a prediction as `jax.export` writes it, with the weights in it."""
+    from flax import nnx
+
+    leaves, treedef = jax.tree.flatten(state, is_leaf=lambda part: isinstance(part, nnx.Module))
+    parts = [nnx.split(leaf) if isinstance(leaf, nnx.Module) else leaf for leaf in leaves]
+
+    def again(*inputs: Any) -> Any:  # a module may change itself only within the trace that made it
+        models = [nnx.merge(*part, copy=True) if type(part) is tuple else part for part in parts]
+        return predict(jax.tree.unflatten(treedef, models), *inputs)
+
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
+    return bytes(jax.export.export(jax.jit(again))(shapes).serialize())
 
 
 def _save(folder: pathlib.Path, state: PyTree) -> None:

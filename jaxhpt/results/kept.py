@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxhpt.core.plain_data import Named
+from jaxhpt.core.checks import require
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
+from jaxhpt.core.space import Space
 from jaxhpt.core.typing import PyTree
+from jaxhpt.core.values import Named, lacks
 from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
 from jaxhpt.results.loose import Loose, loose
@@ -186,6 +188,35 @@ class Kept:
         if isinstance(weights, Loose):
             weights = weights.onto(task, hparams, self.replicas)
         return Kept(weights, "", task.export, self.replicas)
+
+
+def require_task(task: Any, space: Space) -> None:
+    """Refuse what is no task, and a space that hands it names where functions were.
+
+    Raises:
+      TypeError, ValueError: as said.
+    """
+    if not hasattr(task, "export"):
+        raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
+    handed = {space.names[column]: list(getattr(space.dimensions[column], "values", ())) for column in space.structural}
+    handed |= {name: [value] for name, value in space.constants.items()}
+    lost = sorted(name for name, values in handed.items() if any(map(lacks, values)))
+    remedy = "given to load, or to with_space: of what it holds in these places, only names were read back"
+    require(not lost, "space", lost, remedy)
+
+
+def same_space(before: Space, given: Any) -> Space:
+    """Return a space made anew; refuse another one than before.
+
+    Raises:
+      ValueError: another one; the dimensions that differ are named.
+    """
+    space = Space.of(given)
+    old, new = before.to_spec(), space.to_spec()
+    then, now = ({one["name"]: one for one in spec["dimensions"]} for spec in (old, new))
+    differ = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    require(old == new, "space", differ or "with other constants", "as it was searched")
+    return space
 
 
 def models_of(state: Any, replicas: int) -> list[Any]:

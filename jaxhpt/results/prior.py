@@ -16,7 +16,7 @@ from jaxhpt.core.ranges import LARGEST
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import Array
-from jaxhpt.core.values import marked
+from jaxhpt.core.values import alike, marked
 from jaxhpt.results.result import Result
 from jaxhpt.results.trial import Trial
 
@@ -138,7 +138,7 @@ def _rows(part: Any, space: Space, metrics: MetricSpec) -> list[tuple[np.ndarray
 def _read(part: Any, space: Space, metrics: MetricSpec) -> list[_Given]:
     if isinstance(part, Result):
         _warn_of_direction(part, metrics)
-        same = part.space == space  # then the very same bits
+        same = part.space == space or part.space.to_spec() == space.to_spec()  # then the very same bits
         useful = [trial for trial in part.trials if trial.status in USEFUL]
         return [_Given(t.hparams, t.metrics, np.asarray(part.history.unit[t.id]) if same else None) for t in useful]
     if _is_table(part):
@@ -203,7 +203,7 @@ def place_of(space: Space, setting: Any) -> np.ndarray:
         column = getattr(slot, "column", None)
         if column is None:
             require(
-                bool(own == other) or marked(own) == marked(other), "constant", own, f"{shown(other)}, as in the space"
+                alike(own, other) or marked(own) == marked(other), "constant", own, f"{shown(other)}, as in the space"
             )
         elif other is not None:
             dimension, name = space.dimensions[column], space.names[column]
@@ -213,6 +213,8 @@ def place_of(space: Space, setting: Any) -> np.ndarray:
 
 def _same(own: Any, other: Any, dimension: Dimension) -> bool:
     """Tell whether a value is the one that stands for it, but for the rounding of float32."""
+    if isinstance(dimension, Choice):
+        return dimension.find(own) == dimension.find(other)
     if dimension.levels is None or not isinstance(other, float) or not isinstance(own, (int, float)):
         return dimension.levels is None or bool(own == other)
     step = getattr(dimension, "step", None) or 1.0

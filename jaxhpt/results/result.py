@@ -14,7 +14,7 @@ from jaxhpt.engine.driver import Outcome
 from jaxhpt.engine.state import Program
 from jaxhpt.results.exporting import export
 from jaxhpt.results.importance import importance_of
-from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable
+from jaxhpt.results.kept import NO_REPLAY, Kept, Run, models_of, portable, require_task, same_space
 from jaxhpt.results.lineage import segments_of
 from jaxhpt.results.overtuning import Overtuning, compare, tested
 from jaxhpt.results.replaying import trained_again
@@ -247,15 +247,28 @@ class Result(Reported):
 
         Raises:
           TypeError: not a task.
+          ValueError: the functions get some of the space, such as an activation, of which only the names are there: see
+            `with_space`.
         """
-        if not hasattr(task, "export"):
-            raise TypeError(f"task={task!r}: must be the Task or FlaxTask that was tuned")
+        require_task(task, self._problem.space)
         run = self._trained()
         if isinstance(run, Kept) and self._row != NONE:
             unit = np.asarray(self.history.unit[self._row])
             space = self._problem.space.of_structure(unit)
             run = run.with_task(task, hparams_of(space, space.values(unit, np)))
         return dataclasses.replace(self, _run=run, fresh=self.fresh and self.fresh.with_task(task))
+
+    def with_space(self, space: Any) -> "Result":
+        """Return the same result with the functions and classes that its space holds, after it was pickled or loaded.
+
+        Args:
+          space: that was searched, made anew.
+
+        Raises:
+          ValueError: another space.
+        """
+        problem = dataclasses.replace(self._problem, space=same_space(self._problem.space, space))
+        return dataclasses.replace(self, _problem=problem, fresh=self.fresh and self.fresh.with_space(space))
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -5,10 +5,10 @@ from typing import Any
 
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
-from jaxhpt.core.plain_data import Named
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
+from jaxhpt.core.values import Named
 from jaxhpt.results.trial import Confirmed, Trial
 
 FIXED = ("trial", "status", "steps")

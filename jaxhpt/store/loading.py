@@ -26,7 +26,7 @@ from jaxhpt.store.files import CHECKPOINTS, CONFIRMED, LOG, MANIFEST, RunError, 
 from jaxhpt.store.run import checked, mover
 
 
-def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
+def load(path: str | pathlib.Path, task: Any = None, *, space: Any = None) -> Result | list[Result]:
     """Read a run directory, or what `Result.save` wrote: of a run that has ended, was killed, or runs now.
 
     What a run has found is in its latest checkpoint and, newer by up to half a minute, in its log. Nothing is executed:
@@ -35,13 +35,15 @@ def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
     Args:
       path: of the directory or the file.
       task: the `Task` or `FlaxTask` that was tuned, made anew; None where `best_state` is not needed.
+      space: that was searched, where it holds functions, classes or the like: these are written by their names alone.
 
     Returns:
       A `Result`, without `replay`; of many searches a list of them.
 
     Raises:
       FileNotFoundError: nothing is there.
-      ValueError: it is damaged, or nothing was written yet.
+      ValueError: it is damaged, or nothing was written yet; another space; a task whose functions get some of the
+        space, and no space.
 
     Example:
       >>> import jaxhpt, tempfile
@@ -57,15 +59,19 @@ def load(path: str | pathlib.Path, task: Any = None) -> Result | list[Result]:
         raise FileNotFoundError(f"path={str(path)!r}: there is no such run and no such file")
     single = where if where.is_file() else where / CONFIRMED
     if single.exists():
-        found = read(single)
-        return found if task is None else found.with_task(task)
+        return _whole(read(single), task, space)
     try:
         results = _of_run(where)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(f"{where}: damaged: {type(error).__name__}: {error}") from error
-    if task is not None:
-        results = [result.with_task(task) for result in results]
+    results = [_whole(result, task, space) for result in results]
     return results if read_json(where / MANIFEST).get("searches") is not None else results[0]
+
+
+def _whole(result: Result, task: Any, space: Any) -> Result:
+    """Give back to a result what no file holds."""
+    result = result if space is None else result.with_space(space)
+    return result if task is None else result.with_task(task)
 
 
 def _of_run(folder: pathlib.Path) -> list[Result]:

@@ -449,6 +449,8 @@ def test_a_search_of_sizes_in_nnx_returns_the_masked_module():
     small = masking.shrink(model, result.best_state, result.best.hparams)
     assert type(small) is Conv
     np.testing.assert_allclose(small(x), result.best_state(x), 1e-3, 1e-5)
+    traced = jax.jit(lambda x: result.best_state(x))  # a module made outside cannot be changed inside
+    np.testing.assert_allclose(traced(x), result.best_state(x), 1e-5, 1e-6)
 
 
 class Mixed(nnx.Module):

@@ -332,6 +332,13 @@ def test_exported_weights_and_a_prediction(tmp_path, whole):
         whole.export_best(tmp_path / "best")
     with pytest.raises(ValueError, match="predict and example: give both"):
         whole.export_best(tmp_path / "other", lambda state, x: x)
+    with pytest.raises(KeyError):
+        whole.export_best(tmp_path / "other", lambda state, x: state["v"], jnp.ones((2, 3)))
+    assert not (tmp_path / "other").exists()  # so that it can be tried again
+    rows = jax.ShapeDtypeStruct(jax.export.symbolic_shape("rows, 3"), jnp.float32)
+    whole.export_best(tmp_path / "other", lambda state, x: x @ state["w"], rows)
+    read = jax.export.deserialize(bytearray((tmp_path / "other" / "predict.jax").read_bytes()))
+    assert read.call(jnp.ones((5, 3))).shape[0] == 5
 
 
 WIDE = {"lr": jaxhpt.Float(1e-4, 1.0, log=True)}

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import flax
 import jax
 import numpy as np
 from flax import nnx
@@ -101,7 +102,10 @@ def _masked_nnx(kind: type) -> type:
         held = self._held
         plan = held.model.verified(self, held, args, kwargs)
         weights = _weights(self)
-        _set(self, mask_tree(plan, held.values, weights))
+        try:
+            _set(self, mask_tree(plan, held.values, weights))
+        except flax.errors.TraceContextError:  # a trace around a module that was made outside: a copy can be masked
+            return _of_copy(call, self, args, kwargs)
         try:
             with at(held.values), _nnx_norms(self, plan, held.values):
                 return kind.__call__(self, *args, **kwargs)
@@ -109,6 +113,21 @@ def _masked_nnx(kind: type) -> type:
             _set(self, weights)
 
     return type(f"Masked{kind.__name__}", (kind,), {"__call__": call, "__module__": kind.__module__})
+
+
+def _of_copy(call: Callable, module: nnx.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Call a copy of a module; what it changes of itself, such as statistics, is changed in the module, too.
+
+    Raises:
+      flax.errors.TraceContextError: that cannot be changed here.
+    """
+    copy, rest = nnx.clone(module), nnx.Not(nnx.Param)
+    before = jax.tree.leaves(nnx.state(copy, rest))
+    found = call(copy, *args, **kwargs)
+    after = nnx.state(copy, rest)
+    if any(one is not other for one, other in zip(before, jax.tree.leaves(after), strict=True)):
+        nnx.update(module, after)
+    return found
 
 
 def _state(module: nnx.Module) -> PyTree:
