@@ -128,7 +128,7 @@ def search(
         bits: after a crash, a kill or a time limit, or with more `trials`. See `jaxhpt.load`. SIGTERM then ends it in
         order, too.
       checkpoint_seconds: of a run that is written, from one checkpoint to the next, above 0; more where writing would
-        take more than a fiftieth of the time.
+        take more than a fiftieth of the time. The first comes after five seconds.
       extend: whether the space may have wider ranges and more choices than the run in `run_dir` had: its trials stay,
         and the algorithm learns from them in the wider space.
       progress: whether to show a live line in a terminal, plain lines elsewhere.

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Protocol
 
+SOON = 0.01  # of a search, before which its pace is that of its first dispatches, which take longest
+
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
@@ -52,9 +54,10 @@ class Snapshot:
 
     @property
     def eta(self) -> float | None:
-        """Seconds to go at the pace of training so far; None before there is any."""
+        """Seconds to go at the pace of training so far; None before a trial has ended, or 1 % of them is done."""
         done = self.finished + self.under_way
-        return self.seconds * max(self.trials - done, 0.0) / done if done > 0 and self.seconds > 0 else None
+        early = not self.finished and done < SOON * self.trials
+        return None if early or not done or not self.seconds else self.seconds * max(self.trials - done, 0.0) / done
 
 
 class Display(Protocol):

@@ -36,7 +36,7 @@ class Paced(Watcher):
 
     def __init__(self, seconds: float = SECONDS) -> None:
         require(number("seconds", seconds) >= 0, "seconds", seconds, "at least 0")
-        self._due, self._is_open = Due(float(seconds), most=max(seconds, MOST) if seconds else 0.0), False
+        self._due, self._is_open = Due(float(seconds), most=max(seconds, MOST) if seconds else 0.0, spare=1), False
 
     def opened(self, problem: Problem, run_dir: pathlib.Path | None, again: bool) -> None:
         """Begin to write, or go on with what was written; `again` where it is open, and there are more trials."""

@@ -25,6 +25,7 @@ from jaxhpt.store.commands import Commands
 from jaxhpt.store.log import Log
 
 LOG_SECONDS = 1.0
+FIRST_SECONDS = 5.0  # to the first checkpoint: what is lost before it is lost whole
 PAUSE_SECONDS = 0.2
 SHARE = 0.02  # of the time, at most, that may go into writing
 
@@ -37,11 +38,13 @@ class Due:
       seconds: from one time to the next, at least.
       most: seconds after which it is done whatever it takes.
       next: time of the clock that nobody can set.
+      spare: times whose cost does not count: the first is dearer than all others, where it compiles.
     """
 
     seconds: float
     next: float = 0.0
     most: float = math.inf
+    spare: int = 0
 
     def __call__(self) -> bool:
         """Tell whether it is time."""
@@ -49,7 +52,8 @@ class Due:
 
     def done(self, cost: float) -> None:
         """Note that it was done, and took so many seconds."""
-        self.next = time.monotonic() + min(max(self.seconds, cost / SHARE), self.most)
+        wait = self.seconds if self.spare else max(self.seconds, cost / SHARE)
+        self.spare, self.next = max(self.spare - 1, 0), time.monotonic() + min(wait, self.most)
 
 
 class Recorder:
@@ -96,8 +100,8 @@ class Recorder:
         self._folder, self._problem, self._searches = folder, problem, searches
         self._checkpoints, self._log = checkpoints, log
         self._built, self._task, self._begun, self._ended = built, task, begun, ended
-        self._log_due = Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS))
-        self._due = Due(seconds, time.monotonic() + seconds)
+        self._log_due = Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS), spare=1)
+        self._due = Due(seconds, time.monotonic() + min(seconds, FIRST_SECONDS))
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
