@@ -104,7 +104,7 @@ def _csv(results: list[Result], path: pathlib.Path) -> None:
     with _text(path) as file:
         writer = None
         for number, result in _numbered(results):
-            names, rows = plain_table(result.trials, result.history.unit[: len(result.trials)], result.space)
+            names, rows = plain_table(result.trials, result.history.unit, result._problem)
             if writer is None:
                 writer = csv.writer(file)
                 writer.writerow([*number, *names])

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
@@ -43,7 +44,7 @@ def confirmed_table(confirmed: Sequence[Confirmed]) -> list[str]:
     return _align([["trial", *confirmed[0].metrics, "before"], *rows])
 
 
-def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any:
+def frame(trials: Sequence[Trial], unit: Any, problem: Problem, curves: bool) -> Any:
     """Return a pandas table with a row a trial, all trials in order, or a row a report of their learning curves.
 
     Raises:
@@ -56,16 +57,16 @@ def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any
     if curves:
         reports = [(t.id, *report) for t in trials for report in zip(*t.curve, strict=True)]
         return pandas.DataFrame(reports, columns=["trial", "steps", "value"])
-    names, rows = plain_table(trials, unit, space)
+    names, rows = plain_table(trials, unit, problem)
     return pandas.DataFrame(rows, columns=names)
 
 
-def plain_table(trials: Sequence[Trial], unit: Any, space: Space) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of the columns, and a row for each of all trials, whose settings are f32[n, D]."""
-    metrics, hparams = headings(list(trials[0].metrics) if trials else [], space.names)
+def plain_table(trials: Sequence[Trial], unit: Any, problem: Problem) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns, and a row for each of the trials, whose settings are rows of f32[C, D]."""
+    metrics, hparams = headings(problem.metrics.names, problem.space.names)
+    settings = written_rows(unit[[t.id for t in trials]], problem.space)
     rows = [
-        [t.id, t.status, t.steps, *t.metrics.values(), *values]
-        for t, values in zip(trials, written_rows(unit, space), strict=True)
+        [t.id, t.status, t.steps, *t.metrics.values(), *values] for t, values in zip(trials, settings, strict=True)
     ]
     return [*FIXED, *metrics, *hparams], rows
 

@@ -188,6 +188,17 @@ def test_copies_and_what_was_known_are_there():
     assert {t.number: t.user_attrs["parent"] for t in study.trials if "parent" in t.user_attrs} == parents
 
 
+def test_what_ran_when_a_run_was_killed_keeps_its_number(tmp_path):
+    short_runs.search(tmp_path, trials=8)
+    shutil.rmtree(tmp_path / "checkpoints")
+    log = (tmp_path / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "trials.jsonl").write_text("".join(line for line in log if json.loads(line)["trial"] != 2))
+    result = jaxhpt.load(tmp_path)
+    study = to_optuna(result)
+    assert [study.trials[trial.id].params for trial in result.trials] == [trial.hparams for trial in result.trials]
+    assert (study.trials[2].state, study.trials[2].params) == (TrialState.FAIL, {})
+
+
 def test_what_a_person_told_is_there_as_exactly():
     tuner = jaxhpt.Tuner({"x": jaxhpt.Float(0, 3)}, algorithm="random", trials=8, progress=False)
     for trial in tuner.ask(4):
