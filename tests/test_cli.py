@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import pytest
 import short_runs as runs
 
@@ -152,6 +153,30 @@ def test_a_page_of_a_saved_result_alone(file, tmp_path, capsys):
     assert main(["run", f"{file}:f", "--minimize", *SMALL, "--save", saved]) == 0
     assert main(["report", saved, "-o", str(page)]) == 0
     assert "killed" not in page.read_text().split("<script")[0]
+
+
+def test_tables_of_many_searches_tell_them_apart_whatever_is_named_so(tmp_path, capsys):
+    folder, out = tmp_path / "many", tmp_path / "t.parquet"
+    jaxhpt.search_many(
+        lambda state, batch, h, key: state - h["search"], {"search": jaxhpt.Float(0, 1)}, run_dir=folder,
+        init=lambda key, h: jnp.float32(0), evaluate=lambda state, data, h: {"loss": state}, steps=2, trials=3,
+        train_data=jnp.ones((2, 4)), batch_size=2, algorithm="random", progress=False,
+    )  # fmt: skip
+    names = ["search", "trial", "status", "steps", "loss", "hparams.search"]
+    assert main(["export", str(folder), "--to", "csv", "-o", "-"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(list(row), row["search"]) for row in rows] == [(names, str(i)) for i in (0, 0, 0, 1, 1, 1)]
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    assert main(["export", str(folder), "--to", "parquet", "-o", str(out)]) == 0
+    found = pandas.read_parquet(out)
+    assert (list(found), found["search"].tolist()) == (names, [0, 0, 0, 1, 1, 1])
+    shutil.rmtree(folder / "checkpoints")
+    log = folder / "trials.jsonl"  # as of a run that was killed before a trial of its first search had ended
+    log.write_text("".join(line for line in log.read_text().splitlines(True) if json.loads(line)["search"]))
+    capsys.readouterr()
+    assert main(["export", str(folder), "--to", "csv", "-o", "-"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == rows[3:]
 
 
 ODD = """
