@@ -16,7 +16,7 @@ import short_runs as runs
 
 import jaxhpt
 from jaxhpt import reporting
-from jaxhpt.cli import main
+from jaxhpt.cli import main, searching
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
 
@@ -332,10 +332,18 @@ def test_a_spec_is_a_space(tmp_path):
     assert space_of([str(tmp_path / "space.json")], "") == space
 
 
+def test_a_demo_takes_its_seed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(searching, "_searched", lambda way, task, space, given, options: seen.append(given) or 0)
+    assert main(["demo", "--seed", "3"]) == 0
+    assert seen[0]["seed"] == 3
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["run", "task"], "must be FILE.py:NAME or MODULE:NAME"), (["run", "no_such_module:x"], "No module named"),
+        (["run", "math:pi.task"], "must be a name in math"),
         (["show", "/no/such/run"], "there is no such run"), (["export", "/no/such", "--to", "csv"], "no such run"),
     ],
 )  # fmt: skip
