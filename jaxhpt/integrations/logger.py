@@ -121,21 +121,25 @@ class _Ranks:
     """Counts by how many of those that ended before it a trial is beaten."""
 
     def __init__(self, problem: Problem) -> None:
-        self._metrics = problem.metrics
-        self._before = np.zeros((0, len(problem.objectives)))
+        self._metrics, self._num = problem.metrics, 0
+        self._best = np.zeros((0, len(problem.objectives)))  # those that were among the best: no others need be asked
 
     def among_best(self, history: History, rows: Sequence[int], top: int) -> list[int]:
         """Return those of the rows that fewer than `top` of all earlier ones beat in all objectives."""
         scores = np.asarray(history.metrics[np.asarray(rows, int)], np.float64)
-        mine = np.where((self._metrics.broken(scores) > 0)[:, None], np.inf, scores[:, : self._before.shape[1]])
-        first, self._before = len(self._before), np.concatenate([self._before, mine])
-        beaten = [self._beaten(place) for place in range(first, len(self._before))]
-        return [row for row, count in zip(rows, beaten, strict=True) if count < top]
+        objectives = np.where((self._metrics.broken(scores) > 0)[:, None], np.inf, scores[:, : self._best.shape[1]])
+        return [row for row, mine in zip(rows, objectives, strict=True) if self._enters(mine, top)]
 
-    def _beaten(self, place: int) -> int:
-        """Count those before a place that beat it; all of them where it failed or breaks a constraint."""
-        mine = self._before[place]
-        return int((self._before[:place] < mine).all(axis=1).sum()) if np.isfinite(mine).all() else place
+    def _enters(self, mine: np.ndarray, top: int) -> bool:
+        """Tell whether fewer than `top` of those before beat one; all of them where it failed or breaks a constraint.
+
+        One that so many beat counts no more: they beat all that it beats.
+        """
+        beaten = (self._best < mine).all(axis=1).sum() if np.isfinite(mine).all() else self._num
+        self._num += 1
+        if beaten < top:
+            self._best = np.concatenate([self._best, mine[None]])
+        return bool(beaten < top)
 
 
 def trials_of(history: History, problem: Problem, rows: Any, exact: np.ndarray | None = None) -> list[Trial]:
