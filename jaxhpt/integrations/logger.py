@@ -1,16 +1,19 @@
 """Loggers: callbacks that write a search into somebody else's format, now and then, and each trial once."""
 
+import math
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxhpt.core.checks import number, require, require_count
-from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.dimension import Dimension
+from jaxhpt.core.dimensions import Choice, Float
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.watching import Watcher
 from jaxhpt.results.columns import written_columns
@@ -21,6 +24,7 @@ SECONDS = 1.0  # between two looks, at least
 MOST = 30.0  # and at most, whatever a look takes
 ENDED = (Status.DONE, Status.STOPPED, Status.FAILED)
 TOP = 100
+NEAR = 1e-5  # of a value or a range, up to which two numbers are one setting
 
 
 class Paced(Watcher):
@@ -153,6 +157,19 @@ def plain_hparams(trial: Trial, problem: Problem) -> dict[str, Any]:
     space = problem.space
     rows = zip(space.names, space.values_of(trial.hparams), space.dimensions, strict=True)
     return {name: _plain(value, dimension) for name, value, dimension in rows if value is not None}
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any], space: Space) -> bool:
+    """Tell whether two settings by name are the same, but for what float32 makes of one moved into a wider space."""
+    dimensions = zip(space.names, space.dimensions, strict=True)
+    return one.keys() == other.keys() and all(_near(one[n], other[n], d) for n, d in dimensions if n in one)
+
+
+def _near(one: Any, other: Any, dimension: Dimension) -> bool:
+    if not isinstance(dimension, Float):
+        return bool(one == other)
+    width = 0.0 if dimension.log else dimension.high - dimension.low
+    return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR * width)
 
 
 def _plain(value: Any, dimension: Any) -> Any:

@@ -14,7 +14,7 @@ from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.engine.watching import WatchError
 from jaxhpt.integrations.extra import extra
-from jaxhpt.integrations.logger import trials_of
+from jaxhpt.integrations.logger import alike, trials_of
 from jaxhpt.integrations.optuna.space import distributions_of, params_of
 from jaxhpt.results.result import Result
 from jaxhpt.results.trial import Trial
@@ -152,7 +152,7 @@ class StudyWriter:
         """Raise unless the trials of an earlier process are those of this search."""
         rows = [row for row in self._unseen if row < num and history.status[row] != Status.EMPTY]
         for trial in trials_of(history, self._problem, rows):
-            if self._params(trial) != self._unseen.pop(trial.id).params:
+            if not alike(self._params(trial), self._unseen.pop(trial.id).params, self._problem.space):
                 raise WatchError(
                     f"study_name={self.study.study_name!r}: trial {trial.id} there has another setting: it holds "
                     "another search; take another study_name, or another path"
