@@ -15,7 +15,7 @@ from typing import Any
 from jaxhpt.core.checks import suggest
 from jaxhpt.report.catalogue import OF_A_SEARCH, OF_AN_OBJECTIVE, OF_SEVERAL
 from jaxhpt.report.drawn import scores, settings, time
-from jaxhpt.report.drawn.base import new_axes, pyplot
+from jaxhpt.report.drawn.base import literal, new_axes, pyplot
 from jaxhpt.report.figures import contours as data
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.reporting import named
@@ -116,7 +116,7 @@ def lineage(result: Result, dimension: str | None = None, ax: Any = None) -> Any
       ax: axes to draw in; None for new ones.
     """
     figure = _figure("lineage", result, None)
-    names = [axis.name for axis in figure.axes]
+    names = list(result.space.names)
     if dimension is not None and dimension not in names:
         raise ValueError(f"dimension={dimension!r}: unknown; {suggest(dimension, names)}")
     return time.lineage(figure, 0 if dimension is None else names.index(dimension), _axes(ax, (8.0, 4.0)))
@@ -193,7 +193,7 @@ def _of_several(name: str, results: Any, objective: str | None, ax: Any, draw: C
 def _there(name: str, figure: Any) -> Any:
     if isinstance(figure, Missing):
         raise ValueError(f"{name}: nothing to show: {figure.why}")
-    return figure
+    return literal(figure)
 
 
 def _column(result: Result, objective: str | None) -> int:

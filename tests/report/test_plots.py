@@ -118,6 +118,18 @@ def test_nothing_to_show_is_an_error_that_says_why(result, name, why):
         getattr(jaxhpt.plots, name)(result)
 
 
+def test_dollars_in_names_are_no_maths():
+    name, space = r"$\no$", {r"a$\no$": jaxhpt.Float(0, 1), "b": jaxhpt.Choice([r"$\no$", "c"])}
+    found = jaxhpt.minimize(
+        lambda h, key: {name: h[r"a$\no$"] + (h["b"] == "c")}, space, objective=name, trials=16, progress=False
+    )
+    for draw in (jaxhpt.plots.history, jaxhpt.plots.parallel, jaxhpt.plots.contours, jaxhpt.plots.importance):
+        draw(found).figure.canvas.draw()
+    ax = jaxhpt.plots.comparison({name: found, "other": found})
+    ax.figure.canvas.draw()
+    assert ax.get_ylabel() == r"\$\no\$"
+
+
 def test_wrong_names_are_errors(result):
     with pytest.raises(ValueError, match="objective='los': unknown; did you mean 'loss'"):
         jaxhpt.plots.history(result, objective="los")
