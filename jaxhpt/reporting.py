@@ -75,12 +75,13 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
       The path, when the run has ended, or the process that it was in is gone.
 
     Raises:
-      ValueError: `every` is not above 0, or the directory stays damaged, or was removed.
+      ValueError: `every` is not above 0, or it is no directory, or one that stays damaged, or was removed.
       OSError: the page cannot be written.
     """
     seconds = float(number("every", every))
     require(seconds > 0, "every", every, "above 0")
     folder, seen, failed = pathlib.Path(run_dir), None, 0
+    require(not folder.is_file(), "run_dir", str(run_dir), "a directory; of a saved result write a report")
     while True:
         now = _sign(folder)
         if now is None and (seen is not None or failed):

@@ -143,6 +143,7 @@ def test_a_page_to_look_at(run, file, tmp_path, capsys):
     assert main(["report", run, "-o", str(tmp_path)]) == 2
     assert "is a directory; name a file in it" in capsys.readouterr().err
     assert main(["report", run, saved, "--watch"]) == 2
+    assert main(["report", saved, "--watch"]) == 2  # it would wait for ever
     assert main(["report", run, run, "-o", str(page)]) == 2
     assert "--watch='" in (err := capsys.readouterr().err)
     assert "given once" in err
@@ -330,6 +331,14 @@ def test_a_spec_is_a_space(tmp_path):
     space = jaxhpt.Space.of({"a": jaxhpt.Int(1, 8), "b": [1, 2]})
     (tmp_path / "space.json").write_text(json.dumps(space.to_spec()))
     assert space_of([str(tmp_path / "space.json")], "") == space
+
+
+def test_a_confirmation_is_told_to_programs(tmp_path, capsys):
+    result = runs.search(tmp_path / "run", trials=8, confirm=3)
+    assert main(["show", str(tmp_path / "run"), "--json", "--top", "2"]) == 0
+    told = json.loads(capsys.readouterr().out)["confirmed"]
+    assert told == [{"trial": one.trial.id, "metrics": one.metrics} for one in result.confirmed[:2]]
+    assert told[0]["trial"] == result.best.id
 
 
 def test_a_demo_takes_its_seed(monkeypatch):
