@@ -15,7 +15,7 @@ from typing import Any
 from jaxhpt.core.checks import suggest
 from jaxhpt.report.catalogue import OF_A_SEARCH, OF_AN_OBJECTIVE, OF_SEVERAL
 from jaxhpt.report.drawn import scores, settings, time
-from jaxhpt.report.drawn.base import new_axes, pyplot
+from jaxhpt.report.drawn.base import literal, new_axes, pyplot
 from jaxhpt.report.figures import contours as data
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.reporting import named
@@ -64,17 +64,18 @@ def contours(
 
     Args:
       result: of a search.
-      x: name of one dimension; None for the first of the space.
-      y: name of another; None for the second.
+      x: name of one dimension; None for the first of the space that is not `y`.
+      y: name of another; None for the first that is not `x`.
       objective: name of the one that is meant; None for the first.
       ax: axes to draw in; None for new ones.
     """
-    names = [name for name in (x, y) if name is not None]
-    known = result.space.names
-    if len(set(names)) == 1 or not set(names) <= set(known):
-        raise ValueError(f"x={x!r}, y={y!r}: must be two dimensions of {list(known)}, or none")
+    given, known = [name for name in (x, y) if name is not None], result.space.names
+    if len(set(given)) < len(given) or not set(given) <= set(known):
+        raise ValueError(f"x={x!r}, y={y!r}: must be two dimensions of {list(known)}, or None")
+    others = [name for name in known if name not in given]
+    names = tuple(others.pop(0) if name is None else name for name in (x, y)) if len(known) > 1 else ()
     pyplot()
-    made = data.contours(findings_of(result, importance=None), _column(result, objective), tuple(names))
+    made = data.contours(findings_of(result, importance=None), _column(result, objective), names)
     return scores.contours(_there("contours", made), 0, _axes(ax, (5.6, 4.4)))
 
 
@@ -115,7 +116,7 @@ def lineage(result: Result, dimension: str | None = None, ax: Any = None) -> Any
       ax: axes to draw in; None for new ones.
     """
     figure = _figure("lineage", result, None)
-    names = [axis.name for axis in figure.axes]
+    names = list(result.space.names)
     if dimension is not None and dimension not in names:
         raise ValueError(f"dimension={dimension!r}: unknown; {suggest(dimension, names)}")
     return time.lineage(figure, 0 if dimension is None else names.index(dimension), _axes(ax, (8.0, 4.0)))
@@ -181,15 +182,18 @@ def _figure(name: str, result: Result, objective: str | None, method: str | None
 def _of_several(name: str, results: Any, objective: str | None, ax: Any, draw: Callable) -> Any:
     pyplot()
     found = named(results)
+    first, *more = found.values()
+    if any(result.objectives != first.objectives for result in more):
+        raise ValueError(f"results: {name} is of searches with the same objectives; these have others than each other")
     searches = [findings_of(result, label, None) for label, result in found.items()]
-    column = _column(next(iter(found.values())), objective)
+    column = _column(first, objective)
     return draw(_there(name, OF_SEVERAL[name](searches, column)), _axes(ax))
 
 
 def _there(name: str, figure: Any) -> Any:
     if isinstance(figure, Missing):
         raise ValueError(f"{name}: nothing to show: {figure.why}")
-    return figure
+    return literal(figure)
 
 
 def _column(result: Result, objective: str | None) -> int:

@@ -75,18 +75,19 @@ def watch(run_dir: str | pathlib.Path, path: str | pathlib.Path, every: float = 
       The path, when the run has ended, or the process that it was in is gone.
 
     Raises:
-      ValueError: `every` is not above 0, or the directory stays damaged, or was removed.
+      ValueError: `every` is not above 0, or it is no directory, or one that stays damaged, or was removed.
       OSError: the page cannot be written.
     """
     seconds = float(number("every", every))
     require(seconds > 0, "every", every, "above 0")
     folder, seen, failed = pathlib.Path(run_dir), None, 0
+    require(not folder.is_file(), "run_dir", str(run_dir), "a directory; of a saved result write a report")
     while True:
         now = _sign(folder)
         if now is None and (seen is not None or failed):
             raise RunError(f"run_dir={str(run_dir)!r}: is gone; {path} shows what was there last")
         if now is not None and now != seen:
-            going = held(folder) and not _ended(folder)
+            going = held(folder)  # until its winner is confirmed, too
             try:
                 searches = _read(folder, going)
             except (ValueError, OSError):  # it is being written
@@ -123,7 +124,9 @@ def named(results: Any) -> dict[str, Result]:
     if given is None or not all(isinstance(result, Result) for result in given.values()):
         raise TypeError(f"results={results!r:.80}: must be a Result, a list or a dict of them, or a run's directory")
     require(bool(given), "results", results, "at least one")
-    return {str(name): result for name, result in given.items()}
+    found = {str(name): result for name, result in given.items()}
+    require(len(found) == len(given), "results", list(given), "of different names")
+    return found
 
 
 def _searches(results: Mapping[str, Result], importance: str | None, **about: str) -> list[Findings]:

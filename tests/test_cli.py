@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import pytest
 import short_runs as runs
 
 import jaxhpt
 from jaxhpt import reporting
-from jaxhpt.cli import main
+from jaxhpt.cli import main, searching
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
 
@@ -142,6 +143,7 @@ def test_a_page_to_look_at(run, file, tmp_path, capsys):
     assert main(["report", run, "-o", str(tmp_path)]) == 2
     assert "is a directory; name a file in it" in capsys.readouterr().err
     assert main(["report", run, saved, "--watch"]) == 2
+    assert main(["report", saved, "--watch"]) == 2  # it would wait for ever
     assert main(["report", run, run, "-o", str(page)]) == 2
     assert "--watch='" in (err := capsys.readouterr().err)
     assert "given once" in err
@@ -152,6 +154,30 @@ def test_a_page_of_a_saved_result_alone(file, tmp_path, capsys):
     assert main(["run", f"{file}:f", "--minimize", *SMALL, "--save", saved]) == 0
     assert main(["report", saved, "-o", str(page)]) == 0
     assert "killed" not in page.read_text().split("<script")[0]
+
+
+def test_tables_of_many_searches_tell_them_apart_whatever_is_named_so(tmp_path, capsys):
+    folder, out = tmp_path / "many", tmp_path / "t.parquet"
+    jaxhpt.search_many(
+        lambda state, batch, h, key: state - h["search"], {"search": jaxhpt.Float(0, 1)}, run_dir=folder,
+        init=lambda key, h: jnp.float32(0), evaluate=lambda state, data, h: {"loss": state}, steps=2, trials=3,
+        train_data=jnp.ones((2, 4)), batch_size=2, algorithm="random", progress=False,
+    )  # fmt: skip
+    names = ["search", "trial", "status", "steps", "loss", "hparams.search"]
+    assert main(["export", str(folder), "--to", "csv", "-o", "-"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(list(row), row["search"]) for row in rows] == [(names, str(i)) for i in (0, 0, 0, 1, 1, 1)]
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    assert main(["export", str(folder), "--to", "parquet", "-o", str(out)]) == 0
+    found = pandas.read_parquet(out)
+    assert (list(found), found["search"].tolist()) == (names, [0, 0, 0, 1, 1, 1])
+    shutil.rmtree(folder / "checkpoints")
+    log = folder / "trials.jsonl"  # as of a run that was killed before a trial of its first search had ended
+    log.write_text("".join(line for line in log.read_text().splitlines(True) if json.loads(line)["search"]))
+    capsys.readouterr()
+    assert main(["export", str(folder), "--to", "csv", "-o", "-"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == rows[3:]
 
 
 ODD = """
@@ -307,10 +333,26 @@ def test_a_spec_is_a_space(tmp_path):
     assert space_of([str(tmp_path / "space.json")], "") == space
 
 
+def test_a_confirmation_is_told_to_programs(tmp_path, capsys):
+    result = runs.search(tmp_path / "run", trials=8, confirm=3)
+    assert main(["show", str(tmp_path / "run"), "--json", "--top", "2"]) == 0
+    told = json.loads(capsys.readouterr().out)["confirmed"]
+    assert told == [{"trial": one.trial.id, "metrics": one.metrics} for one in result.confirmed[:2]]
+    assert told[0]["trial"] == result.best.id
+
+
+def test_a_demo_takes_its_seed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(searching, "_searched", lambda way, task, space, given, options: seen.append(given) or 0)
+    assert main(["demo", "--seed", "3"]) == 0
+    assert seen[0]["seed"] == 3
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["run", "task"], "must be FILE.py:NAME or MODULE:NAME"), (["run", "no_such_module:x"], "No module named"),
+        (["run", "math:pi.task"], "must be a name in math"),
         (["show", "/no/such/run"], "there is no such run"), (["export", "/no/such", "--to", "csv"], "no such run"),
     ],
 )  # fmt: skip

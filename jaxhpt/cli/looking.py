@@ -91,7 +91,7 @@ def _text(path: pathlib.Path) -> Iterator[TextIO]:
     if str(path) == "-":
         yield sys.stdout
         return
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 
@@ -100,15 +100,20 @@ def _numbered(results: list[Result]) -> Iterator[tuple[dict[str, int], Result]]:
     yield from (({"search": i} if len(results) > 1 else {}, result) for i, result in enumerate(results))
 
 
+def _table(result: Result, number: dict[str, int]) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of a result, with the number of its search first where there are several."""
+    return plain_table(result.trials, result.history.unit, result._problem, number)
+
+
 def _csv(results: list[Result], path: pathlib.Path) -> None:
     with _text(path) as file:
         writer = None
         for number, result in _numbered(results):
-            names, rows = plain_table(result.trials, result.history.unit[: len(result.trials)], result.space)
+            names, rows = _table(result, number)
             if writer is None:
                 writer = csv.writer(file)
-                writer.writerow([*number, *names])
-            writer.writerows([*number.values(), *row] for row in rows)
+                writer.writerow(names)
+            writer.writerows(rows)
 
 
 def _json(results: list[Result], path: pathlib.Path) -> None:
@@ -123,13 +128,14 @@ def _json(results: list[Result], path: pathlib.Path) -> None:
 
 
 def _parquet(results: list[Result], path: pathlib.Path) -> None:
-    frames = [result.to_pandas().assign(**number) for number, result in _numbered(results)]
-    import pandas
-
     try:
-        _of_one_type(pandas.concat(frames)).to_parquet(path)
+        import pandas
+
+        tables = [_table(result, number) for number, result in _numbered(results)]
+        frames = [pandas.DataFrame(rows, columns=names) for names, rows in tables]
+        _of_one_type(pandas.concat(frames, ignore_index=True)).to_parquet(path)
     except ImportError as error:
-        raise ImportError(f"--to parquet needs pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
+        raise ImportError(f"--to parquet needs pandas and pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
 
 
 def _of_one_type(frame: Any) -> Any:

@@ -29,7 +29,7 @@ def named_in(place: str, argument: str) -> Any:
     require(bool(source) and bool(name), argument, place, "FILE.py:NAME or MODULE:NAME")
     found = _file(source, argument) if source.endswith(".py") else _module(source)
     for part in name.split("."):
-        public = [known for known in vars(found) if not known.startswith("_")]
+        public = [known for known in dir(found) if not known.startswith("_")]
         require(hasattr(found, part), argument, place, f"a name in {source}; {suggest(part, public)}")
         found = getattr(found, part)
     return found

@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Search the settings of small networks, without any data from elsewhere."""
-    given = {"trials": 256, "scheduler": "asha", **_given(options, ("trials", "algorithm", "scheduler", "run_dir"))}
-    return _searched(search, DEMO, SPACE, given, options)
+    said = _given(options, ("trials", "algorithm", "scheduler", "seed", "run_dir"))
+    return _searched(search, DEMO, SPACE, {"trials": 256, "scheduler": "asha", **said}, options)
 
 
 def checked(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What commands print: words for people, JSON for programs; and the exit code."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.stats import headline
 from jaxhpt.results.table import SHOWN, found_table
+from jaxhpt.results.trial import Confirmed
 
 FINE, FAILED, WRONG = 0, 1, 2
 ENDED = {"interrupted": 130, "terminated": 143}  # as shells have it for the signals
@@ -35,7 +37,10 @@ def code_of(result: Result) -> int:
 
 
 def _facts(result: Result, count: int) -> dict[str, Any]:
-    """Return what a result is, as plain data: the best, or of several objectives the front, first."""
+    """Return what a result is, as plain data: the best, or of several objectives the front, first.
+
+    Of a search that was confirmed the winner is the first of those that were trained again.
+    """
     front = len(result.objectives) > 1
     top = (result.pareto_front() if front else result.top(count))[:count]
     stats = result.stats
@@ -45,4 +50,11 @@ def _facts(result: Result, count: int) -> dict[str, Any]:
         "seconds": stats.seconds,
         "objectives": {objective.name: objective.direction for objective in result.objectives},
         "front" if front else "best": plain_trials(top, result.history.unit, result.space),
+        **({"confirmed": [_again(one) for one in result.confirmed[:count]]} if result.fresh is not None else {}),
     }
+
+
+def _again(one: Confirmed) -> dict[str, Any]:
+    """Return what a setting came to when it was trained again, as plain data."""
+    metrics = {name: value if math.isfinite(value) else None for name, value in one.metrics.items()}
+    return {"trial": one.trial.id, "metrics": metrics}

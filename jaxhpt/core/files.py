@@ -4,26 +4,40 @@ import contextlib
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import IO
 
 OWN, OPEN = 0o600, 0o644  # modes of files for their owner alone, and for all to read
 
 
 def write_text(path: pathlib.Path, text: str, mode: int = OWN) -> None:
-    """Write a file so that whoever reads it finds the old one or the new one, after a power cut too.
+    """Write a file as `written` does, in UTF-8."""
+    with written(path, mode) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def written(path: pathlib.Path, mode: int = OWN) -> Iterator[IO[bytes]]:
+    """Open a file to write it so that whoever reads it finds the old one or the new one, after a power cut too.
+
+    A link stays one; a pipe or a device, which cannot be replaced, is written to.
 
     Raises:
       OSError: it cannot be written; then the old one is there.
     """
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
-    ) as file:
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as made:
         try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, mode)
-            os.replace(file.name, path)
+            yield made
+            made.flush()
+            os.fsync(made.fileno())
+            os.chmod(made.name, mode)
+            os.replace(made.name, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(file.name)
+                os.unlink(made.name)
             raise

@@ -85,16 +85,20 @@ class Watchers:
         try:
             do()
         except WatchError:
-            self._all.remove(one)
+            self._leave(one)
             raise
         except Exception as error:
-            if one in self._all:
-                self._all.remove(one)
-                with contextlib.suppress(Exception):
-                    one.close("error")
+            self._leave(one)
             reason = f"{type(error).__name__}: {error}"
             warnings.warn(f"callbacks: {type(one).__name__} failed ({reason}); the search goes on without it",
                           RuntimeWarning, stacklevel=2)  # fmt: skip
+
+    def _leave(self, one: Watcher) -> None:
+        """Close a watcher that fails; a second time there is nothing to close."""
+        if one in self._all:
+            self._all.remove(one)
+            with contextlib.suppress(Exception):
+                one.close("error")
 
 
 class _Watched:

@@ -1,16 +1,19 @@
 """Loggers: callbacks that write a search into somebody else's format, now and then, and each trial once."""
 
+import math
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxhpt.core.checks import number, require, require_count
-from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.dimension import Dimension
+from jaxhpt.core.dimensions import Choice, Float
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
+from jaxhpt.core.space import Space
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.engine.watching import Watcher
 from jaxhpt.results.columns import written_columns
@@ -21,6 +24,7 @@ SECONDS = 1.0  # between two looks, at least
 MOST = 30.0  # and at most, whatever a look takes
 ENDED = (Status.DONE, Status.STOPPED, Status.FAILED)
 TOP = 100
+NEAR = 1e-5  # of a value or a range, up to which two numbers are one setting
 
 
 class Paced(Watcher):
@@ -121,21 +125,25 @@ class _Ranks:
     """Counts by how many of those that ended before it a trial is beaten."""
 
     def __init__(self, problem: Problem) -> None:
-        self._metrics = problem.metrics
-        self._before = np.zeros((0, len(problem.objectives)))
+        self._metrics, self._num = problem.metrics, 0
+        self._best = np.zeros((0, len(problem.objectives)))  # those that were among the best: no others need be asked
 
     def among_best(self, history: History, rows: Sequence[int], top: int) -> list[int]:
         """Return those of the rows that fewer than `top` of all earlier ones beat in all objectives."""
         scores = np.asarray(history.metrics[np.asarray(rows, int)], np.float64)
-        mine = np.where((self._metrics.broken(scores) > 0)[:, None], np.inf, scores[:, : self._before.shape[1]])
-        first, self._before = len(self._before), np.concatenate([self._before, mine])
-        beaten = [self._beaten(place) for place in range(first, len(self._before))]
-        return [row for row, count in zip(rows, beaten, strict=True) if count < top]
+        objectives = np.where((self._metrics.broken(scores) > 0)[:, None], np.inf, scores[:, : self._best.shape[1]])
+        return [row for row, mine in zip(rows, objectives, strict=True) if self._enters(mine, top)]
 
-    def _beaten(self, place: int) -> int:
-        """Count those before a place that beat it; all of them where it failed or breaks a constraint."""
-        mine = self._before[place]
-        return int((self._before[:place] < mine).all(axis=1).sum()) if np.isfinite(mine).all() else place
+    def _enters(self, mine: np.ndarray, top: int) -> bool:
+        """Tell whether fewer than `top` of those before beat one; all of them where it failed or breaks a constraint.
+
+        One that so many beat counts no more: they beat all that it beats.
+        """
+        beaten = (self._best < mine).all(axis=1).sum() if np.isfinite(mine).all() else self._num
+        self._num += 1
+        if beaten < top:
+            self._best = np.concatenate([self._best, mine[None]])
+        return bool(beaten < top)
 
 
 def trials_of(history: History, problem: Problem, rows: Any, exact: np.ndarray | None = None) -> list[Trial]:
@@ -149,6 +157,19 @@ def plain_hparams(trial: Trial, problem: Problem) -> dict[str, Any]:
     space = problem.space
     rows = zip(space.names, space.values_of(trial.hparams), space.dimensions, strict=True)
     return {name: _plain(value, dimension) for name, value, dimension in rows if value is not None}
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any], space: Space) -> bool:
+    """Tell whether two settings by name are the same, but for what float32 makes of one moved into a wider space."""
+    dimensions = zip(space.names, space.dimensions, strict=True)
+    return one.keys() == other.keys() and all(_near(one[n], other[n], d) for n, d in dimensions if n in one)
+
+
+def _near(one: Any, other: Any, dimension: Dimension) -> bool:
+    if not isinstance(dimension, Float):
+        return bool(one == other)
+    width = 0.0 if dimension.log else dimension.high - dimension.low
+    return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR * width)
 
 
 def _plain(value: Any, dimension: Any) -> Any:

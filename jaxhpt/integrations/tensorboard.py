@@ -10,9 +10,11 @@ import numpy as np
 
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimensions import Choice, Float, Int
+from jaxhpt.core.history import History
 from jaxhpt.engine.snapshot import Snapshot
+from jaxhpt.engine.watching import WatchError
 from jaxhpt.integrations.extra import extra
-from jaxhpt.integrations.logger import SECONDS, TOP, Logger, plain_hparams
+from jaxhpt.integrations.logger import ENDED, SECONDS, TOP, Logger, alike, plain_hparams, trials_of
 from jaxhpt.results.trial import Trial
 
 with extra("tensorboard"):
@@ -70,7 +72,14 @@ class TensorBoard(Logger):
         self._writer = EventFileWriter(str(self._folder / SEARCH))
         if not steps:
             self._writer.add_event(_event(self._experiment()))
-        return {int(path.name[len(TRIAL) :]) for path in self._folder.glob(f"{TRIAL}*") if _is_whole(path)}
+        runs = ((path, _hparams(path)) for path in self._folder.glob(f"{TRIAL}*"))
+        self._there = {int(path.name[len(TRIAL) :]): found for path, found in runs if found is not None}
+        return set(self._there)
+
+    def write(self, history: History, snapshot: Snapshot) -> None:
+        """Write what is new, beside trials of this search alone; see `Logger.write`."""
+        self._require_own(history)
+        super().write(history, snapshot)
 
     def log(self, trials: Sequence[Trial], snapshot: Snapshot) -> None:
         """Write a run for each trial, and the best so far; see `Logger.log`."""
@@ -87,6 +96,17 @@ class TensorBoard(Logger):
     def closed(self, ended: str) -> None:
         """Close the file; see `Paced.closed`."""
         self._writer.close()
+
+    def _require_own(self, history: History) -> None:
+        """Raise unless the trials that were there already are those of this search."""
+        num = int(history.num_rows)
+        rows = sorted(row for row in self._there if row < num and history.status[row] in ENDED)
+        for trial in trials_of(history, self.problem, rows):
+            if not alike(plain_hparams(trial, self.problem), self._there.pop(trial.id), self.problem.space):
+                raise WatchError(
+                    f"logdir={str(self._folder)!r}: trial {trial.id} there has another setting: it holds another "
+                    "search; take another folder"
+                )
 
     def _write_trial(self, trial: Trial) -> None:
         name = f"{TRIAL}{trial.id:06d}"
@@ -147,10 +167,12 @@ def _events(folder: pathlib.Path) -> list[Any]:
     return [event for event in found if event.summary.value]
 
 
-def _is_whole(folder: pathlib.Path) -> bool:
-    """Tell whether a trial was written to its end; take away one that was not."""
-    tags = {value.tag for event in _events(folder) for value in event.summary.value}
-    if metadata.SESSION_END_INFO_TAG in tags:
-        return True
-    shutil.rmtree(folder)
-    return False
+def _hparams(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Return the settings of a trial that was written to its end; take away one that was not."""
+    found = {value.tag: value.metadata.plugin_data for event in _events(folder) for value in event.summary.value}
+    if metadata.SESSION_END_INFO_TAG not in found:
+        shutil.rmtree(folder)
+        return None
+    about = plugin_data_pb2.HParamsPluginData.FromString(found[metadata.SESSION_START_INFO_TAG].content)
+    told = about.session_start_info.hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in told.items()}

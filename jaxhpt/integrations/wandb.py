@@ -10,6 +10,7 @@ from jaxhpt.core.checks import require
 from jaxhpt.engine.snapshot import Snapshot
 from jaxhpt.integrations.extra import extra
 from jaxhpt.integrations.logger import SECONDS, Logger, plain_hparams
+from jaxhpt.results.table import FIXED, headings
 from jaxhpt.results.trial import Trial
 from jaxhpt.store.files import read_json, write_json
 
@@ -18,6 +19,7 @@ with extra("wandb"):
 
 NOTE = "wandb.json"  # in the run directory: which run it is, and which trials it has
 ROWS = 1000
+TAKEN = (*FIXED, "finished", "curves")  # of a row, what is no metric
 OURS = ("id", "resume", "project", "mode")
 
 
@@ -25,7 +27,9 @@ class WandB(Logger):
     """Write a search to Weights & Biases while it runs: a callback.
 
     One run is the search; its history has a row for each trial that is written, with its metrics and settings, and
-    the best so far, so that its charts of parallel coordinates work. The learning curves are in a table at the end.
+    the best so far, so that its charts of parallel coordinates work. A metric that is called as one of the columns
+    `trial`, `status`, `steps`, `finished` and `curves` gets the prefix "metrics.". The learning curves of the trials
+    that this process wrote are in a table at the end.
 
     Args:
       project: of the run.
@@ -63,6 +67,7 @@ class WandB(Logger):
     def start(self, run_dir: pathlib.Path | None) -> set[int]:
         """Begin a run, or go on with the one of the run directory; see `Logger.start`."""
         self._note = None if run_dir is None else run_dir / NOTE
+        self._names, _ = headings(self.problem.metrics.names, (), TAKEN)
         told: dict[str, Any] = {"id": None, "trials": [], "finished": -1}
         if self._note is not None and self._note.exists():
             told = read_json(self._note)
@@ -80,15 +85,18 @@ class WandB(Logger):
         """Write a row for each trial; see `Logger.log`."""
         for trial in trials:
             settings = {f"hparams.{name}": value for name, value in plain_hparams(trial, self.problem).items()}
-            metrics = {name: value for name, value in trial.metrics.items() if np.isfinite(value)}
+            values = zip(self._names, trial.metrics.values(), strict=True)
+            metrics = {name: value for name, value in values if np.isfinite(value)}
             about = {"trial": trial.id, "steps": trial.steps, "status": trial.status}
             self._run.log({**about, **metrics, **settings})
             if len(trial.curve.steps) > 1:
                 self._curves += [(trial.id, step, value) for step, value in zip(*trial.curve, strict=True)]
         self._logged += [trial.id for trial in trials]
-        if snapshot.finished > self._last and snapshot.best_value is not None:
+        better = snapshot.finished > self._last and snapshot.best_value is not None
+        if better:
             self._last = snapshot.finished
             self._run.log({"finished": self._last, f"best {snapshot.objective}": snapshot.best_value})
+        if better or trials:
             self._save()
 
     def closed(self, ended: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxhpt.core.metrics import Objective
 from jaxhpt.report.catalogue import TEXTS, Entry, LeftOut, figures_of, figures_together
 from jaxhpt.report.figures.base import thinned
 from jaxhpt.report.findings import STATUSES, Findings
@@ -51,7 +52,7 @@ class Pool:
 
 
 def _plain(value: Any) -> Any:
-    """Write numbers with six digits, and those that are none as null."""
+    """Write numbers with six digits, whole ones with all, and those that are none as null."""
     if isinstance(value, list):
         return [_plain(part) for part in value]
     if isinstance(value, bool | np.bool_):
@@ -60,7 +61,7 @@ def _plain(value: Any) -> Any:
         if not math.isfinite(value):
             return None
         short = float(f"{value:.{DIGITS}g}")
-        return int(short) if short.is_integer() and abs(short) < 2**53 else short
+        return int(value) if float(value).is_integer() and abs(short) < 2**53 else short
     return value.item() if isinstance(value, np.integer) else value
 
 
@@ -141,13 +142,19 @@ def _together(pool: Pool, searches: Sequence[Findings]) -> dict[str, Any]:
     return {
         "figures": [_entry(pool, entry) for entry in entries],
         "missing": missing,
+        "found": _found(searches[0].metrics.objectives) if alike else "best, or on the front",
         "searches": [_summary(findings) for findings in searches],
     }
 
 
+def _found(objectives: Sequence[Objective]) -> str:
+    """Name what `_summary` says was found."""
+    return f"best {objectives[0].name}" if len(objectives) == 1 else "on the front"
+
+
 def _summary(findings: Findings) -> list[Any]:
-    """Return name, best value, trials, failed, seconds and how it ended."""
+    """Return name, best value or trials on the front, trials, failed, seconds and how it ended."""
     best = findings.score[findings.best, 0] if findings.best >= 0 else None
     facts = findings.facts
-    found = best if best is not None else len(findings.front)
+    found = best if len(findings.metrics.objectives) == 1 else len(findings.front)
     return _plain([findings.name, found, facts.trials, facts.failed, facts.seconds, facts.ended])

@@ -175,7 +175,7 @@ class _Plain:
 
     def _say(self, text: str) -> None:
         text = text.replace(" · ", ", ") if self._console.options.ascii_only else text
-        self._console.print(f"jaxhpt: {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"jaxhpt: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _line(s: Snapshot) -> str:

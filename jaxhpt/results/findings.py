@@ -8,7 +8,6 @@ import numpy as np
 from jaxhpt.core.checks import suggest
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
-from jaxhpt.core.history import Status
 from jaxhpt.core.showing import shown
 from jaxhpt.core.typing import NONE
 from jaxhpt.report.findings import NO_AGAIN, Again, Axis, Facts, Findings, Shares
@@ -31,7 +30,7 @@ def findings_of(result: Any, name: str = "", importance: str | None = "permutati
     if importance is not None and importance not in METHODS:
         raise ValueError(f"importance={importance!r}: unknown; {suggest(str(importance), METHODS)}, or None for none")
     history, problem = result.history, result._problem
-    rows = np.flatnonzero(np.asarray(history.status)[: int(history.num_rows)] != Status.EMPTY)
+    rows = np.flatnonzero(result._there)
     place = np.full(history.status.shape[0], -1)
     place[rows] = np.arange(len(rows))
     unit, value = _settings(problem.space, np.asarray(history.unit)[rows])

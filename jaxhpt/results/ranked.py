@@ -42,8 +42,11 @@ class Ranked:
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
-        """All trials, in order of start; those known before the search come first."""
-        return self._trials(np.arange(int(self.history.num_rows)))
+        """All trials, in order of start; those known before the search come first.
+
+        Of a run that was killed, what ran then and is in no checkpoint is left out: nobody knows its settings.
+        """
+        return self._trials(np.flatnonzero(self._there))
 
     @property
     def space(self) -> Space:
@@ -171,7 +174,13 @@ class Ranked:
         Raises:
           ImportError: without pandas, the extra `jaxhpt[pandas]`.
         """
-        return frame(self.trials, self.history.unit[: int(self.history.num_rows)], self._problem.space, curves)
+        return frame(self.trials, self.history.unit, self._problem, curves)
+
+    @property
+    def _there(self) -> np.ndarray:
+        """Which rows up to the latest one are trials: bool[n]."""
+        found: np.ndarray = np.asarray(self.history.status)[: int(self.history.num_rows)] != Status.EMPTY
+        return found
 
     @property
     def _columns(self) -> Any:
@@ -212,8 +221,8 @@ class Ranked:
         row = trial.id if isinstance(trial, Trial) else trial
         if isinstance(row, bool) or not isinstance(row, (int, np.integer)):
             raise TypeError(f"trial={row!r}: must be a trial, or its id")
-        if not 0 <= row < int(self.history.num_rows):
-            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self.history.num_rows)} trials")
+        if not (0 <= row < len(self._there) and self._there[row]):
+            raise ValueError(f"trial={row!r}: must be the id of one of the {int(self._there.sum())} trials")
         return int(row)
 
     def _trials(self, rows: np.ndarray) -> list[Trial]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxhpt.core.files import OPEN, written
 from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.results.columns import COLUMNS, begun_data
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept, Run
@@ -21,7 +22,7 @@ def save(result: Any, path: str | pathlib.Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     about = {"format": FORMAT, **_told(result, "", arrays)}
     arrays[ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with pathlib.Path(path).open("wb") as file:
+    with written(pathlib.Path(path), OPEN) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

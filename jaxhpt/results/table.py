@@ -1,27 +1,31 @@
 """The table of trials: the one that a result prints, and the one for pandas."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice
+from jaxhpt.core.problem import Problem
 from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.core.typing import NONE
 from jaxhpt.core.values import Named
 from jaxhpt.results.trial import Confirmed, Trial
 
-FIXED = ("trial", "status", "steps")
+FIXED, EMPTY = ("trial", "status", "steps"), MappingProxyType[str, Any]({})
 SHOWN = 5  # trials
 
 
-def headings(metrics: Sequence[str], hparams: Sequence[str]) -> tuple[list[str], list[str]]:
+def headings(
+    metrics: Sequence[str], hparams: Sequence[str], fixed: Iterable[str] = FIXED
+) -> tuple[list[str], list[str]]:
     """Name the columns of metrics and of hyperparameters, each as the user named it unless that name is taken.
 
-    A metric that is called as one of the columns `trial`, `status` and `steps` gets the prefix "metrics.", and a
-    hyperparameter that is called as one of these or as a metric the prefix "hparams.".
+    A metric that is called as one of the `fixed` columns gets the prefix "metrics.", and a hyperparameter that is
+    called as one of these or as a metric the prefix "hparams.".
     """
-    taken = set(FIXED)
+    taken = set(fixed)
     shown = [_free(name, "metrics", taken) for name in metrics]
     return shown, [_free(name, "hparams", taken) for name in hparams]
 
@@ -43,7 +47,7 @@ def confirmed_table(confirmed: Sequence[Confirmed]) -> list[str]:
     return _align([["trial", *confirmed[0].metrics, "before"], *rows])
 
 
-def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any:
+def frame(trials: Sequence[Trial], unit: Any, problem: Problem, curves: bool) -> Any:
     """Return a pandas table with a row a trial, all trials in order, or a row a report of their learning curves.
 
     Raises:
@@ -56,18 +60,29 @@ def frame(trials: Sequence[Trial], unit: Any, space: Space, curves: bool) -> Any
     if curves:
         reports = [(t.id, *report) for t in trials for report in zip(*t.curve, strict=True)]
         return pandas.DataFrame(reports, columns=["trial", "steps", "value"])
-    names, rows = plain_table(trials, unit, space)
+    names, rows = plain_table(trials, unit, problem)
     return pandas.DataFrame(rows, columns=names)
 
 
-def plain_table(trials: Sequence[Trial], unit: Any, space: Space) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of the columns, and a row for each of all trials, whose settings are f32[n, D]."""
-    metrics, hparams = headings(list(trials[0].metrics) if trials else [], space.names)
+def plain_table(
+    trials: Sequence[Trial], unit: Any, problem: Problem, first: Mapping[str, Any] = EMPTY
+) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns, and a row for each of the trials.
+
+    Args:
+      trials: of one search.
+      unit: f32[C, D] settings of all its trials.
+      problem: in the user's own space.
+      first: columns before the others, name to the value of all rows.
+    """
+    fixed = (*first, *FIXED)
+    metrics, hparams = headings(problem.metrics.names, problem.space.names, fixed)
+    settings = written_rows(unit[[t.id for t in trials]], problem.space)
     rows = [
-        [t.id, t.status, t.steps, *t.metrics.values(), *values]
-        for t, values in zip(trials, written_rows(unit, space), strict=True)
+        [*first.values(), t.id, t.status, t.steps, *t.metrics.values(), *values]
+        for t, values in zip(trials, settings, strict=True)
     ]
-    return [*FIXED, *metrics, *hparams], rows
+    return [*fixed, *metrics, *hparams], rows
 
 
 def written_rows(unit: Any, space: Space) -> list[list[Any]]:

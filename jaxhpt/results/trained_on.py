@@ -103,7 +103,7 @@ class Extension:
         if self.result.space == space:
             return np.asarray(self.result.history.unit[row])
         try:
-            return place_of(space, self.result.trials[row].hparams)
+            return place_of(space, self.result._trials(np.array([row]))[0].hparams)
         except ValueError as error:
             raise ValueError(f"extend_trials[{i}]: trial {row} is not in the space: {error}") from error
 
@@ -160,7 +160,7 @@ def _row(name: str, trial: Any, result: Result) -> int:
         row = result._row_of(trial)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
-    own = result.trials[row]
+    (own,) = result._trials(np.array([row]))
     if isinstance(trial, Trial):
         same = (own.hparams, own.start, own.status) == (trial.hparams, trial.start, trial.status)
         require(same, name, trial, "a trial of prior, not of another result")

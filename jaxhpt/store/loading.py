@@ -88,8 +88,11 @@ def _of_run(folder: pathlib.Path) -> list[Result]:
         last = None
     finally:
         checkpoints.close()
-    lines, _ = log.read(folder / LOG)
-    return [_one(problem, manifest, last, lines, search, searches) for search in range(searches or 1)]
+    mine: dict[int, list[dict[str, Any]]] = {}
+    for line in log.read(folder / LOG)[0]:
+        mine.setdefault(line.get("search", 0), []).append(line)
+    every = range(searches or 1)
+    return [_one(problem, manifest, last, mine.get(search, []), search, searches) for search in every]
 
 
 def _one(
@@ -109,7 +112,6 @@ def _one(
             columns |= {name: move(columns[name]) for name in ("unit", "first")}
         history = with_begun(filled(history, columns), facts.get("begun"))
         row, kept = _best(last, search, searches)
-    lines = [line for line in lines if line.get("search", 0) == search]
     history, fresh = _newer(history, problem, lines)
     better = _better(history, problem, row, fresh)
     if better != row:  # the log knows it, and its weights were not written yet

@@ -69,6 +69,17 @@ def test_tensorboard_writes_again_what_was_not_whole(tmp_path):
     assert read(trials[0]).SummaryMetadata(metadata.SESSION_END_INFO_TAG)
 
 
+def test_tensorboard_is_not_mixed_with_another_search(tmp_path):
+    short_runs.search(callbacks=[TensorBoard(tmp_path)])
+    short_runs.search(callbacks=[TensorBoard(tmp_path)])  # the same one
+    with pytest.raises(jaxhpt.SearchError, match=r"trial .* there has another setting: it holds another search"):
+        short_runs.search(callbacks=[TensorBoard(tmp_path)], seed=1)
+    wider = {"lr": jaxhpt.Float(3e-4, 0.7, log=True)}
+    short_runs.search(tmp_path / "run", trials=24, callbacks=[TensorBoard(top=None)])
+    short_runs.search(tmp_path / "run", callbacks=[TensorBoard(top=None)], space=wider, extend=True)
+    assert len(list((tmp_path / "run" / "tensorboard").glob("trial-*"))) == 40
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
@@ -151,6 +162,18 @@ def test_wandb_has_a_row_for_each_trial(tmp_path, monkeypatch):
     assert best["hparams.lr"] == pytest.approx(result.best.hparams["lr"])
     finished = [row["finished"] for row in rows if "finished" in row]
     assert finished == sorted(set(finished))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_keeps_metrics_apart_from_its_own_columns(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    jaxhpt.minimize(
+        lambda h, key: {"loss": h["x"], "trial": 7 + h["x"], "finished": h["x"]}, {"x": jaxhpt.Float(0, 1)},
+        objective="loss", trials=8, progress=False, run_dir=tmp_path, callbacks=[WandB("tests", mode="offline")],
+    )  # fmt: skip
+    rows = [row for row in rows_of(tmp_path) if "status" in row]
+    assert [row["trial"] for row in rows] == list(range(8))
+    assert all(row["metrics.trial"] >= 7 and row["metrics.finished"] < 1 and "finished" not in row for row in rows)
 
 
 def test_arguments_are_checked():

@@ -94,6 +94,17 @@ def test_another_search_is_not_mixed_in(tmp_path):
     assert same(study_of(path, "second"), result)
 
 
+@pytest.mark.parametrize("wider", [jaxhpt.Float(3e-4, 0.7, log=True), jaxhpt.Float(1e-3, 0.9, log=True)])
+def test_a_run_goes_on_in_a_wider_space(tmp_path, wider):
+    short_runs.search(tmp_path, trials=24, callbacks=[Journal()])
+    options = {"trials": 40, "extend": True, "space": {"lr": wider}, "callbacks": [Journal()]}
+    result = short_runs.search(tmp_path, **options)
+    study = study_of(tmp_path / "optuna.journal")
+    assert [trial.value for trial in study.trials] == [trial.value for trial in result.trials]
+    settings = [trial.hparams["lr"] for trial in result.trials]
+    assert [trial.params["lr"] for trial in study.trials] == pytest.approx(settings, rel=1e-5)
+
+
 def test_notes_of_a_dashboard_are_let_be_but_not_trials(tmp_path):
     path = tmp_path / "some.journal"
 
@@ -186,6 +197,17 @@ def test_copies_and_what_was_known_are_there():
     parents = {trial.id: trial.parent for trial in result.trials if trial.parent is not None}
     assert parents
     assert {t.number: t.user_attrs["parent"] for t in study.trials if "parent" in t.user_attrs} == parents
+
+
+def test_what_ran_when_a_run_was_killed_keeps_its_number(tmp_path):
+    short_runs.search(tmp_path, trials=8)
+    shutil.rmtree(tmp_path / "checkpoints")
+    log = (tmp_path / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "trials.jsonl").write_text("".join(line for line in log if json.loads(line)["trial"] != 2))
+    result = jaxhpt.load(tmp_path)
+    study = to_optuna(result)
+    assert [study.trials[trial.id].params for trial in result.trials] == [trial.hparams for trial in result.trials]
+    assert (study.trials[2].state, study.trials[2].params) == (TrialState.FAIL, {})
 
 
 def test_what_a_person_told_is_there_as_exactly():

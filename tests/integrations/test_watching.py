@@ -64,8 +64,10 @@ def test_one_that_fails_is_left_out_and_the_search_goes_on():
 
 
 def test_one_that_finds_the_search_to_be_wrong_ends_it():
+    notes = Notes(WatchError("another search"))
     with pytest.raises(jaxhpt.SearchError, match="another search"):
-        short_runs.search(callbacks=[Notes(WatchError("another search"))])
+        short_runs.search(callbacks=[notes])
+    assert notes.seen[-1] == ("close", "error")
 
 
 def test_many_searches_are_refused_before_they_run():
@@ -83,3 +85,16 @@ def test_trials_are_counted_that_are_better():
     ranks = _Ranks(types.SimpleNamespace(objectives=("loss",), metrics=metrics))
     assert ranks.among_best(history, [0, 1, 2], 2) == [0, 1]
     assert ranks.among_best(history, [3, 4, 5], 2) == [3]
+
+
+@pytest.mark.parametrize("num", [1, 2])
+def test_of_many_trials_those_are_kept_that_could_still_count(num):
+    scores = np.random.default_rng(0).integers(0, 30, (3000, num)).astype(float)
+    scores[::7] = np.inf
+    history = types.SimpleNamespace(metrics=scores)
+    metrics = types.SimpleNamespace(broken=lambda scores: np.zeros(len(scores)))
+    ranks = _Ranks(types.SimpleNamespace(objectives=("a", "b")[:num], metrics=metrics))
+    better = [(scores[:i] < scores[i]).all(axis=1).sum() if np.isfinite(scores[i]).all() else i for i in range(3000)]
+    found = [*ranks.among_best(history, range(1000), 20), *ranks.among_best(history, range(1000, 3000), 20)]
+    assert found == [i for i in range(3000) if better[i] < 20]
+    assert len(ranks._best) == len(found) < 1500

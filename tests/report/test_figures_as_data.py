@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hand_findings import DONE, FAILED, NAN, STOPPED, findings, nothing, pareto, population, replicas, single
+from hand_findings import DONE, FAILED, NAN, PRIOR, STOPPED, findings, nothing, pareto, population, replicas, single
 
 from jaxhpt.core import pareto as exact
 from jaxhpt.core.metrics import MetricSpec, Objective
@@ -141,6 +141,15 @@ def test_hypervolume_agrees_with_the_one_on_device(objectives):
     points = np.random.default_rng(1).random((40, objectives)).astype(np.float32)
     reference = np.full(objectives, 0.9, np.float32)
     same(hypervolume(points, reference), exact.hypervolume(points, reference), rtol=1e-5)
+    points = np.concatenate([points, points.round(1), points[:5]])  # equals, too
+    same(hypervolume(points, reference), exact.hypervolume(points, reference), rtol=1e-5)
+
+
+def test_three_objectives_of_many_trials_are_measured_in_time():
+    points = np.random.default_rng(0).random((20_000, 3))
+    volume = hypervolume(points, np.ones(3))  # trial by trial it would take half a minute
+    drawn = np.random.default_rng(1).random((2000, 3))
+    same(volume, np.mean([(points < one).all(axis=1).any() for one in drawn]), atol=0.01)
 
 
 def test_lanes_are_filled_as_they_get_free():
@@ -236,6 +245,13 @@ def test_searches_are_compared_where_they_get_better():
     assert figure.count[0].tolist() == [1, 3, 4]
     same(figure.best[0], [3, 1, 1])
     same(figure.best[1], [2])
+
+
+def test_what_was_known_before_a_search_is_no_trial_of_it():
+    one = findings([9, 9, 3, 2], [PRIOR, PRIOR, DONE, DONE])
+    assert comparison([one, one]).count[0].tolist() == [1, 2]
+    ended = findings([0.1, NAN, NAN], [PRIOR, STOPPED, FAILED], parent=[-1, -1, 1])
+    assert lineage(ended).winner.tolist() == [0]
 
 
 def test_of_many_searches_the_best_half_is_drawn_and_others_are_spread():

@@ -10,7 +10,7 @@ import pytest
 from hand_findings import DONE, NASTY, findings, many_trials, nasty, nothing, pareto, population, replicas, single
 
 import jaxhpt
-from jaxhpt.report.findings import RUNNING
+from jaxhpt.report.findings import RUNNING, Axis
 from jaxhpt.report.header import duration, number
 from jaxhpt.report.page import page
 from jaxhpt.report.payload import DETAILED, MOST, few
@@ -131,6 +131,19 @@ def test_searches_of_different_objectives_are_not_compared():
     assert together["figures"] == []
     assert together["missing"] == [["Searches together", "they have not the same objectives"]]
     assert [row[0] for row in together["searches"]] == ["", ""]
+
+
+def test_a_search_that_found_nothing_has_no_best_value():
+    together = data_of(page([single(), nothing()]))["together"]
+    assert together["found"] == "best loss"
+    assert [row[1] for row in together["searches"]] == [0.5, None]
+    assert data_of(page([pareto(), pareto()]))["together"]["searches"][0][1] == 2
+
+
+def test_whole_numbers_keep_all_their_digits():
+    made = findings([1234567.0, 0.1234567], [DONE] * 2, [[16777215], [1]], axes=(Axis("n", 1, 2.0**24, whole=True),))
+    (search,) = data_of(page([made]))["searches"]
+    assert (search["value"], search["score"]) == ([[16777215, 1]], [[1234567, 0.123457]])
 
 
 def test_ten_thousand_trials_are_less_than_five_megabytes():

@@ -99,6 +99,16 @@ def test_axes_may_be_given_and_are_returned(result):
     assert len(jaxhpt.plots.comparison({"a": result, "b": result}).get_lines()) == 2
 
 
+@pytest.mark.parametrize(("given", "drawn"), [
+    ({}, ("a", "b")), ({"x": "c"}, ("c", "a")), ({"y": "a"}, ("b", "a")), ({"x": "c", "y": "b"}, ("c", "b")),
+])  # fmt: skip
+def test_contours_are_over_dimensions_of_which_some_are_named(given, drawn):
+    space = {name: jaxhpt.Float(0, 1) for name in "abc"}
+    found = jaxhpt.minimize(lambda h, key: h["a"] + h["b"] * h["c"], space, trials=16, progress=False)
+    ax = jaxhpt.plots.contours(found, **given)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == drawn
+
+
 @pytest.mark.parametrize(("name", "why"), [
     ("pareto", "the search has one objective"), ("contours", "the space has one dimension"),
     ("lineage", "no trial went on"), ("spread", "each trial trained one model"), ("held_out", "all figures chose"),
@@ -108,11 +118,26 @@ def test_nothing_to_show_is_an_error_that_says_why(result, name, why):
         getattr(jaxhpt.plots, name)(result)
 
 
+def test_dollars_in_names_are_no_maths():
+    name, space = r"$\no$", {r"a$\no$": jaxhpt.Float(0, 1), "b": jaxhpt.Choice([r"$\no$", "c"])}
+    found = jaxhpt.minimize(
+        lambda h, key: {name: h[r"a$\no$"] + (h["b"] == "c")}, space, objective=name, trials=16, progress=False
+    )
+    for draw in (jaxhpt.plots.history, jaxhpt.plots.parallel, jaxhpt.plots.contours, jaxhpt.plots.importance):
+        draw(found).figure.canvas.draw()
+    ax = jaxhpt.plots.comparison({name: found, "other": found})
+    ax.figure.canvas.draw()
+    assert ax.get_ylabel() == r"\$\no\$"
+
+
 def test_wrong_names_are_errors(result):
     with pytest.raises(ValueError, match="objective='los': unknown; did you mean 'loss'"):
         jaxhpt.plots.history(result, objective="los")
     with pytest.raises(ValueError, match="must be two dimensions of"):
         jaxhpt.plots.contours(result, "lr", "size")
+    other = jaxhpt.maximize(lambda h, key: h["x"], {"x": jaxhpt.Float(0, 1)}, trials=8, progress=False)
+    with pytest.raises(ValueError, match="results: comparison is of searches with the same objectives"):
+        jaxhpt.plots.comparison([result, other])
     with pytest.raises(TypeError, match="results=3: must be a Result, a list"):
         jaxhpt.plots.distribution(3)
 

@@ -51,6 +51,15 @@ def test_a_log_of_ascii_gets_no_other_signs():
     assert file.buffer.getvalue().startswith(b"jaxhpt: 512/1,024 trials, 64/64 lanes busy, best accuracy 0.98765, ")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_name_is_no_markup(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=140, legacy_windows=False)
+    lines = display(True, console)
+    lines.update(dataclasses.replace(LATER, objective="acc[top][/]"))
+    lines.close()
+    assert "best acc[top][/] 0.98765" in console.file.getvalue()
+
+
 def test_a_terminal_gets_one_live_line():
     text = shown(terminal=True)
     assert "compiling ..." in text

@@ -11,6 +11,7 @@ import pytest
 import short_runs
 
 import jaxhpt
+from jaxhpt import reporting
 from jaxhpt.core.history import Status
 from jaxhpt.results.findings import findings_of
 
@@ -71,6 +72,11 @@ def test_what_is_no_result_is_refused(given, tmp_path):
         jaxhpt.report(given, tmp_path / "no.html")
 
 
+def test_two_names_that_read_alike_are_refused(result, tmp_path):
+    with pytest.raises(ValueError, match="must be of different names"):
+        jaxhpt.report({1: result, "1": result}, tmp_path / "page.html")
+
+
 def test_an_unknown_method_is_refused(result, tmp_path):
     with pytest.raises(ValueError, match="importance='gray': unknown"):
         result.report(tmp_path / "no.html", importance="gray")
@@ -111,6 +117,17 @@ def test_a_run_is_followed_to_its_end(tmp_path):
     assert True in seen
     assert len(searches_of(path)[0]["figures"]) > 4
     assert '"reload":0' in path.read_text()
+
+
+def test_a_run_is_followed_until_its_winner_is_confirmed(tmp_path, monkeypatch):
+    run, path, pages = tmp_path / "run", tmp_path / "live.html", []
+    monkeypatch.setattr(reporting, "write", lambda path, text: pages.append(text))
+    follower = threading.Thread(target=jaxhpt.watch, args=(run, path, 0.02), daemon=True)
+    follower.start()
+    short_runs.search(run, trials=24, confirm=2)
+    follower.join(60)
+    assert not follower.is_alive()
+    assert "when trained again" in pages[-1]
 
 
 def test_a_run_whose_process_is_gone_is_followed_no_longer(tmp_path):

@@ -194,6 +194,16 @@ def test_trials_that_the_checkpoint_does_not_know_are_there_and_are_not_doubled(
     assert sorted(line["trial"] for line in lines(run)) == list(range(40))
 
 
+def test_what_ran_when_a_run_was_killed_is_no_trial(run, whole):
+    shutil.rmtree(run / "checkpoints")
+    (run / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(run) if line["trial"] != 2))
+    loaded = jaxhpt.load(run)
+    assert loaded.trials[:14] == [trial for trial in whole.trials[:15] if trial.id != 2]
+    assert loaded.to_pandas().equals(whole.to_pandas().drop(2)[: len(loaded.trials)].reset_index(drop=True))
+    with pytest.raises(ValueError, match="id of one of the 15 trials"):
+        loaded.lineage(2)
+
+
 def test_a_manifest_that_is_no_json_or_of_another_format(run):
     text = (run / "manifest.json").read_text()
     for content, said in ((text[:-20], "damaged, no JSON"), ('{"format": 99}', "format 99: this version of jaxhpt")):

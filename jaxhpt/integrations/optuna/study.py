@@ -14,7 +14,7 @@ from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.engine.watching import WatchError
 from jaxhpt.integrations.extra import extra
-from jaxhpt.integrations.logger import trials_of
+from jaxhpt.integrations.logger import alike, trials_of
 from jaxhpt.integrations.optuna.space import distributions_of, params_of
 from jaxhpt.results.result import Result
 from jaxhpt.results.trial import Trial
@@ -30,6 +30,7 @@ STATES = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
     "prior": TrialState.COMPLETE,
+    "empty": TrialState.FAIL,  # it ran when its run was killed, and nobody knows its setting: it keeps its number
 }
 NEVER = -1  # steps of a trial that was not looked at yet
 
@@ -74,7 +75,8 @@ class StudyWriter:
         before = np.pad(self._status, (0, max(num - old, 0)))[:num]
         passed = np.pad(self._steps, (0, max(num - old, 0)), constant_values=NEVER)[:num]
         self._require_own(history, num)
-        rows = np.flatnonzero((before < Status.DONE) & ((status != before) | (steps != passed)))
+        known = (status != Status.EMPTY) | (np.arange(num) >= old)
+        rows = np.flatnonzero(known & (before < Status.DONE) & ((status != before) | (steps != passed)))
         for trial in trials_of(history, self._problem, rows, exact):
             self._put(trial)
         if num >= old:
@@ -116,6 +118,8 @@ class StudyWriter:
             self._reported[trial.id] = set(curve)
 
     def _params(self, trial: Trial) -> dict[str, Any]:
+        if trial.status == "empty":
+            return {}
         space = self._problem.space
         return params_of(list(space.values_of(trial.hparams)), space, self._distributions)
 
@@ -134,7 +138,7 @@ class StudyWriter:
 
     def _system(self, trial: Trial) -> dict[str, Any]:
         bounds = self._problem.metrics.constraints
-        if not bounds or trial.status in ("running", "failed"):
+        if not bounds or trial.status in ("running", "failed", "empty"):
             return {}
         return {CONSTRAINTS: [_excess(one, trial.metrics[one.name]) for one in bounds]}
 
@@ -146,9 +150,9 @@ class StudyWriter:
 
     def _require_own(self, history: History, num: int) -> None:
         """Raise unless the trials of an earlier process are those of this search."""
-        rows = [row for row in self._unseen if row < num]
+        rows = [row for row in self._unseen if row < num and history.status[row] != Status.EMPTY]
         for trial in trials_of(history, self._problem, rows):
-            if self._params(trial) != self._unseen.pop(trial.id).params:
+            if not alike(self._params(trial), self._unseen.pop(trial.id).params, self._problem.space):
                 raise WatchError(
                     f"study_name={self.study.study_name!r}: trial {trial.id} there has another setting: it holds "
                     "another search; take another study_name, or another path"

@@ -1,5 +1,6 @@
 """What drawings of matplotlib share: colours, scales, and where they are drawn."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,18 @@ def new_axes(num: int = 1, size: tuple[float, float] = (7.2, 4.0), **options: An
     for spare in np.ravel(found)[num:]:
         spare.remove()
     return found if num == 1 else np.ravel(found)[:num]
+
+
+def literal(figure: Any) -> Any:
+    """Return a figure whose texts are drawn as they are: between two dollars matplotlib reads maths."""
+    if isinstance(figure, str):
+        return figure.replace("$", r"\$")
+    if isinstance(figure, tuple):
+        return tuple(map(literal, figure))
+    if dataclasses.is_dataclass(figure) and not isinstance(figure, type):
+        fields = dataclasses.fields(figure)
+        return dataclasses.replace(figure, **{one.name: literal(getattr(figure, one.name)) for one in fields})
+    return figure
 
 
 def ramp() -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxhpt.core.history import Status
 from jaxhpt.report.figures.base import Missing, best_so_far, even, few_searches, points_each
 from jaxhpt.report.findings import Axis, Findings, axis_of
 
@@ -18,7 +19,7 @@ class Comparison:
       direction: "min" or "max".
       search: i[S] which of the searches they are.
       names: of them, [S].
-      count: of each, i[n] trials so far.
+      count: of each, i[n] trials so far; those that were known before the search do not count.
       best: of each, f64[n]; NaN before there is one.
       of: searches, of which these are some.
     """
@@ -35,7 +36,7 @@ class Comparison:
 def comparison(searches: Sequence[Findings], column: int = 0) -> Comparison | Missing:
     """Return the best so far of one objective in searches that have it in common."""
     chosen = few_searches(searches, column)
-    lines = [best_so_far(searches[i], column, np.arange(len(searches[i].trial))) for i in chosen]
+    lines = [best_so_far(searches[i], column, np.flatnonzero(~searches[i].has(Status.PRIOR))) for i in chosen]
     every = np.concatenate(lines)
     if not np.isfinite(every).any():
         return Missing("no trial has come to a finite value yet")

@@ -48,16 +48,16 @@ def lineage(findings: Findings) -> Lineage | Missing:
     columns = in_order(findings)
     place = np.stack([findings.axes[i].place(findings.value[rows, i]) for i in columns])
     axes, last = tuple(findings.axes[i] for i in columns), np.maximum(findings.steps[rows], findings.born[rows])
-    winner = _line(parent, int(where[_winner(findings)]))
+    winner = _line(parent, int(where[_winner(findings, rows)]))
     given = (findings.born[rows], last, place, _family(parent), findings.status[rows], winner)
     return Lineage(axes, rows, parent, *given)
 
 
-def _winner(findings: Findings) -> int:
-    """Return the row of the best trial; of several objectives, the first of the front."""
+def _winner(findings: Findings, rows: np.ndarray) -> int:
+    """Return the one of the rows that is the best trial; of several objectives, the first of the front."""
     if findings.best >= 0:
         return findings.best
-    return int(findings.front[0]) if len(findings.front) else int(np.argmin(findings.fitness))
+    return int(findings.front[0]) if len(findings.front) else int(rows[np.argmin(findings.fitness[rows])])
 
 
 def _line(parent: np.ndarray, place: int) -> np.ndarray:

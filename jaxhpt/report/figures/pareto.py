@@ -1,6 +1,8 @@
 """Pareto front, and the hypervolume that it dominates as trials end."""
 
+import bisect
 import dataclasses
+import math
 
 import numpy as np
 
@@ -81,16 +83,37 @@ def _growth(score: np.ndarray, rows: np.ndarray, ids: np.ndarray) -> tuple[np.nd
 
 
 def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
-    """Measure the region that points f64[N, M] dominate up to a reference f64[M], M of 2 or 3; all is minimised."""
+    """Measure the region that points f64[N, M] dominate up to a reference f64[M], M of 2 or 3; all is minimised.
+
+    The third objective is swept from below, over the area that the first two dominate of what has come so far; two
+    objectives alone are a slab of height 1.
+    """
     points = points[(points < reference).all(axis=1)]
-    if not len(points):
-        return 0.0
     if points.shape[1] == 2:
-        points = points[np.lexsort(points.T[::-1])]
-        lowest = np.minimum.accumulate(points[:, 1])
-        right = np.append(points[1:, 0], reference[0])
-        return float(((right - points[:, 0]) * (reference[1] - lowest)).sum())
-    heights = np.unique(points[:, 2])
-    thick = np.diff(np.append(heights, reference[2]))
-    areas = [hypervolume(points[points[:, 2] <= height, :2], reference[:2]) for height in heights]
-    return float((np.array(areas) * thick).sum())
+        points, reference = np.pad(points, ((0, 0), (0, 1))), np.append(reference, 1.0)
+    points = points[np.argsort(points[:, 2], kind="stable")]
+    stairs, areas = _Stairs(*reference[:2].tolist()), [0.0]
+    for x, y in points[:, :2].tolist():
+        areas.append(areas[-1] + stairs.add(x, y))
+    return float((np.array(areas[1:]) * np.diff(np.append(points[:, 2], reference[2]))).sum())
+
+
+class _Stairs:
+    """The front of points in the plane, up to a corner: as x rises, y falls."""
+
+    def __init__(self, x: float, y: float) -> None:
+        self._x, self._y = [-math.inf, x], [y, -math.inf]
+
+    def add(self, x: float, y: float) -> float:
+        """Add a point that lies before the corner; return by how much the area grows that is dominated."""
+        place = bisect.bisect_right(self._x, x)
+        left, ceiling, grown = x, self._y[place - 1], 0.0
+        if ceiling <= y:
+            return 0.0
+        while self._y[place] >= y:  # what it dominates goes, so that all additions together take no longer
+            grown += (self._x[place] - left) * (ceiling - y)
+            left, ceiling, place = self._x[place], self._y[place], place + 1
+        grown += (self._x[place] - left) * (ceiling - y)
+        first = bisect.bisect_left(self._x, x)
+        self._x[first:place], self._y[first:place] = [x], [y]
+        return grown

@@ -223,8 +223,7 @@ function overview() {
   const few = searches.length < together.searches.length ? ` Trials are here of the first ${searches.length}.` : "";
   el(caption, "p", {}, `A row shows its search below.${few}`);
   const scroll = el(figure, "div", { class: "scroll", style: "max-height:420px;overflow:auto", tabindex: 0, role: "region", "aria-label": "Table of searches" });
-  const value = searches[0].objectives.length > 1 ? "on the front" : `best ${searches[0].objectives[0][0]}`;
-  const body = simple(scroll, ["search", value, "trials", "failed", "seconds", "ended"], together.searches);
+  const body = simple(scroll, ["search", together.found, "trials", "failed", "seconds", "ended"], together.searches);
   scroll.firstChild.className = "full";
   [...body.rows].forEach((tr, i) => {
     if (i >= searches.length) { tr.style.cursor = "default"; return; }
