@@ -269,6 +269,25 @@ def test_a_study_of_optuna(run, file, tmp_path, capsys):
     assert "with --run-dir" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("way", ["run", "export"])
+def test_a_missing_extra_is_said_once(way, run, file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    for name in [name for name in sys.modules if name.startswith("jaxhpt.integrations.optuna")]:
+        monkeypatch.delitem(sys.modules, name)
+    searched = ["run", f"{file}:f", "--minimize", *SMALL, "--optuna", "--run-dir", str(tmp_path / "run")]
+    assert main(searched if way == "run" else ["export", run, "--to", "optuna"]) == 2
+    said = capsys.readouterr().err
+    assert [said.count(part) for part in ("jaxhpt.integrations.optuna:", "pip install 'jaxhpt[optuna]'")] == [1, 1]
+
+
+@pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
+def test_a_table_for_parquet_names_its_extra(missing, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["export", run, "--to", "parquet", "-o", str(tmp_path / "t.parquet")]) == 2
+    assert "pip install 'jaxhpt[parquet]'" in (said := capsys.readouterr().err)
+    assert "[pandas]" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "space"),
     [

@@ -123,13 +123,14 @@ def _json(results: list[Result], path: pathlib.Path) -> None:
 
 
 def _parquet(results: list[Result], path: pathlib.Path) -> None:
-    frames = [result.to_pandas().assign(**number) for number, result in _numbered(results)]
-    import pandas
-
     try:
-        _of_one_type(pandas.concat(frames)).to_parquet(path)
+        import pandas
+        import pyarrow  # noqa: F401  # by which pandas writes
+
     except ImportError as error:
-        raise ImportError(f"--to parquet needs pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
+        raise ImportError(f"--to parquet: {error}; pip install 'jaxhpt[parquet]'") from error
+    frames = [result.to_pandas().assign(**number) for number, result in _numbered(results)]
+    _of_one_type(pandas.concat(frames)).to_parquet(path)
 
 
 def _of_one_type(frame: Any) -> Any:
