@@ -1,4 +1,4 @@
-"""Commands for runs that are there: `show`, `tell`, `report` and `export`."""
+"""Commands for runs that are there: `show`, `report` and `export`."""
 
 import argparse
 import contextlib
@@ -16,8 +16,6 @@ from jaxhpt.integrations.extra import extra
 from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.table import plain_table
-from jaxhpt.store import commands
-from jaxhpt.store.files import held
 from jaxhpt.store.loading import load
 
 KINDS = ("csv", "json", "parquet", "optuna")
@@ -28,16 +26,6 @@ SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "optuna": ".jou
 def show(options: argparse.Namespace) -> int:
     """Print what runs have found so far."""
     telling.tell([result for run in options.run for result in _results(run)], options.json, options.top)
-    return telling.FINE
-
-
-def tell(options: argparse.Namespace) -> int:
-    """Tell a running search what to do."""
-    commands.tell(options.run_dir, options.kind, options.value)
-    if not held(pathlib.Path(options.run_dir)):
-        print(f"no search runs in {options.run_dir} now: it is told when one goes on there", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"run_dir": options.run_dir, "kind": options.kind, "value": options.value}))
     return telling.FINE
 
 

@@ -1,6 +1,7 @@
 """Tune many small JAX models at once: search, look at runs, and tell a running search what to do.
 
-Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a hazard; 2 a wrong argument;
+Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a hazard; 2 a wrong argument,
+or a command that a running search refused;
 130 and 143 that Ctrl-C or SIGTERM ended a search in order, after what it had found was printed.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxhpt.algorithms import ALGORITHMS
-from jaxhpt.cli import completing, looking, searching
+from jaxhpt.cli import completing, looking, searching, steering
 from jaxhpt.cli.reading import RANGE
 from jaxhpt.cli.telling import ENDED, FINE, WRONG
 from jaxhpt.reporting import EVERY
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _show(command("show", looking.show, "show what runs have found so far"))
     _report(command("report", looking.report, "write one page to look at, of one run or of several"))
     _export(command("export", looking.export, "write the trials of a run for other programs"))
-    _tell(command("tell", looking.tell, "tell a running search what to do; it looks about every second"))
+    _tell(command("tell", steering.tell, "tell a running search what to do; it looks about every second"))
     completion = command("completion", completing.completion, "print what completes commands in a shell")
     completion.add_argument("shell", choices=completing.SHELLS)
     completion.set_defaults(whole=whole)
@@ -128,8 +129,10 @@ def _export(parser: argparse.ArgumentParser) -> None:
 def _tell(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir")
     parser.add_argument("kind", choices=KINDS)
-    said = 'of try: {"lr": 0.01}; of drop: a trial; of trials: a number'
+    said = 'of try: {"lr": 0.01}, the rest as in the best trial so far; of drop: a trial; of trials: a number'
     parser.add_argument("value", nargs="?", type=_value, help=said)
+    said = f"for the search to take it; by default {steering.WAIT:g}, and 0 does not wait"
+    parser.add_argument("--wait", type=float, default=steering.WAIT, metavar="SECONDS", help=said)
 
 
 def _what(parser: argparse.ArgumentParser) -> None:
