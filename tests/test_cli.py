@@ -1,6 +1,7 @@
 """The command line: what each command prints, writes and returns."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -18,6 +19,8 @@ from jaxhpt import reporting
 from jaxhpt.cli import main
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
+from jaxhpt.engine.endings import ENDINGS, phrase
+from jaxhpt.results.stats import headline
 
 FILE = """
 import jax.numpy as jnp
@@ -108,6 +111,55 @@ def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
     assert main(["check", f"{tmp_path}/infinite.py:task", "--json", "--trials", "4"]) in (0, 1)
     told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert told["lanes"] >= 1
+
+
+def test_what_a_run_is_doing_is_shown(tmp_path, capsys):
+    folder, shown = tmp_path / "run", []
+
+    def look(*words):
+        assert main(["show", str(folder), *words]) == 0
+        return capsys.readouterr().out
+
+    def callback(snapshot):
+        if snapshot.events == 2:
+            shown.append(look())
+            shown.append(json.loads(look("--json"))["state"])
+            files = [folder / name for name in ("commands.jsonl", "lock")]
+            told = {"kind": "pause", "value": None, "event": None, "wrong": "", "time": time.time(), "source": "x.json"}
+            files[0].write_text(json.dumps(told) + "\n")
+            shown.append(look().splitlines()[0])
+            os.utime(files[1], (time.time() + 9, time.time() + 9))  # of a process that began later
+            shown.append(look().splitlines()[0])
+
+    runs.search(folder, callbacks=[callback], events_per_dispatch=1, checkpoint_seconds=1e-9)
+    states = ["(running)", "running", "(paused)", "(running)"]
+    assert [text.splitlines()[0][-len(state) :] for text, state in zip(shown, states, strict=True)] == states
+    assert json.loads(look("--json"))["state"] == "ended"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "ended": None}))
+    assert look().splitlines()[0].endswith("(killed)")
+
+
+def test_trials_are_counted_by_how_they_ended_and_runs_are_named(run, tmp_path, capsys):
+    result = runs.search(folder := tmp_path / "asha", scheduler=jaxhpt.ASHA(min_steps=4))
+    stopped = sum(trial.status == "stopped" for trial in result.trials)
+    assert repr(result).startswith(f"40 trials ({stopped} stopped early) in ")
+    assert main(["show", run, str(folder)]) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.splitlines()[:2][0] == f"{run}:"
+    assert first.splitlines()[1].startswith("16 trials in ")
+    assert second.splitlines()[0] == f"{folder}:"
+    assert second.splitlines()[1].startswith(f"40 trials ({40 - stopped} done, {stopped} stopped early) in ")
+    assert main(["show", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told[name] for name in ("done", "stopped", "failed", "run")] == [40 - stopped, stopped, 0, str(folder)]
+
+
+@pytest.mark.parametrize("ended", [*ENDINGS, "told"])
+def test_people_are_told_in_english_how_a_search_ended(run, ended):
+    stats = dataclasses.replace(jaxhpt.load(run).stats, ended=ended)
+    assert ("(" in headline(stats)[0]) == (ended != "finished")
+    assert phrase(ended) == "finished" or len(phrase(ended).split()) > 2
 
 
 def test_tables_for_other_programs(run, tmp_path, capsys):

@@ -17,6 +17,7 @@ from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.table import plain_table
 from jaxhpt.store.loading import load
+from jaxhpt.store.state import state_of
 
 KINDS = ("csv", "json", "parquet", "optuna")
 TEXT = ("csv", "json")
@@ -25,8 +26,15 @@ SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "optuna": ".jou
 
 def show(options: argparse.Namespace) -> int:
     """Print what runs have found so far."""
-    telling.tell([result for run in options.run for result in _results(run)], options.json, options.top)
+    telling.tell([one for run in options.run for one in _found(run)], options.json, options.top)
     return telling.FINE
+
+
+def _found(run: str) -> Iterator[telling.Found]:
+    state = state_of(pathlib.Path(run))
+    for number, result in _numbered(_results(run)):
+        goes_on = result.stats.ended in ("unfinished", "raised")
+        yield telling.Found(result, " ".join([run, *map(str, number.values())]), state if goes_on else "")
 
 
 def report(options: argparse.Namespace) -> int:

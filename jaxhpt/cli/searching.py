@@ -14,7 +14,7 @@ from jaxhpt.arguments import SearchError
 from jaxhpt.check import check
 from jaxhpt.cli.demo import DEMO, SPACE
 from jaxhpt.cli.reading import named_in, space_of
-from jaxhpt.cli.telling import FAILED, code_of, tell
+from jaxhpt.cli.telling import FAILED, Found, code_of, tell
 from jaxhpt.core.checks import require
 from jaxhpt.integrations.extra import extra
 from jaxhpt.results.result import Result
@@ -109,4 +109,4 @@ def _leave(result: Result, options: argparse.Namespace) -> None:
         if options.report is not None:
             result.report(options.report)
     finally:  # last, as whoever reads it may close the pipe
-        tell([result], options.json, options.top)
+        tell([Found(result)], options.json, options.top)

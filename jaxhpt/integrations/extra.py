@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 
-class MissingExtra(ImportError):
+class MissingExtraError(ImportError):
     """An extra is not installed; the message tells how to, once however many imports stand around it."""
 
 
@@ -16,11 +16,11 @@ def extra(name: str) -> Iterator[None]:
       name: of the extra.
 
     Raises:
-      MissingExtra: it is not installed; how to, is said.
+      MissingExtraError: it is not installed; how to, is said.
     """
     try:
         yield
-    except MissingExtra:  # of a module of ours, which told
+    except MissingExtraError:  # of a module of ours, which told
         raise
     except ImportError as error:
-        raise MissingExtra(f"jaxhpt.integrations.{name}: {error}; pip install 'jaxhpt[{name}]'") from error
+        raise MissingExtraError(f"jaxhpt.integrations.{name}: {error}; pip install 'jaxhpt[{name}]'") from error

@@ -84,6 +84,8 @@ def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None, wait: float 
     require(seconds >= 0, "wait", wait, "0 or more seconds")
     folder, command = pathlib.Path(run_dir), Command(kind, value)
     require((folder / MANIFEST).exists(), "run_dir", str(run_dir), f"the directory of a run, with a {MANIFEST}")
+    way = read_json(folder / MANIFEST).get("way")
+    require(way != "Tuner", "run_dir", str(run_dir), "of a search: a Tuner takes no commands")
     if kind in NOW and not held(folder):
         raise RunError(f"run_dir={str(run_dir)!r}: no search runs there, so there is none to {kind}")
     if kind == "try":
