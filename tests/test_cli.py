@@ -100,7 +100,43 @@ def test_a_dry_run(file, capsys):
     assert capsys.readouterr().out.startswith("state ")
     code = main(["check", f"{file}:task", "--quick", "--json", "--trials", "8", "--lanes", "4"])
     told = json.loads(capsys.readouterr().out)
-    assert (told["lanes"], code) == (4, 1 if told["hazards"] else 0)
+    assert (told["lanes"], code) == (4, 0)
+
+
+BAD = """
+import jax.numpy as jnp
+import jaxhpt
+
+space = {"lr": jaxhpt.Float(1e-3, 0.5, log=True)}
+given = {"init": lambda key, h: jnp.float32(4.0), "steps": 4}
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": w**2}, **given)
+def nan(w, batch, h, key):
+    return w - h["lr"] * jnp.nan
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": h["lr"] ** 2}, **given)
+def unread(w, batch, h, key):
+    return w - h["lr"] * 2 * w
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": w**2}, valid_data=jnp.arange(4.0), **given)
+def other(w, batch, h, key):
+    return w - h["lr"] * 2 * w
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "code"),
+    [
+        ("nan", "tried are NaN or infinite after", 1),
+        ("unread", "no metric depends on the state", 1),
+        ("other", "does not read its valid_data", 0),  # which may be meant
+    ],
+)
+def test_a_dry_run_fails_where_results_would_mean_nothing(name, said, code, tmp_path, capsys):
+    (tmp_path / "bad_tasks.py").write_text(BAD)
+    assert main(["check", f"{tmp_path}/bad_tasks.py:{name}", "--trials", "8", "--lanes", "4"]) == code
+    assert said in capsys.readouterr().out
+    del sys.modules["bad_tasks"]
 
 
 def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
@@ -416,6 +452,7 @@ def test_ctrl_c_ends_in_order_with_its_own_code(file, tmp_path):
     while not (log.exists() and log.stat().st_size) and time.monotonic() < patience:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert b"jaxhpt: ending in order; again to end at once\n" in err
     assert json.loads(out)["ended"] == "interrupted"

@@ -1,6 +1,6 @@
 """Tune many small JAX models at once: search, look at runs, and tell a running search what to do.
 
-Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a hazard; 2 a wrong argument,
+Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a grave hazard; 2 a wrong argument,
 or a command that a running search refused;
 130 and 143 that Ctrl-C or SIGTERM ended a search in order, after what it had found was printed.
 """

@@ -14,7 +14,7 @@ from jaxhpt.arguments import SearchError
 from jaxhpt.check import check
 from jaxhpt.cli.demo import DEMO, SPACE
 from jaxhpt.cli.reading import named_in, space_of
-from jaxhpt.cli.telling import FAILED, Found, code_of, tell
+from jaxhpt.cli.telling import FAILED, FINE, Found, code_of, tell
 from jaxhpt.core.checks import require
 from jaxhpt.integrations.extra import extra
 from jaxhpt.results.result import Result
@@ -50,7 +50,7 @@ def checked(options: argparse.Namespace) -> int:
     _require_task(task, options.task)
     found = check(task, space, compile=not options.quick, **_given(options, SEARCH))
     print(json.dumps(_plain(dataclasses.asdict(found)), default=str) if options.json else found)
-    return FAILED if found.hazards else 0
+    return FAILED if found.grave else FINE
 
 
 def _plain(value: Any) -> Any:

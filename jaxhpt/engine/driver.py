@@ -99,7 +99,7 @@ def drive(
     shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
     try:
         there = contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home)
-        with there, signals(limits.record.lasts) as noted:
+        with there, signals(limits.record.lasts, lambda text: shown.ending(text)) as noted:
             program, execution = _fitted(program, make)
             run = _Run(program, execution, limits, shown, called, noted)
             with contextlib.closing(execution):
