@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -16,7 +17,8 @@ import short_runs as runs
 
 import jaxhpt
 from jaxhpt import reporting
-from jaxhpt.cli import main
+from jaxhpt.arguments import DEFAULT_TRIALS
+from jaxhpt.cli import main, searching
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
 from jaxhpt.engine.endings import ENDINGS, phrase
@@ -276,6 +278,42 @@ def test_choices_of_all_kinds_are_written_for_other_programs(tmp_path, capsys, m
     assert main(["export", run, "--to", "parquet", "-o", "t.parquet"]) == 0
     found = pandas.read_parquet("t.parquet")["kind"]
     assert [value if isinstance(value, str) else "" for value in found] == [row["kind"] for row in rows]
+
+
+def test_the_demo_says_what_it_tunes_what_it_wrote_and_what_is_next(tmp_path, capsys, monkeypatch):
+    searched = []
+
+    def small(task, space, progress, **given):
+        searched.append(given)
+        return runs.search(given["run_dir"])
+
+    monkeypatch.setattr(searching, "search", small)
+    page, folder = str(tmp_path / "page.html"), str(tmp_path / "run")
+    assert main(["demo", "--run-dir", folder, "--seed", "3"]) == 0
+    first, wrote, after = capsys.readouterr().err.splitlines()
+    assert searched[0] == {"trials": 256, "algorithm": "auto", "scheduler": "asha", "seed": 3, "run_dir": folder}
+    assert (
+        "256 small networks that tell two spirals apart; tunes lr, momentum, decay, scale, by algorithm auto" in first
+    )
+    assert wrote.startswith(f"wrote {folder}: the run; ")
+    assert "jaxhpt demo --report demo.html" in after
+    assert "jaxhpt run FILE.py:TASK" in after
+    assert main(["demo", "--run-dir", folder, "--report", page, "--quiet"]) == 0
+    assert f"wrote {page}: a page to look at" in (err := capsys.readouterr().err)
+    assert "next:" not in err
+    assert main(["demo", "--run-dir", folder, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_help_shows_defaults(capsys):
+    commands = parser()._subparsers._group_actions[0].choices
+    told = {name: " ".join(commands[name].format_help().split()) for name in ("run", "demo", "check")}
+    defaults = inspect.signature(jaxhpt.search).parameters
+    for name in ("run", "check"):
+        assert f"by default {DEFAULT_TRIALS}, or all points" in told[name]
+        assert f"by default {defaults['scheduler'].default} " in told[name]
+    assert all(f"by default {defaults['algorithm'].default} " in text for text in told.values())
+    assert "by default asha " in told["demo"]
 
 
 def test_outputs_are_looked_at_before_a_search(file, tmp_path, capsys):
