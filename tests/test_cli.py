@@ -1,6 +1,8 @@
 """The command line: what each command prints, writes and returns."""
 
 import csv
+import dataclasses
+import inspect
 import io
 import json
 import os
@@ -16,9 +18,12 @@ import short_runs as runs
 
 import jaxhpt
 from jaxhpt import reporting
+from jaxhpt.arguments import DEFAULT_TRIALS
 from jaxhpt.cli import main, searching
 from jaxhpt.cli.main import parser
 from jaxhpt.cli.reading import space_of
+from jaxhpt.engine.endings import ENDINGS, phrase
+from jaxhpt.results.stats import headline
 
 FILE = """
 import jax.numpy as jnp
@@ -98,7 +103,43 @@ def test_a_dry_run(file, capsys):
     assert capsys.readouterr().out.startswith("state ")
     code = main(["check", f"{file}:task", "--quick", "--json", "--trials", "8", "--lanes", "4"])
     told = json.loads(capsys.readouterr().out)
-    assert (told["lanes"], code) == (4, 1 if told["hazards"] else 0)
+    assert (told["lanes"], code) == (4, 0)
+
+
+BAD = """
+import jax.numpy as jnp
+import jaxhpt
+
+space = {"lr": jaxhpt.Float(1e-3, 0.5, log=True)}
+given = {"init": lambda key, h: jnp.float32(4.0), "steps": 4}
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": w**2}, **given)
+def nan(w, batch, h, key):
+    return w - h["lr"] * jnp.nan
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": h["lr"] ** 2}, **given)
+def unread(w, batch, h, key):
+    return w - h["lr"] * 2 * w
+
+@jaxhpt.task(evaluate=lambda w, data, h: {"loss": w**2}, valid_data=jnp.arange(4.0), **given)
+def other(w, batch, h, key):
+    return w - h["lr"] * 2 * w
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "code"),
+    [
+        ("nan", "tried are NaN or infinite after", 1),
+        ("unread", "no metric depends on the state", 1),
+        ("other", "does not read its valid_data", 0),  # which may be meant
+    ],
+)
+def test_a_dry_run_fails_where_results_would_mean_nothing(name, said, code, tmp_path, capsys):
+    (tmp_path / "bad_tasks.py").write_text(BAD)
+    assert main(["check", f"{tmp_path}/bad_tasks.py:{name}", "--trials", "8", "--lanes", "4"]) == code
+    assert said in capsys.readouterr().out
+    del sys.modules["bad_tasks"]
 
 
 def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
@@ -109,6 +150,55 @@ def test_a_dry_run_is_json_whatever_a_choice_holds(tmp_path, capsys):
     assert main(["check", f"{tmp_path}/infinite.py:task", "--json", "--trials", "4"]) in (0, 1)
     told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert told["lanes"] >= 1
+
+
+def test_what_a_run_is_doing_is_shown(tmp_path, capsys):
+    folder, shown = tmp_path / "run", []
+
+    def look(*words):
+        assert main(["show", str(folder), *words]) == 0
+        return capsys.readouterr().out
+
+    def callback(snapshot):
+        if snapshot.events == 2:
+            shown.append(look())
+            shown.append(json.loads(look("--json"))["state"])
+            files = [folder / name for name in ("commands.jsonl", "lock")]
+            told = {"kind": "pause", "value": None, "event": None, "wrong": "", "time": time.time(), "source": "x.json"}
+            files[0].write_text(json.dumps(told) + "\n")
+            shown.append(look().splitlines()[0])
+            os.utime(files[1], (time.time() + 9, time.time() + 9))  # of a process that began later
+            shown.append(look().splitlines()[0])
+
+    runs.search(folder, callbacks=[callback], events_per_dispatch=1, checkpoint_seconds=1e-9)
+    states = ["(running)", "running", "(paused)", "(running)"]
+    assert [text.splitlines()[0][-len(state) :] for text, state in zip(shown, states, strict=True)] == states
+    assert json.loads(look("--json"))["state"] == "ended"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "ended": None}))
+    assert look().splitlines()[0].endswith("(killed)")
+
+
+def test_trials_are_counted_by_how_they_ended_and_runs_are_named(run, tmp_path, capsys):
+    result = runs.search(folder := tmp_path / "asha", scheduler=jaxhpt.ASHA(min_steps=4))
+    stopped = sum(trial.status == "stopped" for trial in result.trials)
+    assert repr(result).startswith(f"40 trials ({stopped} stopped early) in ")
+    assert main(["show", run, str(folder)]) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.splitlines()[:2][0] == f"{run}:"
+    assert first.splitlines()[1].startswith("16 trials in ")
+    assert second.splitlines()[0] == f"{folder}:"
+    assert second.splitlines()[1].startswith(f"40 trials ({40 - stopped} done, {stopped} stopped early) in ")
+    assert main(["show", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told[name] for name in ("done", "stopped", "failed", "run")] == [40 - stopped, stopped, 0, str(folder)]
+
+
+@pytest.mark.parametrize("ended", [*ENDINGS, "told"])
+def test_people_are_told_in_english_how_a_search_ended(run, ended):
+    stats = dataclasses.replace(jaxhpt.load(run).stats, ended=ended)
+    assert ("(" in headline(stats)[0]) == (ended != "finished")
+    assert phrase(ended) == "finished" or len(phrase(ended).split()) > 2
 
 
 def test_tables_for_other_programs(run, tmp_path, capsys):
@@ -216,6 +306,42 @@ def test_choices_of_all_kinds_are_written_for_other_programs(tmp_path, capsys, m
     assert [value if isinstance(value, str) else "" for value in found] == [row["kind"] for row in rows]
 
 
+def test_the_demo_says_what_it_tunes_what_it_wrote_and_what_is_next(tmp_path, capsys, monkeypatch):
+    searched = []
+
+    def small(task, space, progress, **given):
+        searched.append(given)
+        return runs.search(given["run_dir"])
+
+    monkeypatch.setattr(searching, "search", small)
+    page, folder = str(tmp_path / "page.html"), str(tmp_path / "run")
+    assert main(["demo", "--run-dir", folder, "--seed", "3"]) == 0
+    first, wrote, after = capsys.readouterr().err.splitlines()
+    assert searched[0] == {"trials": 256, "algorithm": "auto", "scheduler": "asha", "seed": 3, "run_dir": folder}
+    assert (
+        "256 small networks that tell two spirals apart; tunes lr, momentum, decay, scale, by algorithm auto" in first
+    )
+    assert wrote.startswith(f"wrote {folder}: the run; ")
+    assert "jaxhpt demo --report demo.html" in after
+    assert "jaxhpt run FILE.py:TASK" in after
+    assert main(["demo", "--run-dir", folder, "--report", page, "--quiet"]) == 0
+    assert f"wrote {page}: a page to look at" in (err := capsys.readouterr().err)
+    assert "next:" not in err
+    assert main(["demo", "--run-dir", folder, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_help_shows_defaults(capsys):
+    commands = parser()._subparsers._group_actions[0].choices
+    told = {name: " ".join(commands[name].format_help().split()) for name in ("run", "demo", "check")}
+    defaults = inspect.signature(jaxhpt.search).parameters
+    for name in ("run", "check"):
+        assert f"by default {DEFAULT_TRIALS}, or all points" in told[name]
+        assert f"by default {defaults['scheduler'].default} " in told[name]
+    assert all(f"by default {defaults['algorithm'].default} " in text for text in told.values())
+    assert "by default asha " in told["demo"]
+
+
 def test_outputs_are_looked_at_before_a_search(file, tmp_path, capsys):
     given = ["run", f"{file}:f", "--minimize", *SMALL, "--trials", "1000000000"]
     assert main([*given, "--save", str(tmp_path)]) == 2
@@ -293,6 +419,25 @@ def test_a_study_of_optuna(run, file, tmp_path, capsys):
     capsys.readouterr()
     assert main(["run", f"{file}:f", "--minimize", *SMALL, "--optuna"]) == 2
     assert "with --run-dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["run", "export"])
+def test_a_missing_extra_is_said_once(way, run, file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    for name in [name for name in sys.modules if name.startswith("jaxhpt.integrations.optuna")]:
+        monkeypatch.delitem(sys.modules, name)
+    searched = ["run", f"{file}:f", "--minimize", *SMALL, "--optuna", "--run-dir", str(tmp_path / "run")]
+    assert main(searched if way == "run" else ["export", run, "--to", "optuna"]) == 2
+    said = capsys.readouterr().err
+    assert [said.count(part) for part in ("jaxhpt.integrations.optuna:", "pip install 'jaxhpt[optuna]'")] == [1, 1]
+
+
+@pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
+def test_a_table_for_parquet_names_its_extra(missing, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["export", run, "--to", "parquet", "-o", str(tmp_path / "t.parquet")]) == 2
+    assert "pip install 'jaxhpt[parquet]'" in (said := capsys.readouterr().err)
+    assert "[pandas]" not in said
 
 
 @pytest.mark.parametrize(
@@ -387,6 +532,7 @@ def test_ctrl_c_ends_in_order_with_its_own_code(file, tmp_path):
     while not (log.exists() and log.stat().st_size) and time.monotonic() < patience:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert b"jaxhpt: ending in order; again to end at once\n" in err
     assert json.loads(out)["ended"] == "interrupted"

@@ -284,3 +284,30 @@ def test_lengths_that_are_too_short(linear):
         search(linear, {**SPACE, "n": Int(0, 5)}, steps=lambda h: h["n"] - 1)
     with pytest.raises(ValueError, match="steps_per_epoch"):
         jaxhpt.minimize(lambda h, key: h["epochs"] * 1.0, {"epochs": [1, 2]}, steps="epochs", progress=False)
+
+
+def test_a_choice_that_is_looked_up_in_a_dict_points_to_structural(digits):
+    rules = {"adam": optax.adam, "sgd": optax.sgd}
+    task = jaxhpt.FlaxTask(
+        nn.Dense(10), lambda h: rules[h["rule"]](h["lr"]), train_data=digits[0], valid_data=digits[1]
+    )
+    with pytest.raises(TypeError, match=r"cannot be the key of a dict.*Choice\(\[\.\.\.\], structural=True\)"):
+        search(task, {**SPACE, "rule": ["adam", "sgd"]})
+
+
+def test_a_tuple_that_was_meant_as_a_range_is_named(digits):
+    task = jaxhpt.FlaxTask(
+        nn.Dense(10), lambda h: optax.adamw(h["lr"], weight_decay=h["wd"]), train_data=digits[0], valid_data=digits[1]
+    )
+    with pytest.raises(TypeError, match=r"'wd': in a space a tuple is a constant; a range is Float\(low, high\)"):
+        search(task, {**SPACE, "wd": (1e-6, 1e-2)})
+
+
+def test_an_error_of_a_model_says_which_function_was_traced(digits):
+    def make(h, rngs):
+        return nnx.Linear(63, 10, rngs=rngs)
+
+    task = jaxhpt.FlaxTask(make, lambda h: optax.sgd(h["lr"]), train_data=digits[0], valid_data=digits[1])
+    with pytest.raises(TypeError, match=r"\(63,\)") as caught:
+        search(task)
+    assert any(note.startswith("train_step: ") for note in caught.value.__notes__)

@@ -12,7 +12,8 @@ class Hazard:
       where: the function or the argument.
       what: what there is.
       remedy: what to do.
-      grave: whether the results of a search would mean nothing, so that `search` warns of it by itself.
+      grave: whether the results of a search would mean nothing, so that `search` warns of it by itself, where it sees
+        it without a dry run, and `jaxhpt check` fails.
     """
 
     kind: str

@@ -121,6 +121,11 @@ class Check:
     failed: tuple[Hparams, ...]
     hazards: tuple[Hazard, ...]
 
+    @property
+    def grave(self) -> tuple[Hazard, ...]:
+        """Those of the hazards by which the results of a search would mean nothing."""
+        return tuple(hazard for hazard in self.hazards if hazard.grave)
+
     def __str__(self) -> str:
         rows = [*self._rows_of_model(), *self._rows_of_search()]
         width = max(len(name) for name, _ in rows)

@@ -43,7 +43,7 @@ def report(built: Built, one: Task, replicas: Replicas, seed: int, begun: float,
     if not compile:
         return Check(**found, **_not_run(built), hazards=tuple(hazards))
     done = corners.run(built, seed)
-    hazards += _of_memory(done)
+    hazards += [*_of_memory(done), *_of_failures(done)]
     return Check(**found, **_ran(built, done), hazards=tuple(hazards))
 
 
@@ -104,6 +104,15 @@ def _of_memory(done: corners.Ran) -> list[Hazard]:
         return []
     remedy = "a search goes on with fewer lanes, or smaller groups; or give a smaller batch_size= or less valid_data="
     return [Hazard("memory", "lanes", done.lacking, remedy)]
+
+
+def _of_failures(done: corners.Ran) -> list[Hazard]:
+    """Tell that nothing that was tried is finite: some may be, at the ends of a range that is too wide."""
+    if not done.settings or len(done.failed) < len(done.settings):
+        return []
+    what = f"all {len(done.settings)} settings that were tried are NaN or infinite after {done.steps} steps"
+    remedy = "look at init, train_step and the objective with one setting, and for NaN in the data"
+    return [Hazard("nothing finite", "tried", what, remedy, grave=True)]
 
 
 def _ran(built: Built, done: corners.Ran) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands for runs that are there: `show`, `tell`, `report` and `export`."""
+"""Commands for runs that are there: `show`, `report` and `export`."""
 
 import argparse
 import contextlib
@@ -16,9 +16,8 @@ from jaxhpt.integrations.extra import extra
 from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
 from jaxhpt.results.table import plain_table
-from jaxhpt.store import commands
-from jaxhpt.store.files import held
 from jaxhpt.store.loading import load
+from jaxhpt.store.state import state_of
 
 KINDS = ("csv", "json", "parquet", "optuna")
 TEXT = ("csv", "json")
@@ -27,18 +26,15 @@ SUFFIX = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "optuna": ".jou
 
 def show(options: argparse.Namespace) -> int:
     """Print what runs have found so far."""
-    telling.tell([result for run in options.run for result in _results(run)], options.json, options.top)
+    telling.tell([one for run in options.run for one in _found(run)], options.json, options.top)
     return telling.FINE
 
 
-def tell(options: argparse.Namespace) -> int:
-    """Tell a running search what to do."""
-    commands.tell(options.run_dir, options.kind, options.value)
-    if not held(pathlib.Path(options.run_dir)):
-        print(f"no search runs in {options.run_dir} now: it is told when one goes on there", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"run_dir": options.run_dir, "kind": options.kind, "value": options.value}))
-    return telling.FINE
+def _found(run: str) -> Iterator[telling.Found]:
+    state = state_of(pathlib.Path(run))
+    for number, result in _numbered(_results(run)):
+        goes_on = result.stats.ended in ("unfinished", "raised")
+        yield telling.Found(result, " ".join([run, *map(str, number.values())]), state if goes_on else "")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -130,12 +126,13 @@ def _json(results: list[Result], path: pathlib.Path) -> None:
 def _parquet(results: list[Result], path: pathlib.Path) -> None:
     try:
         import pandas
+        import pyarrow  # noqa: F401  # by which pandas writes
 
-        tables = [_table(result, number) for number, result in _numbered(results)]
-        frames = [pandas.DataFrame(rows, columns=names) for names, rows in tables]
-        _of_one_type(pandas.concat(frames, ignore_index=True)).to_parquet(path)
     except ImportError as error:
-        raise ImportError(f"--to parquet needs pandas and pyarrow: pip install 'jaxhpt[parquet]' ({error})") from error
+        raise ImportError(f"--to parquet: {error}; pip install 'jaxhpt[parquet]'") from error
+    tables = [_table(result, number) for number, result in _numbered(results)]
+    frames = [pandas.DataFrame(rows, columns=names) for names, rows in tables]
+    _of_one_type(pandas.concat(frames, ignore_index=True)).to_parquet(path)
 
 
 def _of_one_type(frame: Any) -> Any:

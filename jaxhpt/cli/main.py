@@ -1,18 +1,20 @@
 """Tune many small JAX models at once: search, look at runs, and tell a running search what to do.
 
-Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a hazard; 2 a wrong argument;
-130 and 143 that Ctrl-C or SIGTERM ended a search in order, after what it had found was printed.
+Exit codes: 0 is fine; 1 that a search broke off or found nothing, or that `check` found a grave hazard; 2 a wrong
+argument, or a command that a running search refused; 130 and 143 that Ctrl-C or SIGTERM ended a search in order, after
+what it had found was printed.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jaxhpt.algorithms import ALGORITHMS
-from jaxhpt.cli import completing, looking, searching
+from jaxhpt.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from jaxhpt.arguments import DEFAULT_TRIALS
+from jaxhpt.cli import completing, looking, searching, steering
 from jaxhpt.cli.reading import RANGE
 from jaxhpt.cli.telling import ENDED, FINE, WRONG
 from jaxhpt.reporting import EVERY
@@ -22,6 +24,9 @@ from jaxhpt.store.commands import KINDS
 from jaxhpt.version import __version__
 
 RAISED = (OSError, ValueError, TypeError, ImportError)  # by what a user got wrong, with the remedy in the message
+
+DEFAULT_SCHEDULER = "run_to_end"  # as in `search`
+TRIALS_SAID = f"{DEFAULT_TRIALS}, or all points of an algorithm that has an end"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RAISED as error:
         if options.debug:
             raise
-        _say(options, str(error))
+        notes = [note for note in getattr(error, "__notes__", ()) if "JAX_TRACEBACK_FILTERING" not in note]
+        _say(options, "\n".join([str(error), *notes]))
         return WRONG
 
 
@@ -67,13 +73,13 @@ def parser() -> argparse.ArgumentParser:
         found.add_argument("--debug", action="store_true", help="show where an error comes from")
         return found
 
-    _demo(command("demo", searching.demo, "tune 256 small networks, on data made on the spot"))
+    _demo(command("demo", searching.demo, f"tune {searching.TRIALS} small networks, on data made on the spot"))
     _run(command("run", searching.run, "search what a file defines"))
     _check(command("check", searching.checked, "look at a search before it runs"))
     _show(command("show", looking.show, "show what runs have found so far"))
     _report(command("report", looking.report, "write one page to look at, of one run or of several"))
     _export(command("export", looking.export, "write the trials of a run for other programs"))
-    _tell(command("tell", looking.tell, "tell a running search what to do; it looks about every second"))
+    _tell(command("tell", steering.tell, "tell a running search what to do; it looks about every second"))
     completion = command("completion", completing.completion, "print what completes commands in a shell")
     completion.add_argument("shell", choices=completing.SHELLS)
     completion.set_defaults(whole=whole)
@@ -95,7 +101,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
-    _methods(parser)
+    _methods(parser, str(searching.TRIALS), searching.SCHEDULER)
     _leaving(parser)
 
 
@@ -128,8 +134,10 @@ def _export(parser: argparse.ArgumentParser) -> None:
 def _tell(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir")
     parser.add_argument("kind", choices=KINDS)
-    said = 'of try: {"lr": 0.01}; of drop: a trial; of trials: a number'
+    said = 'of try: {"lr": 0.01}, the rest as in the best trial so far; of drop: a trial; of trials: a number'
     parser.add_argument("value", nargs="?", type=_value, help=said)
+    said = f"for the search to take it; by default {steering.WAIT:g}, and 0 does not wait"
+    parser.add_argument("--wait", type=float, default=steering.WAIT, metavar="SECONDS", help=said)
 
 
 def _what(parser: argparse.ArgumentParser) -> None:
@@ -138,11 +146,15 @@ def _what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", nargs="+", default=["space"], metavar="SPACE", help=said)
 
 
-def _methods(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trials", type=int, metavar="N", help="settings to train")
-    parser.add_argument("--algorithm", choices=sorted(ALGORITHMS), metavar="NAME", help=" ".join(sorted(ALGORITHMS)))
-    parser.add_argument("--scheduler", choices=sorted(SCHEDULERS), metavar="NAME", help=" ".join(sorted(SCHEDULERS)))
-    parser.add_argument("--seed", type=int, metavar="N", help="of all randomness")
+def _methods(parser: argparse.ArgumentParser, trials: str = TRIALS_SAID, scheduler: str = DEFAULT_SCHEDULER) -> None:
+    def named(option: str, known: Iterable[str], default: str) -> None:
+        said = f"{' '.join(sorted(known))}; by default {default}"
+        parser.add_argument(option, choices=sorted(known), metavar="NAME", help=said)
+
+    parser.add_argument("--trials", type=int, metavar="N", help=f"settings to train; by default {trials}")
+    named("--algorithm", ALGORITHMS, DEFAULT_ALGORITHM)
+    named("--scheduler", SCHEDULERS, scheduler)
+    parser.add_argument("--seed", type=int, metavar="N", help="of all randomness; by default 0")
 
 
 def _more(parser: argparse.ArgumentParser) -> None:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxhpt.algorithms import DEFAULT_ALGORITHM
 from jaxhpt.arguments import SearchError
 from jaxhpt.check import check
 from jaxhpt.cli.demo import DEMO, SPACE
 from jaxhpt.cli.reading import named_in, space_of
-from jaxhpt.cli.telling import FAILED, code_of, tell
+from jaxhpt.cli.telling import FAILED, FINE, Found, code_of, tell
 from jaxhpt.core.checks import require
 from jaxhpt.integrations.extra import extra
 from jaxhpt.results.result import Result
@@ -23,6 +24,7 @@ from jaxhpt.training.task import Task
 
 SEARCH = ("trials", "algorithm", "scheduler", "lanes", "seeds", "seed")  # of `check`, too
 RUN = ("timeout", "confirm", "run_dir", "checkpoint_seconds")
+TRIALS, SCHEDULER = 256, "asha"  # of the demo
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,8 +42,21 @@ def run(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Search the settings of small networks, without any data from elsewhere."""
-    said = _given(options, ("trials", "algorithm", "scheduler", "seed", "run_dir"))
-    return _searched(search, DEMO, SPACE, {"trials": 256, "scheduler": "asha", **said}, options)
+    usual = {"trials": TRIALS, "algorithm": DEFAULT_ALGORITHM, "scheduler": SCHEDULER}
+    given = {**usual, **_given(options, ("trials", "algorithm", "scheduler", "seed", "run_dir"))}
+    said = f"{given['trials']:,} small networks that tell two spirals apart; tunes {', '.join(SPACE)}"
+    _say(options, f"{said}, by algorithm {given['algorithm']} and scheduler {given['scheduler']}")
+    code = _searched(search, DEMO, SPACE, given, options)
+    page = "" if options.report else "jaxhpt demo --report demo.html  makes a page of it; "
+    _say(options, f"next: {page}jaxhpt run FILE.py:TASK  tunes what is yours, see jaxhpt run --help")
+    return code
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    """Tell a person something beside the result."""
+    if not (options.quiet or options.json):
+        sys.stdout.flush()
+        print(f"jaxhpt {options.command}: {text}", file=sys.stderr)
 
 
 def checked(options: argparse.Namespace) -> int:
@@ -50,7 +65,7 @@ def checked(options: argparse.Namespace) -> int:
     _require_task(task, options.task)
     found = check(task, space, compile=not options.quick, **_given(options, SEARCH))
     print(json.dumps(_plain(dataclasses.asdict(found)), default=str) if options.json else found)
-    return FAILED if found.hazards else 0
+    return FAILED if found.grave else FINE
 
 
 def _plain(value: Any) -> Any:
@@ -102,11 +117,23 @@ def _require_writable(options: argparse.Namespace) -> None:
 
 
 def _leave(result: Result, options: argparse.Namespace) -> None:
-    """Print a result, and write what was asked for."""
+    """Print a result, and write what was asked for, and say where."""
     try:
         if options.save is not None:
             result.save(options.save)
+            _wrote(options, f"{options.save}: the result, for jaxhpt show and jaxhpt.load")
         if options.report is not None:
             result.report(options.report)
+            _wrote(options, f"{options.report}: a page to look at, in a browser")
+        if options.run_dir is not None:
+            _wrote(options, f"{options.run_dir}: the run; the same command goes on with it, jaxhpt show looks at it")
+        if options.optuna:
+            _wrote(options, f"{pathlib.Path(options.run_dir) / 'optuna.journal'}: for optuna-dashboard")
     finally:  # last, as whoever reads it may close the pipe
-        tell([result], options.json, options.top)
+        tell([Found(result)], options.json, options.top)
+
+
+def _wrote(options: argparse.Namespace, text: str) -> None:
+    """Say what was written, and where, also to those who want no progress."""
+    if not options.json:
+        print(f"wrote {text}", file=sys.stderr)

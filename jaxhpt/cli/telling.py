@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxhpt.results.plain import plain_trials
 from jaxhpt.results.result import Result
@@ -15,19 +15,39 @@ FINE, FAILED, WRONG = 0, 1, 2
 ENDED = {"interrupted": 130, "terminated": 143}  # as shells have it for the signals
 
 
-def tell(results: Sequence[Result], as_json: bool, count: int = SHOWN) -> None:
-    """Print results.
+class Found(NamedTuple):
+    """What is printed of one search.
+
+    Attributes:
+      result: of it.
+      run: where it was read from; empty for a search that ran just now.
+      state: what it is doing, if it has not ended in order.
+    """
+
+    result: Result
+    run: str = ""
+    state: str = ""
+
+
+def tell(found: Sequence[Found], as_json: bool, count: int = SHOWN) -> None:
+    """Print what searches found.
 
     Args:
-      results: of a run.
+      found: each of them; several of them are headed by where they were read from.
       as_json: as one JSON value: an object, or a list of those of several searches.
       count: trials of each, at most.
     """
     if as_json:
-        facts = [_facts(result, count) for result in results]
+        facts = [_facts(one, count) for one in found]
         print(json.dumps(facts[0] if len(facts) == 1 else facts, allow_nan=False))
     else:
-        print("\n\n".join("\n".join([*headline(r.stats), *found_table(r, count)]) for r in results))
+        print("\n\n".join("\n".join(_lines(one, count, len(found) > 1)) for one in found))
+
+
+def _lines(found: Found, count: int, headed: bool) -> list[str]:
+    head = [f"{found.run}:"] if headed and found.run else []
+    told = headline(found.result.stats, found.state, done=bool(found.run))
+    return [*head, *told, *found_table(found.result, count)]
 
 
 def code_of(result: Result) -> int:
@@ -36,17 +56,23 @@ def code_of(result: Result) -> int:
     return ENDED.get(result.stats.ended, FINE if found else FAILED)
 
 
-def _facts(result: Result, count: int) -> dict[str, Any]:
+def _facts(found: Found, count: int) -> dict[str, Any]:
     """Return what a result is, as plain data: the best, or of several objectives the front, first.
 
     Of a search that was confirmed the winner is the first of those that were trained again.
     """
-    front = len(result.objectives) > 1
+    result, front = found.result, len(found.result.objectives) > 1
     top = (result.pareto_front() if front else result.top(count))[:count]
     stats = result.stats
+    state = found.state or ("unfinished" if stats.ended == "unfinished" else "ended")
+    read = {"run": found.run, "state": state} if found.run else {}
     return {
+        **read,
         "ended": stats.ended,
         "trials": stats.trials,
+        "done": stats.done,
+        "stopped": stats.stopped,
+        "failed": stats.failed,
         "seconds": stats.seconds,
         "objectives": {objective.name: objective.direction for objective in result.objectives},
         "front" if front else "best": plain_trials(top, result.history.unit, result.space),

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxhpt.core.typing import TrainState
 from jaxhpt.engine import memory
+from jaxhpt.engine.endings import ENDINGS
 from jaxhpt.engine.execution import UNRECORDED, Execution, Record
 from jaxhpt.engine.signals import Signals, signals
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
@@ -26,10 +27,6 @@ from jaxhpt.training.pool import Data
 
 SECONDS_A_DISPATCH = 0.25
 GROWTH = 16  # of a dispatch beside the one before, at most; the first holds a proposal, and seems longer than it is
-
-ENDINGS = (  # what counts where processes differ comes first
-    "error", "raised", "finished", "interrupted", "terminated", "stopped", "timeout", "callback",
-)  # fmt: skip
 
 Callback = Callable[[Snapshot], Any]
 
@@ -102,7 +99,7 @@ def drive(
     shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
     try:
         there = contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home)
-        with there, signals(limits.record.lasts) as noted:
+        with there, signals(limits.record.lasts, lambda text: shown.ending(text)) as noted:
             program, execution = _fitted(program, make)
             run = _Run(program, execution, limits, shown, called, noted)
             with contextlib.closing(execution):
@@ -198,7 +195,7 @@ class _Run:
             if alone():
                 raise
             verdict, error = "error", raised
-        return *agreed(ENDINGS, verdict, grains), error
+        return *agreed(tuple(ENDINGS), verdict, grains), error
 
     def _grains(self, events: int | str) -> int:
         return MOST_GRAINS if events == "all" else self.program.grains_of(int(events))

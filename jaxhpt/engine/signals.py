@@ -7,31 +7,41 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxhpt.engine.compiling import is_compiling
 
 ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-HELD = b"\njaxhpt: interrupted; ends once the program that is being compiled is there\n"
+ENDING = "ending in order; again to end at once"
+HELD = "interrupted; ends once the program that is being compiled is there"
+
+
+def say(text: str) -> None:
+    """Write a line for people from a handler of signals, where `print` may be running."""
+    with contextlib.suppress(OSError):  # a terminal that is closed
+        os.write(2, f"\njaxhpt: {text}\n".encode())
 
 
 class Signals:
     """What came since the search began.
+
+    Args:
+      told: told what comes of a signal, in its handler.
 
     Attributes:
       ending: why it is to end in order: "interrupted" or "terminated"; empty for no reason.
       at_once: whether the user has asked for it twice, during a compilation.
     """
 
-    def __init__(self) -> None:
-        self.ending, self.at_once = "", False
+    def __init__(self, told: Callable[[str], None] = say) -> None:
+        self.ending, self.at_once, self._told = "", False, told
 
     def come(self, number: int, frame: Any) -> None:
         """Note the first; the second interrupts at once, where that is safe."""
-        if is_compiling():
-            os.write(2, HELD)  # `print` may be running
         again, self.ending = bool(self.ending), self.ending or ENDS[signal.Signals(number)]
+        if is_compiling() or not again:
+            self._told(HELD if is_compiling() else ENDING)
         if again and is_compiling():
             self.at_once = True
         elif again:
@@ -44,13 +54,14 @@ class Signals:
 
 
 @contextlib.contextmanager
-def signals(terminates: bool) -> Iterator[Signals]:
+def signals(terminates: bool, told: Callable[[str], None] = say) -> Iterator[Signals]:
     """Note Ctrl-C, in the main thread, where alone it can be noted.
 
     Args:
       terminates: whether SIGTERM ends the search in order, too; without, it ends the process, as it does by default.
+      told: told what comes of it, in the handler: it must not print as others may be printing.
     """
-    noted = Signals()
+    noted = Signals(told)
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return

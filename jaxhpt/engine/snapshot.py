@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Protocol
 
+from jaxhpt.engine.signals import say
+
 SOON = 0.01  # of a search, before which its pace is that of its first dispatches, which take longest
 
 
@@ -71,6 +73,10 @@ class Display(Protocol):
         """Show where the search stands."""
         ...
 
+    def ending(self, text: str) -> None:
+        """Say that a signal came; called in its handler, where nothing may be printed that others may be printing."""
+        ...
+
     def close(self) -> None:
         """Leave the last state on the screen."""
         ...
@@ -84,6 +90,10 @@ class Silent:
 
     def update(self, snapshot: Snapshot) -> None:
         """Show nothing."""
+
+    def ending(self, text: str) -> None:
+        """Say it all the same: whoever presses Ctrl-C waits for an answer."""
+        say(text)
 
     def close(self) -> None:
         """Leave nothing."""

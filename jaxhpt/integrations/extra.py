@@ -4,6 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 
+class MissingExtraError(ImportError):
+    """An extra is not installed; the message tells how to, once however many imports stand around it."""
+
+
 @contextlib.contextmanager
 def extra(name: str) -> Iterator[None]:
     """Import inside it what comes with an extra.
@@ -12,9 +16,11 @@ def extra(name: str) -> Iterator[None]:
       name: of the extra.
 
     Raises:
-      ImportError: it is not installed; how to, is said.
+      MissingExtraError: it is not installed; how to, is said.
     """
     try:
         yield
+    except MissingExtraError:  # of a module of ours, which told
+        raise
     except ImportError as error:
-        raise ImportError(f"jaxhpt.integrations.{name}: {error}; pip install 'jaxhpt[{name}]'") from error
+        raise MissingExtraError(f"jaxhpt.integrations.{name}: {error}; pip install 'jaxhpt[{name}]'") from error

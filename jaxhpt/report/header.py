@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from jaxhpt.engine.endings import phrase
 from jaxhpt.report.findings import RUNNING, Findings
 
 FRONT, MANY = 5, 8  # trials of a front; dimensions that are many
@@ -128,7 +129,7 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     if told.device:
         found.append(("Device", told.device, f"{told.devices} of them" if told.devices > 1 else ""))
     if told.ended not in ("finished", RUNNING):
-        found.append(("Ended", told.ended, ""))
+        found.append(("Ended", phrase(told.ended), ""))
     return found
 
 

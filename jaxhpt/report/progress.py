@@ -11,6 +11,7 @@ from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from jaxhpt.engine.signals import say
 from jaxhpt.engine.snapshot import Display, Silent, Snapshot
 from jaxhpt.report.live import Beneath
 
@@ -71,12 +72,14 @@ class _Lines(Progress):
     """A bar, and what stands beneath it where the terminal has room for that."""
 
     def __init__(self, console: Console) -> None:
-        self.beneath, self.ended, self._terminal = Beneath(), False, console
+        self.beneath, self.ended, self.note, self._terminal = Beneath(), False, "", console
         bar = BarColumn(bar_width=BAR)
         super().__init__(TextColumn("[bold]{task.description}"), bar, _Facts(console), console=console)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
+        if self.note and not self.ended:
+            yield Text(f"jaxhpt: {self.note}", style="bold")
         if self._terminal.height >= ROOM and not self._terminal.options.ascii_only:
             for name, text in self.beneath.lines(self._terminal.width - NAMES, self.ended):
                 yield Text.assemble((name.ljust(NAMES), "dim"), (text, _STYLES[name]))
@@ -103,6 +106,9 @@ class _Live:
             snapshot=snapshot,
         )
 
+    def ending(self, text: str) -> None:
+        self._progress.note = text  # drawn by the thread that draws all
+
     def close(self) -> None:
         self._progress.ended = True
         self._progress.update(self._task, description="searched")
@@ -115,7 +121,7 @@ class _Notebook:
     def __init__(self) -> None:
         from IPython.display import HTML, display
 
-        self._html, self._beneath, self._shown, self._ended = HTML, Beneath(), 0.0, False
+        self._html, self._beneath, self._shown, self._ended, self._note = HTML, Beneath(), 0.0, False, ""
         self._handle = display(HTML(""), display_id=True)
 
     def compiling(self) -> None:
@@ -125,6 +131,9 @@ class _Notebook:
         self._beneath.see(snapshot)
         if time.monotonic() - self._shown >= NOTEBOOK_SECONDS:
             self._draw()
+
+    def ending(self, text: str) -> None:
+        self._note = text  # until the next look
 
     def close(self) -> None:
         self._ended = True
@@ -137,6 +146,7 @@ class _Notebook:
 
     def _write(self, line: str, beneath: Sequence[tuple[str, str]]) -> None:
         lines = [line, *(f"{name.ljust(NAMES)}{text}" for name, text in beneath)]
+        lines += [f"jaxhpt: {self._note}"] if self._note and not self._ended else []
         self._handle.update(self._html(f"<pre style='margin:0'>{html.escape(chr(10).join(lines))}</pre>"))
 
 
@@ -162,6 +172,9 @@ class _Plain:
             self._shown = time.monotonic()
             self._latest = None
             self._say(_line(snapshot))
+
+    def ending(self, text: str) -> None:
+        say(text)
 
     def close(self) -> None:
         self._begun.set()

@@ -13,6 +13,7 @@ from jaxhpt.core.history import History, Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.driver import Outcome
+from jaxhpt.engine.endings import phrase
 from jaxhpt.engine.state import Program
 from jaxhpt.results.lineage import births
 
@@ -38,6 +39,7 @@ class Stats:
       jax: version of jax.
       memory: what was done where memory did not suffice, in words, in order.
       devices: that shared the lanes, or the searches of many.
+      stopped: trials that a scheduler or a command ended early; one that others went on from does not count.
     """
 
     trials: int
@@ -55,6 +57,12 @@ class Stats:
     jax: str
     memory: tuple[str, ...] = ()
     devices: int = 1
+    stopped: int = 0
+
+    @property
+    def done(self) -> int:
+        """Trials that trained to their ends."""
+        return self.trials - self.stopped - self.failed
 
     @property
     def trials_per_second(self) -> float:
@@ -149,24 +157,36 @@ def counted(problem: Problem, history: History, ran: Ran) -> Stats:
         jax=ran.jax,
         memory=ran.memory,
         devices=ran.devices,
+        stopped=max(int((history.status == Status.STOPPED).sum()) - copies, 0),
     )
 
 
-def headline(stats: Stats) -> list[str]:
-    """Return two lines that tell it, and one for each time that memory did not suffice."""
-    failed = f", {stats.failed:,} of them failed" if stats.failed else ""
+def headline(stats: Stats, state: str = "", done: bool = False) -> list[str]:
+    """Return two lines that tell it, and one for each time that memory did not suffice.
+
+    Args:
+      stats: of the search.
+      state: what it is doing, if it has not ended in order; empty for how it ended.
+      done: whether trials that are done are counted beside those that are not.
+    """
     copied = f", and {stats.copies:,} copies" if stats.copies else ""
-    how = "unfinished" if stats.ended == "unfinished" else f"ended by {stats.ended}"
-    ended = "" if stats.ended == "finished" else f" ({how})"
-    pace = f"{stats.trials:,} trials"
+    ended = "" if stats.ended == "finished" else f" ({state or phrase(stats.ended)})"
+    pace = f"{stats.trials:,} trials{_counted(stats, done)}"
     if not stats.seconds:  # of a run that was killed nobody knows it
-        return [f"{pace}{failed}{copied}{ended}"]
+        return [f"{pace}{copied}{ended}"]
     pace += f" in {stats.seconds:.2f} s: {stats.trials_per_second:,.1f} trials/s"
     if not stats.device:  # it wrote no checkpoint
-        return [f"{pace}{failed}{copied}{ended}"]
+        return [f"{pace}{copied}{ended}"]
     device = stats.device if stats.devices == 1 else f"{stats.devices} x {stats.device}"
     return [
-        f"{pace}{failed}{copied}{ended}",
+        f"{pace}{copied}{ended}",
         f"{stats.lanes} lanes, {stats.lanes_busy:.0%} busy; compiled in {stats.compile_seconds:.1f} s; {device}",
         *stats.memory,
     ]
+
+
+def _counted(stats: Stats, done: bool) -> str:
+    """Return how many trials did not train to their ends, in brackets; nothing where all did."""
+    lost = [(stats.stopped, "stopped early"), (stats.failed, "failed")]
+    told = [(stats.done, "done"), *lost] if done else lost
+    return f" ({', '.join(f'{count:,} {name}' for count, name in told if count)})" if any(n for n, _ in lost) else ""

@@ -1,4 +1,4 @@
-"""What a running search is told by files in its directory, from another process, and the log of it."""
+"""What a running search is told by files in its directory, from another process; what becomes of it; the log of it."""
 
 import contextlib
 import dataclasses
@@ -7,16 +7,19 @@ import os
 import pathlib
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any
 
-from jaxhpt.core.checks import MAX_TRIALS, require, suggest, whole
+from jaxhpt.core.checks import MAX_TRIALS, number, require, suggest, whole
 from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.space import Space
 from jaxhpt.engine.steering import Order
-from jaxhpt.store.files import COMMANDS, MANIFEST, ORDERS, RunError, read_json, write_json
+from jaxhpt.store.files import COMMANDS, LOCK, MANIFEST, ORDERS, RunError, held, read_json, write_json
 from jaxhpt.store.log import read_lines
 
 KINDS = ("stop", "pause", "resume", "try", "drop", "trials")
+NOW = ("stop", "pause", "resume")  # of the search that runs, and of none that goes on later
+LOOK_SECONDS = 0.1  # from one look at what became of a command to the next
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,22 @@ class Command:
             require(self.value is None, self.kind, self.value, "without a value")
 
 
-def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None) -> None:
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What became of a command.
+
+    Attributes:
+      taken: whether the search has done it, or refused it; else it waits.
+      event: before which it was done; None of what is done between any two.
+      wrong: why it was refused; empty where it was not.
+    """
+
+    taken: bool = False
+    event: int | None = None
+    wrong: str = ""
+
+
+def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None, wait: float = 0.0) -> Told:
     """Tell a search that runs in a directory what to do; it looks about every second.
 
     Args:
@@ -54,17 +72,57 @@ def tell(run_dir: str | pathlib.Path, kind: str, value: Any = None) -> None:
         trial that is running, "trials" sets how many there are in all.
       value: of "try" a dict of the values of all dimensions by their names, of "drop" a trial's id, of "trials" their
         number.
+      wait: seconds, at most, until the search has taken it; 0 does not wait.
+
+    Returns:
+      What became of it by then.
 
     Raises:
-      ValueError, TypeError: no run, or no such command.
+      ValueError, TypeError: no run, no such command, or one to stop, pause or resume a search where none runs.
     """
+    seconds = float(number("wait", wait))
+    require(seconds >= 0, "wait", wait, "0 or more seconds")
     folder, command = pathlib.Path(run_dir), Command(kind, value)
     require((folder / MANIFEST).exists(), "run_dir", str(run_dir), f"the directory of a run, with a {MANIFEST}")
+    way = read_json(folder / MANIFEST).get("way")
+    require(way != "Tuner", "run_dir", str(run_dir), "of a search: a Tuner takes no commands")
+    if kind in NOW and not held(folder):
+        raise RunError(f"run_dir={str(run_dir)!r}: no search runs there, so there is none to {kind}")
     if kind == "try":
         order_of(command, Space.from_spec(read_json(folder / MANIFEST)["space"]))
     (folder / COMMANDS).mkdir(exist_ok=True)
     path = folder / COMMANDS / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
     write_json(path, {"kind": kind, "value": value})
+    return _became(folder, path.name, seconds)
+
+
+def _became(folder: pathlib.Path, source: str, seconds: float) -> Told:
+    """Wait until a command is in the log, or no search runs any more."""
+    until = time.monotonic() + seconds
+    while True:
+        runs = held(folder)  # before the log is read, as a search writes it before it ends
+        for line in read_lines(folder / ORDERS, _line)[0]:
+            if line["source"] == source:
+                return Told(True, line["event"], line["wrong"])
+        if not runs or time.monotonic() >= until:
+            return Told()
+        time.sleep(LOOK_SECONDS)
+
+
+def waiting(folder: pathlib.Path) -> frozenset[str]:
+    """Return the names of the files of commands that nobody has taken."""
+    return frozenset(path.name for path in (folder / COMMANDS).glob("*.json"))
+
+
+def paused(folder: pathlib.Path) -> bool:
+    """Tell whether the search that runs in a directory has been told to pause, and not to go on."""
+    try:
+        since = (folder / LOCK).stat().st_mtime
+    except OSError:
+        return False
+    lines = [line for line in read_lines(folder / ORDERS, _line)[0] if line.get("time", 0.0) >= since]
+    kinds = [line["kind"] for line in lines if line["event"] is None and not line["wrong"]]
+    return kinds[-1:] == ["pause"]  # more trials let it go on, too
 
 
 def order_of(command: Command, space: Space) -> Order:
@@ -95,10 +153,11 @@ class Commands:
     Args:
       folder: of the run.
       space: the user's own.
+      before: names of the files of those that waited before the search began, which was not what they were to stop.
     """
 
-    def __init__(self, folder: pathlib.Path, space: Space) -> None:
-        self._folder, self._space, self._taken = folder, space, set[str]()
+    def __init__(self, folder: pathlib.Path, space: Space, before: Collection[str] = ()) -> None:
+        self._folder, self._space, self._before, self._taken = folder, space, before, set[str]()
         self.logged, whole_bytes = read_lines(folder / ORDERS, _line)
         if (folder / ORDERS).exists():
             os.truncate(folder / ORDERS, whole_bytes)
@@ -114,9 +173,14 @@ class Commands:
             self._taken.add(path.name)
             try:
                 told = read_json(path)
-                found.append(Command(told["kind"], told["value"], path.name))
+                command = Command(told["kind"], told["value"], path.name)
             except (RunError, OSError, ValueError, TypeError, KeyError) as error:
                 self._write("?", None, path.name, None, f"{path.name}: {error}")
+                continue
+            if command.kind in NOW and path.name in self._before:
+                self.log(command, wrong=f"told before this search began: {command.kind} is for one that runs")
+            else:
+                found.append(command)
         return found
 
     def order(self, command: Command) -> Order | None:

@@ -24,7 +24,7 @@ from jaxhpt.results.result import Result
 from jaxhpt.store import log
 from jaxhpt.store.best import keep_best
 from jaxhpt.store.checkpoints import Checkpoints
-from jaxhpt.store.commands import Commands
+from jaxhpt.store.commands import Commands, waiting
 from jaxhpt.store.files import (
     CHECKPOINTS,
     CONFIRMED,
@@ -66,6 +66,7 @@ class Run(Unstored):
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
         self._before = 0.0  # seconds of searching
+        self._waiting = waiting(folder)  # commands that came before this process
         path = folder / MANIFEST
         try:
             require_whole(folder)
@@ -138,7 +139,7 @@ class Run(Unstored):
         problem = built.problem
         trials = log.Log(self._folder / LOG, problem, about["searches"])
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
-        commands = (Commands(self._folder, space), self._orders)
+        commands = (Commands(self._folder, space, self._waiting), self._orders)
         calls = (of, functools.partial(_task_of, built.structures), self._laid, self._end)
         given = (self._checkpoints, trials, *commands, self._seconds, self._before, *calls)
         self.record = Recorder(self._folder, problem, about["searches"], *given)

@@ -3,6 +3,7 @@
 import contextlib
 import linecache
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -41,12 +42,11 @@ def calling(name: str, space: Space) -> Iterator[None]:
         with texts_refused():
             yield
     except Exception as error:
-        told = _explained(name, space, error)
+        told = _dropped(name, error) or _explained(name, space, error)
         line = _line(error.__traceback__)
         if told is not None:
             raise type(told)(f"{line}\n{told}" if line else str(told)) from error
-        if line:
-            error.add_note(f"{name}: {line}")
+        error.add_note(f"{name}: {line}" if line else f"{name}: a model, or another function of a library, was called")
         raise
 
 
@@ -74,6 +74,9 @@ def _explained(name: str, space: Space, error: Exception) -> Exception | None:
         found = re.search(r"returned a value of type (.*?)(?: at output component (.*?))?, which", text)
         what = f"{found[1]}{f' at {found[2]}' if found[2] else ''}" if found else text
         return no_array(name, what)
+    if isinstance(error, TypeError) and "'tuple'" in text and (tuples := _tuples(space)):
+        remedy = "in a space a tuple is a constant; a range is Float(low, high) or Int(low, high), a choice a list"
+        return TypeError(f"{name}: {text}; {', '.join(map(repr, tuples))}: {remedy}")
     if isinstance(error, TypeError) and "attribute name must be string" in text and "Category" in text:
         return TypeError(f"{name}: a choice reaches a function as a traced index, which names no attribute; {REMEDY}")
     if isinstance(error, TypeError) and "string indexing" in text:
@@ -83,6 +86,21 @@ def _explained(name: str, space: Space, error: Exception) -> Exception | None:
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         return _misnamed(name, space, error.args[0])
     return None
+
+
+def _dropped(name: str, error: Exception) -> Exception | None:
+    """Explain a dropout of Flax whose rate is a hyperparameter; it compares the rate in Python."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    flax = [f for f in frames if str(f.f_globals.get("__name__", "")).startswith("flax.")]
+    if not isinstance(error, _TRACED) or not any(f.f_code.co_qualname.startswith("Dropout.") for f in flax):
+        return None
+    remedy = "jaxhpt.traced has dropout that takes one of the space: NnxDropout(rate, rngs=rngs), LinenDropout(rate)"
+    return TypeError(f"{name}: the dropout of Flax needs a plain rate; {remedy}")
+
+
+def _tuples(space: Space) -> list[str]:
+    """Return the names of tuples of constants in a space."""
+    return sorted({name.removesuffix(".0") for name in space.constants if name.endswith(".0")})
 
 
 def _misnamed(name: str, space: Space, key: str) -> Exception | None:
@@ -99,13 +117,11 @@ def _read(space: Space, text: str) -> str:
     return f" (hyperparameter {names})" if names else ", such as a hyperparameter,"
 
 
-def _line(traceback: TracebackType | None) -> str:
+def _line(tb: TracebackType | None) -> str:
     """Find the innermost line that is no library's."""
     found = ""
-    while traceback is not None:
-        frame = traceback.tb_frame
+    for frame, number in traceback.walk_tb(tb):
         if str(frame.f_globals.get("__name__", "")).split(".")[0] not in LIBRARIES:
-            code = linecache.getline(frame.f_code.co_filename, traceback.tb_lineno).strip()
-            found = f'File "{frame.f_code.co_filename}", line {traceback.tb_lineno}: {code}'
-        traceback = traceback.tb_next
+            code = linecache.getline(frame.f_code.co_filename, number).strip()
+            found = f'File "{frame.f_code.co_filename}", line {number}: {code}'
     return found

@@ -16,7 +16,10 @@ from jaxhpt.core.checks import plain, suggest
 from jaxhpt.core.choice import Choice
 from jaxhpt.core.typing import Array
 
-REMEDY = "take jax.lax.switch(index, [function, ...]), or jnp.where(index == value, ...)"
+REMEDY = (
+    "take jax.lax.switch(index, [function, ...]), or jnp.where(index == value, ...); or say Choice([...], "
+    "structural=True), which hands on the value itself, such as an optimizer, and compiles each by itself"
+)
 
 
 def categorical(index: Any, choice: Choice) -> Any:

@@ -60,6 +60,24 @@ def test_a_name_is_no_markup(terminal):
     assert "best acc[top][/] 0.98765" in console.file.getvalue()
 
 
+def test_a_signal_is_answered_beneath_the_live_line_until_the_end():
+    console = Console(file=io.StringIO(), force_terminal=True, width=140, legacy_windows=False)
+    live = display(True, console)
+    live.update(LATER)
+    live.ending("ending in order; again to end at once")
+    live._progress.refresh()
+    assert "jaxhpt: ending in order; again to end at once" in plain(console.file.getvalue())
+    console.file.truncate(0)
+    live.close()
+    assert "again" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_signal_is_answered_at_once_elsewhere(wanted, capfd):
+    display(wanted, Console(file=io.StringIO(), force_terminal=False)).ending("ending in order")
+    assert capfd.readouterr().err == "\njaxhpt: ending in order\n"
+
+
 def test_a_terminal_gets_one_live_line():
     text = shown(terminal=True)
     assert "compiling ..." in text

@@ -165,11 +165,102 @@ def test_what_cannot_be_done_is_said_at_once(begun, command, said):
         tell(begun / "nowhere", "stop")
 
 
+def beside(folder, *commands):
+    """Tell a search by the command line while it runs; return its result, and the codes of the commands."""
+    codes = []
+
+    def speak():
+        codes.extend(cli.main(["tell", str(folder), *words]) for words in commands)
+
+    speaker = threading.Thread(target=speak)
+
+    def callback(snapshot):
+        if snapshot.events == 2:
+            speaker.start()
+        if snapshot.events > 2 and speaker.is_alive():
+            time.sleep(0.02)
+
+    result = runs.search(folder, callbacks=[callback], events_per_dispatch=1, trials=2000, **WIDER)
+    speaker.join()
+    return result, codes
+
+
+def evaluate(s, valid, h):
+    return {"loss": runs.evaluate(s, valid, h)["loss"] + 0.0 * (h["act"] + h["width"])}
+
+
+SPACE = {"lr": runs.SPACE["lr"], "act": jaxhpt.Choice([min, (1, 2), "text"]), "width": jaxhpt.Int(1, 8)}
+WIDER = {"space": SPACE, "evaluate": evaluate}
+
+
+def test_the_command_line_says_what_became_of_a_command(tmp_path, capsys):
+    given = ["try", '{"lr": 0.0777}', "--json"]
+    words = (["drop", "99999"], ["trials", "10"], given, ["pause"], ["resume", "--json"], ["stop"])
+    result, codes = beside(tmp_path / "run", *words)
+    out, err = capsys.readouterr()
+    assert codes == [2, 2, 0, 0, 0, 0]
+    assert err.splitlines() == [
+        "jaxhpt tell: drop 99999: refused: trial 99999 is not running",
+        "jaxhpt tell: trials 10: refused: the run has 2000 already; not less: stop ends it",
+    ]
+    tried, paused, resumed, stopped = out.splitlines()
+    tried = json.loads(tried)
+    best = result.trials[tried["filled_from"]]
+    assert (tried["done"], tried["event"] > 0, best.status) == (True, True, "done")
+    (trial,) = [t for t in result.trials if t.hparams["lr"] == pytest.approx(0.0777, rel=1e-5)]
+    assert trial.hparams == {**best.hparams, "lr": trial.hparams["lr"]}
+    assert (paused, json.loads(resumed)["done"], stopped) == ("pause: done", True, "stop: done")
+    assert result.stats.ended == "stopped"
+
+
+def test_what_is_left_out_of_a_setting_needs_a_trial_that_is_done(tmp_path, capsys):
+    runs.cut(tmp_path / "run", 1, interval=1, **WIDER)
+    assert cli.main(["tell", str(tmp_path / "run"), "try", '{"lr": 0.01}']) == 2
+    assert "complete, with act, width too, until a trial is done" in capsys.readouterr().err
+    assert cli.main(["tell", str(tmp_path / "run"), "try", '{"lrr": 0.01}']) == 2
+    assert "names of the space; did you mean 'lr'" in capsys.readouterr().err
+    runs.search(tmp_path / "run", interval=1, **WIDER)
+    assert cli.main(["tell", str(tmp_path / "run"), "try", '{"lr": 0.01}']) == 0
+    assert capsys.readouterr().out.startswith("act, width: as in trial ")
+
+
+def test_what_is_for_a_search_that_runs_is_refused_elsewhere_and_kept_for_none(tmp_path, capsys):
+    runs.cut(folder := tmp_path / "run", 2)
+    for kind in ("stop", "pause", "resume"):
+        assert cli.main(["tell", str(folder), kind]) == 2
+        assert f"no search runs there, so there is none to {kind}" in capsys.readouterr().err
+    assert not (folder / "commands").exists()
+    tell(folder, "trials", 44)
+    for place, kind in enumerate(("pause", "stop")):  # told while it was killed
+        (folder / "commands" / f"{place}.json").write_text(json.dumps({"kind": kind, "value": None}))
+    result = runs.search(folder)
+    assert (result.stats.ended, result.stats.trials) == ("finished", 44)
+    lines = [json.loads(line) for line in (folder / "commands.jsonl").read_text().splitlines()]
+    said = "told before this search began: {} is for one that runs"
+    assert [(line["kind"], line["wrong"]) for line in lines] == [
+        ("pause", said.format("pause")), ("stop", said.format("stop")), ("trials", ""),
+    ]  # fmt: skip
+
+
+def test_what_nobody_takes_is_said_to_wait(tmp_path, capsys, monkeypatch):
+    runs.cut(tmp_path / "run", 2)
+    words = ["tell", str(tmp_path / "run"), "drop", "3", "--wait"]
+    assert cli.main([*words, "5"]) == 0  # which does not wait, as nobody is there
+    assert "drop 3: no search runs in" in capsys.readouterr().out
+    monkeypatch.setattr("jaxhpt.store.commands.held", lambda folder: True)
+    monkeypatch.setattr("jaxhpt.cli.steering.held", lambda folder: True)
+    assert cli.main([*words, "0.2"]) == 0
+    assert "drop 3: not taken yet after 0.2 s; what becomes of it will stand in" in capsys.readouterr().out
+    assert cli.main([*words, "-1"]) == 2
+    assert "wait=-1.0: must be 0 or more seconds" in capsys.readouterr().err
+
+
 def test_the_command_line(tmp_path, capsys):
     runs.cut(tmp_path / "run", 2)
     run = str(tmp_path / "run")
     assert cli.main(["tell", run, "try", '{"lr": 0.01}']) == 0
     assert len(list((tmp_path / "run" / "commands").iterdir())) == 1
+    capsys.readouterr()
     assert cli.main(["show", run]) == 0
     assert "16 trials" in capsys.readouterr().out
     assert cli.main(["tell", run, "drop", "-1"]) == 2
