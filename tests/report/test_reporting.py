@@ -64,8 +64,13 @@ def test_several_are_one_page(result, tmp_path):
     path = jaxhpt.report({"first": result, "second": result}, tmp_path / "both.html")
     assert [search["name"] for search in searches_of(path)] == ["first", "second"]
     assert len(searches_of(jaxhpt.report([result] * 3, path))) == 3
-    for search in searches_of(path):  # what mattered is there of each
-        assert "importance" in {figure["name"] for figure in search["figures"]}
+
+
+def test_what_mattered_is_told_of_each_of_several(tmp_path):
+    result = short_runs.search()
+    for search in searches_of(jaxhpt.report([result, result], tmp_path / "both.html")):
+        (entry,) = (figure for figure in search["figures"] if figure["name"] == "importance")
+        assert entry["variants"][0][1]["method"] == "grey"
 
 
 @pytest.mark.parametrize("given", [3, [3], "nowhere", {}])
