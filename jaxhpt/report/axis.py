@@ -55,10 +55,10 @@ class Axis:
 
     def along(self, value: Any) -> Any:
         """Return values as they are spaced on the axis: f64[...] -> f64[...], rising."""
-        if self.near:
-            gap = value - (self.low if self.best == "low" else self.high)
-            return np.sign(gap) * np.log1p(np.abs(gap) / self.near)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            if self.near:
+                gap = value - (self.low if self.best == "low" else self.high)
+                return np.sign(gap) * np.log1p(np.abs(gap) / self.near)
             return np.log(value) if self.log else value
 
     def back(self, along: Any) -> Any:

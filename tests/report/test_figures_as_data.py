@@ -326,6 +326,12 @@ def test_ticks_reach_both_ends_and_are_round():
     assert all(len(f"{tick:.12g}") <= 6 for tick in axis.ticks)
 
 
+def test_values_far_out_lie_at_the_end_of_what_is_moved_apart():
+    value = np.append(1e-200 * np.linspace(1, 1.2, 30), [1e-199 * 10**k for k in range(3)])
+    axis = objective_axis("loss", -np.append(value, 0.0), "max")
+    same(axis.place(np.array([-1.7e308, 0.0])), [0, 1])
+
+
 def test_good_values_with_room_stay_as_they_are():
     assert not objective_axis("loss", np.linspace(0, 1, 99), "min").near
     assert objective_axis("loss", np.geomspace(1e-4, 1, 99), "min").log
