@@ -16,6 +16,7 @@ from jaxhpt.store.files import LOG, MANIFEST, RunError, held, read_json
 from jaxhpt.store.loading import load
 
 EVERY = 2.0  # seconds
+QUICK = 24  # searches of which each is measured what mattered
 PATIENCE = 20  # times that a run is looked at which cannot be read, as it is being written
 
 
@@ -32,7 +33,8 @@ def report(
         run; or a file of `Result.save`.
       path: of the file, such as "report.html".
       title: of the page; empty for one that is made of what was searched.
-      importance: method of `Result.importance`, or None; of several searches it is left out.
+      importance: method of `Result.importance`, or None; of several searches it is "grey", which is quick, and of more
+        than 24 it is left out.
 
     Returns:
       The path.
@@ -129,8 +131,9 @@ def named(results: Any) -> dict[str, Result]:
     return found
 
 
-def _searches(results: Mapping[str, Result], importance: str | None, **about: str) -> list[Findings]:
-    method = importance if len(results) == 1 else None
+def _searches(results: Mapping[str, Result], importance: str | None, **about: Any) -> list[Findings]:
+    several = "grey" if importance is not None and len(results) <= QUICK else None
+    method = importance if len(results) == 1 else several
     return [findings_of(result, name, method, **about) for name, result in results.items()]
 
 
@@ -142,7 +145,11 @@ def _of_run(folder: pathlib.Path, importance: str | None) -> list[Findings]:
     path = folder / MANIFEST
     manifest = read_json(path) if path.exists() else {}
     kinds = {name: manifest.get(name) for name in ("algorithm", "scheduler")}
-    about = {name: told["kind"] for name, told in kinds.items() if isinstance(told, dict) and "kind" in told}
+    about: dict[str, Any] = {
+        name: told["kind"] for name, told in kinds.items() if isinstance(told, dict) and "kind" in told
+    }
+    if isinstance(found, Result) and manifest.get("seed") is not None:
+        about["seed"] = manifest["seed"]
     if not manifest.get("ended"):
         about["ended"] = RUNNING if held(folder) else KILLED
     return _searches(named(found), importance, **about)

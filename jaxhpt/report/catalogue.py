@@ -63,8 +63,14 @@ TEXTS = {  # title, and how to read it
     "curves": ("Learning curves", "A line is the training of a trial; a dot is where it ended or was stopped."),
     "lineage": ("Lineage", "Who went on from whose weights; the height is the setting that was trained under."),
     "rungs": ("Flow through the rungs", "How many trials trained how far, and what became of the others."),
-    "endings": ("Why trials ended", "Trials that ended so far, by the reason."),
-    "lanes": ("Lanes", "A bar is a trial in its lane, from its start to its end."),
+    "endings": (
+        "Why trials ended",
+        "Trials that ended so far, by the reason. A lane is one of the places that train at once.",
+    ),
+    "lanes": (
+        "Lanes",
+        "A lane is one of the places that train at once; a bar is a trial in its lane, from its start to its end.",
+    ),
     "spread": ("Spread over seeds and folds", "The best trials, with how far their models lie apart."),
     "held_out": (
         "Validation beside test",

@@ -4,51 +4,15 @@ What is looked at knows nothing of engines and results: whoever has a search wri
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from jaxhpt.core.history import Status
 from jaxhpt.core.metrics import MetricSpec
+from jaxhpt.report.axis import Axis
 
 RUNNING, KILLED = "running", "killed"
-DECADES = 30  # from the lowest to the highest of positive numbers, from where on an axis is logarithmic
-FARTHEST = 1e100  # what an axis reaches to, and its reciprocal a logarithmic one: what draws has no more numbers
 STATUSES = tuple(status.name.lower() for status in Status)
-
-
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """A dimension or a metric, as the axis of a figure.
-
-    Attributes:
-      name: of the dimension or the metric.
-      low: lower end of the range.
-      high: upper end of the range.
-      log: whether the range is logarithmic.
-      whole: whether the values are whole numbers.
-      texts: of the values, where they are no numbers: a value is then its place here; () where they are numbers.
-      cut: whether some values lie beyond an end; they are drawn at it.
-    """
-
-    name: str
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-    texts: tuple[str, ...] = ()
-    cut: bool = False
-
-    def place(self, value: np.ndarray) -> np.ndarray:
-        """Return where values lie on the axis: f64[...] -> f64[...] in [0, 1], NaN where there is none."""
-        if self.texts:
-            return (value + 0.5) / len(self.texts)
-        if self.low == self.high:
-            return np.where(np.isnan(value), np.nan, 0.5)
-        low, high = (np.log(self.low), np.log(self.high)) if self.log else (self.low, self.high)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            along = np.log(value) if self.log else value
-            return np.clip((along - low) / (high - low), 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +36,7 @@ class Facts:
       algorithm: its name; empty where it is not known.
       scheduler: its name; empty where it is not known.
       memory: what was done where memory did not suffice.
+      seed: of the search; None where it is not known.
     """
 
     trials: int = 0
@@ -90,6 +55,7 @@ class Facts:
     algorithm: str = ""
     scheduler: str = ""
     memory: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,34 +168,3 @@ class Findings:
         for stricter in (self.has(Status.DONE), self.feasible):
             found = found & stricter if (found & stricter).any() else found
         return found
-
-
-def axis_of(name: str, values: Any, direction: str | None = None) -> Axis:
-    """Return an axis for the finite ones of some numbers, logarithmic where they span more than a decade and a half.
-
-    Args:
-      name: of the axis.
-      values: f64[...].
-      direction: "min" or "max": the axis may be cut on the side that is worse, where a few lie far from all others;
-        None for no cut.
-    """
-    given = np.asarray(values, float)[np.isfinite(values)]
-    finite = np.clip(given, -FARTHEST, FARTHEST)
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if low > 0 and high > DECADES * low:
-        low, high = max(low, 1 / FARTHEST), max(high, 1 / FARTHEST)
-        return Axis(name, low, high, log=low < high, cut=bool((given < low).any() or (given > high).any()))
-    first, last = _most(finite) if direction is not None and finite.size else (low, high)
-    low, high = first if direction == "max" else low, last if direction == "min" else high
-    return Axis(name, low, high, cut=bool((given < low).any() or (given > high).any()))
-
-
-def _most(finite: np.ndarray) -> tuple[float, float]:
-    """Return ends that leave out what lies several times as far out as the middle nine tenths are wide."""
-    low, first, last, high = np.quantile(finite, [0.0, 0.05, 0.95, 1.0])
-    reach = last - first
-    if reach <= 0:
-        return float(low), float(high)
-    far = 3.0 * reach
-    ends = first - 0.5 * reach if low < first - far else low, last + 0.5 * reach if high > last + far else high
-    return float(ends[0]), float(ends[1])

@@ -9,7 +9,10 @@ from jaxhpt.engine.endings import phrase
 from jaxhpt.report.findings import RUNNING, Findings
 
 FRONT, MANY = 5, 8  # trials of a front; dimensions that are many
+FEW = 4  # searches of which each is named
 NONE_SHOWN = "\u2013"
+GOALS = {"min": "minimised", "max": "maximised"}
+ALONE = "RunToEnd"  # the scheduler that stops nothing
 
 
 def header(searches: Sequence[Findings]) -> str:
@@ -77,10 +80,27 @@ def headline(findings: Findings) -> tuple[str, str, str]:
     return f"{direction} {name}", number(findings.score[row, 0]), f"trial {findings.trial[row]:,}{more}{broken}"
 
 
+def searched(searches: Sequence[Findings]) -> str:
+    """Say what was searched: how many trials, by which algorithm, and for what."""
+    if len(searches) > 1:
+        return f"{len(searches):,} searches: {_goal(searches)}"
+    told = searches[0].facts
+    by = f" by {told.algorithm}" if told.algorithm else ""
+    under = f" with {told.scheduler}" if told.scheduler and told.scheduler != ALONE else ""
+    return f"{told.trials:,} {'trial' if told.trials == 1 else 'trials'}{by}{under}: {_goal(searches)}"
+
+
+def _goal(searches: Sequence[Findings]) -> str:
+    if not _alike(searches):
+        return "several objectives"
+    return " and ".join(f"{o.name}, {GOALS[o.direction]}" for o in searches[0].metrics.objectives)
+
+
 def _found(findings: Findings) -> str:
     about, value, more = map(html.escape, headline(findings))
     state = '<span class="state">running</span>' if findings.running else ""
-    return f'<h1>{about}{state}</h1><p class="big">{value}</p><p class="under">{more}</p>'
+    under = f"{about}, {more}" if len(findings.metrics.objectives) == 1 else more
+    return f'<h1>{html.escape(searched([findings]))}{state}</h1><p class="big">{value}</p><p class="under">{under}</p>'
 
 
 def _settings(findings: Findings) -> str:
@@ -125,7 +145,8 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
         found.append(("Time", duration(told.seconds), pace.removesuffix(", ")))
     if told.algorithm:
         found.append(("Algorithm", told.algorithm, told.scheduler))
-    found.append(("Lanes", f"{told.lanes:,}", f"{told.lanes_busy:.0%} busy" if told.seconds else ""))
+    busy = f", {told.lanes_busy:.0%} busy" if told.seconds else ""
+    found.append(("Lanes", f"{told.lanes:,}", f"places that train at once{busy}"))
     if told.device:
         found.append(("Device", told.device, f"{told.devices} of them" if told.devices > 1 else ""))
     if told.ended not in ("finished", RUNNING):
@@ -146,15 +167,12 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 def _of_several(searches: Sequence[Findings]) -> str:
     trials, failed = (sum(getattr(f.facts, name) for f in searches) for name in ("trials", "failed"))
     running = '<span class="state">running</span>' if any(f.running for f in searches) else ""
-    about = (
-        " and ".join(o.name for o in searches[0].metrics.objectives) if _alike(searches) else "of several objectives"
-    )
     pairs = [
         ("Trials", f"{trials:,}<small>{failed:,} failed</small>" if failed else f"{trials:,}"),
         *_in_common(searches),
     ]
     return (
-        f'<h1>{html.escape(about)}{running}</h1><p class="big">{len(searches):,} searches</p>'
+        f'<h1>{html.escape(_goal(searches))}{running}</h1><p class="big">{len(searches):,} searches</p>'
         f'<p class="under">{html.escape(_bests(searches))}</p><dl class="facts">{_list(pairs)}</dl>'
     )
 
@@ -168,9 +186,13 @@ def _in_common(searches: Sequence[Findings]) -> list[tuple[str, str]]:
 
 def _bests(searches: Sequence[Findings]) -> str:
     """Say what searches of one objective found."""
-    best = [findings.score[findings.best, 0] for findings in searches if findings.best >= 0]
-    if not best or not _alike(searches) or len(searches[0].metrics.objectives) > 1:
+    there = [findings for findings in searches if findings.best >= 0]
+    if not there or not _alike(searches) or len(searches[0].metrics.objectives) > 1:
         return ""
+    best = [findings.score[findings.best, 0] for findings in there]
+    if len(searches) <= FEW:
+        named = (f"{f.name or NONE_SHOWN} {number(value)}" for f, value in zip(there, best, strict=True))
+        return f"the best of each: {', '.join(named)}"
     low, middle, high = map(number, np.quantile(best, [0, 0.5, 1]))
     return f"the best of each from {low} to {high}, median {middle}"
 

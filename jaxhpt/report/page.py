@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 
 from jaxhpt.report.findings import Findings
-from jaxhpt.report.header import header
+from jaxhpt.report.header import header, searched
 from jaxhpt.report.payload import payload
 from jaxhpt.version import __version__
 
@@ -28,11 +28,12 @@ def page(searches: Sequence[Findings], title: str = "", reload: float = 0.0) -> 
     Returns:
       HTML.
     """
-    title = title or _title(searches)
+    about = title or (searches[0].name if len(searches) == 1 else "")
+    title = title or " \u2013 ".join(filter(None, [about, searched(searches)]))
     script, made = _script(), datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     return string.Template(_part("page.html")).substitute(
         title=html.escape(title),
-        eyebrow=f"<b>jaxhpt</b> {html.escape(title)}",
+        eyebrow=f"<b>jaxhpt</b> {html.escape(about)}",
         header=header(searches),
         footer=html.escape(f"Written {made} by jaxhpt {__version__}. All of it is in this file."),
         style=_part("style.css"),
@@ -47,12 +48,6 @@ def inert(text: str) -> str:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
-
-
-def _title(searches: Sequence[Findings]) -> str:
-    if len(searches) > 1:
-        return f"{len(searches)} searches"
-    return searches[0].name or " and ".join(objective.name for objective in searches[0].metrics.objectives)
 
 
 @functools.cache

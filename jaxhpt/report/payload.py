@@ -142,8 +142,7 @@ def _together(pool: Pool, searches: Sequence[Findings]) -> dict[str, Any]:
     return {
         "figures": [_entry(pool, entry) for entry in entries],
         "missing": missing,
-        "found": _found(searches[0].metrics.objectives) if alike else "best, or on the front",
-        "searches": [_summary(findings) for findings in searches],
+        **_summaries(searches, _found(searches[0].metrics.objectives) if alike else "best, or on the front"),
     }
 
 
@@ -152,9 +151,33 @@ def _found(objectives: Sequence[Objective]) -> str:
     return f"best {objectives[0].name}" if len(objectives) == 1 else "on the front"
 
 
+def _summaries(searches: Sequence[Findings], found: str) -> dict[str, Any]:
+    """Return the table of searches: the names of its columns, and a row each; columns of which nothing is known go."""
+    settings = list(dict.fromkeys(axis.name for findings in searches for axis in findings.axes))
+    names = ["search", found, "trials", "failed", "algorithm", "scheduler", "seed", "seconds", "ended", *settings]
+    rows = [_summary(findings) + _best_setting(findings, settings) for findings in searches]
+    kept = [i for i, column in enumerate(zip(*rows, strict=True)) if i < 2 or any(v not in (None, "") for v in column)]
+    return {
+        "columns": [names[i] for i in kept],
+        "searches": [[_plain(row[i]) for i in kept] for row in rows],
+    }
+
+
 def _summary(findings: Findings) -> list[Any]:
-    """Return name, best value or trials on the front, trials, failed, seconds and how it ended."""
+    """Return name, best value or trials on the front, and how it ran."""
     best = findings.score[findings.best, 0] if findings.best >= 0 else None
-    facts = findings.facts
+    told = findings.facts
     found = best if len(findings.metrics.objectives) == 1 else len(findings.front)
-    return _plain([findings.name, found, facts.trials, facts.failed, facts.seconds, facts.ended])
+    kinds = [told.algorithm or None, told.scheduler or None, told.seed]
+    return [findings.name, found, told.trials, told.failed, *kinds, told.seconds, told.ended]
+
+
+def _best_setting(findings: Findings, names: Sequence[str]) -> list[Any]:
+    """Return the setting of the best trial by names: numbers and texts; None where a dimension does not exist."""
+    if findings.best < 0:
+        return [None] * len(names)
+    known = {
+        axis.name: None if np.isnan(value) else axis.texts[int(value)] if axis.texts else value
+        for axis, value in zip(findings.axes, findings.value[findings.best], strict=True)
+    }
+    return [known.get(name) for name in names]

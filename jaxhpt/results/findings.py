@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,7 +16,7 @@ from jaxhpt.results.importance import METHODS, importance_errors
 from jaxhpt.results.lineage import births
 
 
-def findings_of(result: Any, name: str = "", importance: str | None = "permutation", **about: str) -> Findings:
+def findings_of(result: Any, name: str = "", importance: str | None = "permutation", **about: Any) -> Findings:
     """Return the columns of a result.
 
     Args:
@@ -107,8 +108,18 @@ def _facts(result: Any, about: dict[str, Any]) -> Facts:
     }
     same = ("failed", "copies", "seconds", "compile_seconds", "lanes", "lanes_busy", "interval", "ended")
     told = {name: getattr(stats, name) for name in (*same, "device", "devices", "memory", "trials")}
-    whole = {"wanted": problem.trials, "longest": problem.schedule.steps}
+    whole = {"wanted": problem.trials, "longest": problem.schedule.steps, "seed": _seed(result)}
     return Facts(**{**told, **whole, **known, **about})
+
+
+def _seed(result: Any) -> int | None:
+    """Return the seed of which a search's root key was made; None where that is not known, or it was made anew."""
+    outcome = getattr(result._run, "outcome", None)
+    if outcome is None or result._problem.prior:
+        return None
+    words = np.asarray(jax.random.key_data(outcome.key)).ravel()
+    known = words.size > 1 and not words[:-1].any() and str(jax.random.key_impl(outcome.key)) == "threefry2x32"
+    return int(words[-1]) if known else None
 
 
 def _shares(result: Any, method: str) -> tuple[Shares, ...]:

@@ -188,9 +188,8 @@ def test_a_trial_is_selected_in_every_figure_and_the_table_is_sorted_and_filtere
     draw_all(browser)
     find = lambda text: browser.find_elements("css selector", text)  # noqa: E731
     rows = lambda: [int(row.text.split()[0]) for row in find("#trials tbody tr")]  # noqa: E731
-    find("#trials th:nth-child(3) button")[0].click()
-    assert rows() == [4, 1, 0, 3, 5, 2]  # what is not known comes last
-    find("#trials th:nth-child(3) button")[0].click()
+    assert rows() == [4, 1, 0, 3, 5, 2]  # the best first; what is not known comes last
+    find("#trials th:nth-child(2) button")[0].click()
     assert rows() == [5, 3, 0, 1, 4, 2]
     find("#trials input")[0].send_keys("loss<3.5 status=done")
     assert rows() == [1, 4]
@@ -215,6 +214,34 @@ def test_a_trial_is_selected_in_every_figure_and_the_table_is_sorted_and_filtere
     assert "Trial 1, done" in find("#chosen")[0].text
     assert rows() == [1, 4]
     assert errors(browser) == []
+
+
+def test_a_narrow_page_keeps_trials_and_labels_in_sight(browser, tmp_path):
+    path = tmp_path / "narrow.html"
+    path.write_text(page([many_trials(200)]))
+    opened(browser, path, 390)
+    draw_all(browser)
+    moved = """
+        const box = document.querySelector('#trials .scroll'), cell = box.querySelector('tbody td:nth-child(2)');
+        box.scrollLeft = 9999;
+        return [box.scrollLeft > 0, cell.getBoundingClientRect().left - box.getBoundingClientRect().left]"""
+    scrolled, left = browser.execute_script(moved)
+    assert scrolled
+    assert left == pytest.approx(76, abs=2)
+    heads = [head.text.split()[0] for head in browser.find_elements("css selector", "#trials th")[:3]]
+    assert heads == ["trial", "loss", "x0"]
+    outside = """
+        return [...document.querySelectorAll('svg.plot text')].filter(t => {
+          const b = t.getBoundingClientRect(), s = t.ownerSVGElement.getBoundingClientRect();
+          return b.left < s.left - 1 || b.right > s.right + 12 }).map(t => t.textContent)"""
+    assert browser.execute_script(outside) == []
+    size = {"width": 320, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    bands = """
+        return [...document.querySelectorAll('svg.plot')].filter(s => {
+          const b = s.getBoundingClientRect(), v = s.viewBox.baseVal;
+          return Math.abs(b.height * v.width - b.width * v.height) > 0.02 * b.height * v.width }).length"""
+    assert browser.execute_script(bands) == 0  # drawn for another width, it is as high as what it shows
 
 
 def test_a_page_of_a_running_search_comes_again_where_it_was(browser, tmp_path):

@@ -8,6 +8,7 @@ from hand_findings import DONE, FAILED, NAN, PRIOR, STOPPED, findings, nothing, 
 
 from jaxhpt.core import pareto as exact
 from jaxhpt.core.metrics import MetricSpec, Objective
+from jaxhpt.report.axis import Axis, axis_of, objective_axis
 from jaxhpt.report.catalogue import figures_of, figures_together
 from jaxhpt.report.figures.base import Missing, thinned
 from jaxhpt.report.figures.comparison import comparison
@@ -26,7 +27,7 @@ from jaxhpt.report.figures.pareto import pareto as front
 from jaxhpt.report.figures.rungs import rungs
 from jaxhpt.report.figures.slices import slices
 from jaxhpt.report.figures.spread import spread
-from jaxhpt.report.findings import Again, Axis, Facts, axis_of
+from jaxhpt.report.findings import Again, Facts
 
 same = np.testing.assert_allclose
 
@@ -79,6 +80,7 @@ def test_contours_are_smooth_where_trials_are():
     assert np.isfinite(pair.rank).all()
     assert (np.diff(pair.rank, axis=1) <= 0).all()  # less is better: ranks fall to the right
     same(pair.rank[0], pair.rank[-1], atol=0.02)
+    assert (pair.level[0], pair.level[-1]) == (1, 0)  # what the colours stand for, the worst first
 
 
 def test_contours_know_nothing_far_from_trials():
@@ -298,6 +300,44 @@ def test_an_axis_is_cut_where_it_is_worse_alone():
     assert axis_of("loss", values, "min").cut
     assert axis_of("gain", values, "max").high == 90
     assert axis_of("loss", values).high == 90
+
+
+def squashed(sign=1.0):
+    """Return values of which a fifth are good, each ten times as near to the best as the one before."""
+    return sign * np.append(0.5 + 0.4 * np.linspace(0, 1, 80), 1 - np.geomspace(1e-3, 0.1, 19)), sign * 1.0
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1.0), ("min", -1.0)])
+def test_good_values_that_lie_upon_each_other_are_moved_apart(direction, sign):
+    value, best = squashed(sign)
+    axis = objective_axis("accuracy", np.append(value, best), direction)
+    assert (axis.near > 0, axis.best) == (True, "high" if direction == "max" else "low")
+    assert (np.diff(axis.place(np.sort(value))) >= 0).all()
+    same(axis.place(np.array([best, NAN])), [1 if direction == "max" else 0, NAN])
+    assert abs(float(axis.place(np.array(sign * 0.9)) - axis.place(np.array(best)))) > 0.3  # a fifth before
+    same(axis.back(axis.along(value)), value)
+
+
+def test_ticks_reach_both_ends_and_are_round():
+    axis = objective_axis("accuracy", np.append(squashed()[0], 1.0), "max")
+    assert (axis.ticks[0], axis.ticks[-1]) == (axis.low, axis.high) == (0.5, 1.0)
+    assert (np.diff(axis.ticks) > 0).all()
+    assert (np.diff(axis.place(np.array(axis.ticks))) > 0.05).all()
+    assert all(len(f"{tick:.12g}") <= 6 for tick in axis.ticks)
+
+
+def test_values_far_out_lie_at_the_end_of_what_is_moved_apart():
+    value = np.append(1e-200 * np.linspace(1, 1.2, 30), [1e-199 * 10**k for k in range(3)])
+    axis = objective_axis("loss", -np.append(value, 0.0), "max")
+    same(axis.place(np.array([-1.7e308, 0.0])), [0, 1])
+
+
+def test_good_values_with_room_stay_as_they_are():
+    assert not objective_axis("loss", np.linspace(0, 1, 99), "min").near
+    assert objective_axis("loss", np.geomspace(1e-4, 1, 99), "min").log
+    assert not objective_axis("loss", np.random.default_rng(0).normal(size=256), "min").near
+    assert not objective_axis("loss", np.full(99, 0.1), "min").near
+    assert not objective_axis("loss", [NAN], "min").near
 
 
 def test_places_on_an_axis():

@@ -115,7 +115,30 @@ def test_a_page_says_what_was_found():
     assert re.search(r'class="big">2 trials<', page([pareto()]))
     assert "no trial has ended with a finite value yet" in page([nothing()])
     assert 'class="big">2 searches<' in page([single(), single()])
-    assert "the best of each from 1 to 4, median 2" in page([findings([v], [DONE]) for v in (1, 2, 4)])
+    many = [dataclasses.replace(findings([v], [DONE]), name=f"s{v}") for v in (1, 2, 3, 4, 5)]
+    assert "the best of each from 1 to 5, median 3" in page(many)
+    assert "the best of each: s1 1, s2 2" in page(many[:2])  # few are named
+
+
+def test_a_page_is_headed_by_what_was_searched():
+    told = dataclasses.replace(single().facts, algorithm="Bayesian", scheduler="ASHA")
+    made = dataclasses.replace(replicas(), facts=told)
+    about = "6 trials by Bayesian with ASHA: acc, maximised"
+    reader = Reader(page([made]))
+    assert (reader.texts["title"], reader.texts["h1"]) == ([about], [about])
+    assert Reader(page([pareto()])).texts["h1"] == ["5 trials: error, minimised and speed, maximised"]
+    assert Reader(page([made], "mine")).texts["title"] == ["mine"]
+    assert Reader(page([single(), single()])).texts["title"] == ["2 searches: loss, minimised"]
+
+
+def test_the_table_of_searches_has_what_one_compares():
+    facts = dataclasses.replace(single().facts, algorithm="TPE", seed=3)
+    searches = [dataclasses.replace(single(), facts=facts, name="one"), dataclasses.replace(nothing(), name="two")]
+    together = data_of(page(searches))["together"]
+    one, two = (dict(zip(together["columns"], row, strict=True)) for row in together["searches"])
+    assert (one["search"], one["algorithm"], one["seed"], one["lr"], one["opt"]) == ("one", "TPE", 3, 0.01, "sgd")
+    assert (two["algorithm"], two["lr"]) == (None, None)
+    assert not {"scheduler", "b2"} & one.keys()  # of which nothing is known
 
 
 def test_a_page_of_a_run_that_goes_on_looks_at_itself_again():
@@ -135,7 +158,7 @@ def test_searches_of_different_objectives_are_not_compared():
 
 def test_a_search_that_found_nothing_has_no_best_value():
     together = data_of(page([single(), nothing()]))["together"]
-    assert together["found"] == "best loss"
+    assert together["columns"][1] == "best loss"
     assert [row[1] for row in together["searches"]] == [0.5, None]
     assert data_of(page([pareto(), pareto()]))["together"]["searches"][0][1] == 2
 

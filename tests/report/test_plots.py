@@ -9,6 +9,7 @@ import short_runs
 from hand_findings import DONE, findings, pareto, population, replicas, single
 
 import jaxhpt
+from jaxhpt.core.metrics import MetricSpec, Objective
 from jaxhpt.report.drawn import scores, settings, time
 from jaxhpt.report.drawn.base import new_axes
 from jaxhpt.report.figures.comparison import comparison
@@ -82,6 +83,30 @@ def test_the_line_of_a_history_is_the_best_so_far():
     ax = scores.history(history(findings([3, 1, 2], [DONE] * 3)), new_axes())
     (line,) = ax.get_lines()
     np.testing.assert_array_equal(line.get_ydata(), [3, 1, 1])
+
+
+def test_good_trials_that_lie_upon_each_other_are_moved_apart():
+    score = np.append(np.linspace(0.5, 0.9, 80), 1 - np.geomspace(1e-3, 0.1, 20))
+    metrics = MetricSpec((Objective("accuracy", "max"),))
+    ax = scores.history(history(findings(score, [DONE] * 100, metrics=metrics)), new_axes())
+    ax.figure.canvas.draw()
+    assert ax.get_ylabel() == "accuracy, by the log of the distance to the best"
+    high = ax.transAxes.inverted().transform(ax.transData.transform([[0, 0.9], [0, 0.999]]))[:, 1]
+    assert high[0] < 0.7
+    assert high[1] > 0.95
+
+
+def test_what_lies_beyond_an_edge_is_a_triangle_at_it():
+    score = np.append(np.linspace(-1, 1, 99), 90.0)
+    ax = scores.history(history(findings(score, [DONE] * 100)), new_axes())
+    _, triangles = ax.collections
+    np.testing.assert_allclose(triangles.get_offsets(), [[99, history(findings(score, [DONE] * 100)).objective.high]])
+
+
+def test_lines_that_are_the_same_are_both_seen():
+    first, second = scores.comparison(comparison([single(), single()]), new_axes()).get_lines()
+    assert first.get_linestyle() == "-"
+    assert second.get_linestyle() == "--"
 
 
 def test_the_winner_of_a_lineage_ends_where_its_child_began():

@@ -35,7 +35,7 @@ def test_findings_are_the_trials(result):
         there = np.isfinite(found.curve[row])
         assert found.report[row][there].tolist() == list(trial.curve.steps)
     assert found.trial[found.best] == result.best.id
-    assert (found.facts.algorithm, found.facts.scheduler) == ("Genetic", "ASHA")
+    assert (found.facts.algorithm, found.facts.scheduler, found.facts.seed) == ("Genetic", "ASHA", 0)
 
 
 def test_findings_of_conditional_spaces_and_of_what_is_maximised():
@@ -64,6 +64,13 @@ def test_several_are_one_page(result, tmp_path):
     path = jaxhpt.report({"first": result, "second": result}, tmp_path / "both.html")
     assert [search["name"] for search in searches_of(path)] == ["first", "second"]
     assert len(searches_of(jaxhpt.report([result] * 3, path))) == 3
+
+
+def test_what_mattered_is_told_of_each_of_several(tmp_path):
+    result = short_runs.search()
+    for search in searches_of(jaxhpt.report([result, result], tmp_path / "both.html")):
+        (entry,) = (figure for figure in search["figures"] if figure["name"] == "importance")
+        assert entry["variants"][0][1]["method"] == "grey"
 
 
 @pytest.mark.parametrize("given", [3, [3], "nowhere", {}])

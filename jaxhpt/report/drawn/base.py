@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.history import Status
-from jaxhpt.report.findings import STATUSES, Axis
+from jaxhpt.report.axis import Axis
+from jaxhpt.report.findings import STATUSES
 
-ACCENT, SOFT, INK, PALE = "#1f5fbf", "#88929e", "#16191d", "#cfdcee"
+ACCENT, SOFT, INK, PALE = "#1f5fbf", "#667080", "#16191d", "#cfdcee"
 COLOURS = {"done": ACCENT, "stopped": SOFT, "failed": "#c8500a", "running": "#00876c", "prior": "#9a5b9f"}
 SERIES = ("#1f5fbf", "#d98200", "#00876c", "#b0578d", "#4aa3d8", "#c8500a", "#6b6f76", "#8f8a00")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 3.5)), (0, (1, 3)), (0, (5.5, 2.5, 1, 2.5)))
 GRID = "#eef0f3"
+NEAR = ", by the log of the distance to the best"
 EXTRA = "plots need matplotlib: pip install 'jaxhpt[plots]'"
 
 
@@ -77,13 +80,18 @@ def quiet(ax: Any, title: str = "") -> Any:
 
 def along(ax: Any, which: str, axis: Axis) -> None:
     """Put the scale of an axis on "x" or "y": its ends with some air, its logarithm, its texts, its name."""
-    getattr(ax, f"set_{which}label")(axis.name)
+    getattr(ax, f"set_{which}label")(axis.name + (NEAR if axis.near else ""))
     if axis.texts:
         getattr(ax, f"set_{which}ticks")(range(len(axis.texts)), axis.texts)
         getattr(ax, f"set_{which}lim")(-0.5, len(axis.texts) - 0.5)
         return
     low, high = axis.low, axis.high
-    if axis.log:
+    if axis.near:
+        getattr(ax, f"set_{which}scale")("function", functions=(axis.along, axis.back))
+        getattr(ax, f"set_{which}ticks")(axis.ticks, [f"{tick:.4g}" for tick in axis.ticks])
+        ends = axis.along(np.array([low, high]))
+        getattr(ax, f"set_{which}lim")(*axis.back(ends + 0.03 * np.ptp(ends) * np.array([-1, 1])))
+    elif axis.log:
         getattr(ax, f"set_{which}scale")("log")
         air = (high / low) ** 0.04
         getattr(ax, f"set_{which}lim")(low / air, high * air if high > low else 2 * high)
@@ -97,6 +105,13 @@ def within(axis: Axis, value: Any) -> Any:
     return value if axis.texts else np.clip(value, axis.low, axis.high)
 
 
+def beyond(ax: Any, axis: Axis, x: Any, value: Any, colour: str) -> None:
+    """Draw a triangle at the edge for each of some values that lies beyond an end of an axis that goes up."""
+    for end, marker, out in ((axis.high, "^", value > axis.high), (axis.low, "v", value < axis.low)):
+        if out.any():
+            ax.scatter(x[out], np.full(out.sum(), end), 20, colour, marker=marker, linewidths=0, clip_on=False)
+
+
 def jitter(axis: Axis, num: int) -> Any:
     """Return what moves values apart where an axis has texts: f64[num], the same each time."""
     return 0.5 * ((np.arange(num) * 0.618034) % 1 - 0.5) if axis.texts else np.zeros(num)
@@ -108,6 +123,11 @@ def by_status(status: np.ndarray) -> Any:
         places = np.flatnonzero(status == Status[name.upper()])
         if len(places):
             yield name, COLOURS[name], places
+
+
+def series(i: int) -> dict[str, Any]:
+    """Return the look of the `i`-th of several lines: each has gaps where the last has none, so that none hides it."""
+    return {"color": SERIES[i % len(SERIES)], "linestyle": DASHES[i % len(DASHES)]}
 
 
 def name_of(status: int) -> str:

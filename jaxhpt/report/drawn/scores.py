@@ -8,14 +8,15 @@ from jaxhpt.core.history import Status
 from jaxhpt.report.drawn.base import (
     ACCENT,
     COLOURS,
-    SERIES,
     along,
+    beyond,
     by_status,
     jitter,
     legend,
     new_axes,
     quiet,
     ramp,
+    series,
     within,
 )
 from jaxhpt.report.figures.comparison import Comparison
@@ -30,7 +31,8 @@ def history(figure: History, ax: Any) -> Any:
     along(ax, "y", figure.objective)
     value = within(figure.objective, figure.value)
     for name, colour, rows in by_status(figure.status):
-        ax.scatter(figure.trial[rows], value[rows], 9, colour, alpha=0.6, linewidths=0, label=name)
+        ax.scatter(figure.trial[rows], value[rows], 9, colour, alpha=0.75, linewidths=0, label=name)
+        beyond(ax, figure.objective, figure.trial[rows], figure.value[rows], colour)
     _failed(ax, figure.trial[figure.status == Status.FAILED])
     ax.step(figure.trial, within(figure.objective, figure.best), where="post", color=ACCENT, label="best so far")
     ax.set_xlabel("trial")
@@ -43,9 +45,11 @@ def slices(figure: Slices, axes: Any) -> Any:
     for ax, axis, value in zip(axes, figure.axes, figure.value, strict=True):
         moved, score = value + jitter(axis, len(value)), within(figure.objective, figure.score)
         for _, colour, rows in by_status(figure.status):
-            ax.scatter(moved[rows], score[rows], 7, colour, alpha=0.6, linewidths=0)
+            ax.scatter(moved[rows], score[rows], 7, colour, alpha=0.75, linewidths=0)
+            beyond(ax, figure.objective, moved[rows], figure.score[rows], colour)
         along(ax, "x", axis)
         along(ax, "y", figure.objective)
+        ax.set_ylabel(figure.objective.name)
         failed = figure.status == Status.FAILED
         _failed(ax, moved[failed & np.isfinite(moved)])
         quiet(ax)
@@ -60,8 +64,9 @@ def contours(figure: Contours, pair: int, ax: Any) -> Any:
     ax.scatter(one.left, one.up, 3, "#16191d", alpha=0.5, linewidths=0)
     for which, axis in (("x", one.x), ("y", one.y)):
         _ticks(ax, which, axis)
-    bar = ax.figure.colorbar(mesh, ax=ax, ticks=[0, 1])
-    bar.ax.set_yticklabels(["worst", "best"], fontsize=8)
+    bar = ax.figure.colorbar(mesh, ax=ax, ticks=np.linspace(0, 1, len(one.level)), label="value at the rank")
+    worst, *middle, best = (f"{value:.4g}" for value in one.level)
+    bar.ax.set_yticklabels([f"worst {worst}", *middle, f"best {best}"], fontsize=8)
     bar.outline.set_visible(False)
     return quiet(ax, f"{figure.objective}, smoothed")
 
@@ -69,7 +74,7 @@ def contours(figure: Contours, pair: int, ax: Any) -> Any:
 def distribution(figure: Distribution, ax: Any) -> Any:
     """Draw empirical distributions."""
     for i, (name, value, share) in enumerate(zip(figure.names, figure.value, figure.share, strict=True)):
-        ax.step(value, share, where="post", color=SERIES[i % len(SERIES)], label=name or None)
+        ax.step(value, share, where="post", label=name or None, **series(i))
     along(ax, "x", figure.objective)
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("share of trials that are as good")
@@ -80,7 +85,7 @@ def distribution(figure: Distribution, ax: Any) -> Any:
 def comparison(figure: Comparison, ax: Any) -> Any:
     """Draw the best so far of several searches."""
     for i, (name, count, best) in enumerate(zip(figure.names, figure.count, figure.best, strict=True)):
-        ax.step(count, within(figure.objective, best), where="post", color=SERIES[i % len(SERIES)], label=name or None)
+        ax.step(count, within(figure.objective, best), where="post", label=name or None, **series(i))
     along(ax, "y", figure.objective)
     ax.set_xlabel("trials")
     legend(ax)
@@ -109,8 +114,7 @@ def _ticks(ax: Any, which: str, axis: Any) -> None:
         places, texts = (np.arange(len(axis.texts)) + 0.5) / len(axis.texts), axis.texts
     else:
         places = np.linspace(0, 1, 5)
-        low, high = (np.log(axis.low), np.log(axis.high)) if axis.log else (axis.low, axis.high)
-        values = low + places * (high - low)
-        texts = tuple(f"{v:.3g}" for v in (np.exp(values) if axis.log else values))
+        low, high = axis.along(np.array([axis.low, axis.high]))
+        texts = tuple(f"{v:.3g}" for v in axis.back(low + places * (high - low)))
     getattr(ax, f"set_{which}ticks")(places, texts)
     getattr(ax, f"set_{which}lim")(0, 1)

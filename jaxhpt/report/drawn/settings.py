@@ -50,7 +50,7 @@ def pareto(figure: Pareto, ax: Any) -> Any:
         ("Pareto front", ACCENT, 22, figure.front),
     ):
         if rows.any():
-            ax.scatter(x[rows], y[rows], size, colour, alpha=0.9 if rows is figure.front else 0.5, lw=0, label=name)
+            ax.scatter(x[rows], y[rows], size, colour, alpha=0.9 if rows is figure.front else 0.75, lw=0, label=name)
     along(ax, "x", figure.axes[0])
     along(ax, "y", figure.axes[1])
     legend(ax)
@@ -86,7 +86,7 @@ def spread(figure: Spread, ax: Any) -> Any:
 def held_out(figure: HeldOut, ax: Any) -> Any:
     """Draw validation beside test."""
     value, fresh = within(figure.chosen, figure.value), within(figure.other, figure.fresh)
-    ax.scatter(value, fresh, 12, SOFT, alpha=0.6, linewidths=0, label="trials")
+    ax.scatter(value, fresh, 12, SOFT, alpha=0.75, linewidths=0, label="trials")
     ax.plot(value[figure.best], fresh[figure.best], "o-", color=ACCENT, markersize=5, lw=1, label="best so far")
     low, high = max(figure.chosen.low, figure.other.low), min(figure.chosen.high, figure.other.high)
     if high > low:
@@ -100,6 +100,8 @@ def held_out(figure: HeldOut, ax: Any) -> Any:
 def _ends(ax: Any, x: int, axis: Any) -> None:
     """Write the ends of an axis, or its texts."""
     texts = {0.0: f"{axis.low:.3g}", 1.0: f"{axis.high:.3g}"}
+    if axis.near:
+        texts = {float(axis.place(np.array(tick))): f"{tick:.4g}" for tick in axis.ticks}
     if axis.texts:
         texts = {(i + 0.5) / len(axis.texts): text for i, text in enumerate(axis.texts)}
     for y, text in texts.items():

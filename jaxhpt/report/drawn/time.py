@@ -72,9 +72,8 @@ def lineage(figure: Lineage, dimension: int, ax: Any) -> Any:
     for i, end in zip(figure.winner, ends, strict=True):
         _stretch(ax, figure, height, i, figure.parent[i], end, ACCENT, 2.0)
     places = np.linspace(0, 1, 5)
-    low, high = (np.log(axis.low), np.log(axis.high)) if axis.log else (axis.low, axis.high)
-    values = low + places * (high - low)
-    texts = [f"{v:.3g}" for v in (np.exp(values) if axis.log else values)]
+    low, high = axis.along(np.array([axis.low, axis.high]))
+    texts = [f"{v:.3g}" for v in axis.back(low + places * (high - low))]
     if axis.texts:
         places, texts = (np.arange(len(axis.texts)) + 0.5) / len(axis.texts), list(axis.texts)
     ax.set_yticks(places, texts)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxhpt.core.history import Status
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing, best_so_far, even, few_searches, points_each
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def comparison(searches: Sequence[Findings], column: int = 0) -> Comparison | Mi
     objective, names = searches[0].metrics.objectives[column], tuple(searches[i].name for i in chosen)
     places = [_steps(line, points_each(len(chosen))) for line in lines]
     count, best = tuple(at + 1 for at in places), tuple(line[at] for line, at in zip(lines, places, strict=True))
-    axis = axis_of(objective.name, every, objective.direction)
+    axis = objective_axis(objective.name, every, objective.direction)
     return Comparison(axis, objective.direction, chosen, names, count, best, len(searches))
 
 

@@ -5,14 +5,16 @@ import itertools
 
 import numpy as np
 
+from jaxhpt.report.axis import Axis
 from jaxhpt.report.figures.base import Missing, even
 from jaxhpt.report.figures.parallel import in_order
-from jaxhpt.report.findings import Axis, Findings
+from jaxhpt.report.findings import Findings
 
 CELLS = 36  # along an axis of numbers
 DIMENSIONS = 4  # of which pairs are made
 POINTS = 1000  # that are smoothed
 WIDTH = 0.08  # of the kernel, in the unit of the axes
+LEVELS = np.linspace(0, 1, 5)  # ranks that are named
 LEAST = 0.1  # of the kernel's weight at its centre: where there is less, nothing is known
 
 
@@ -28,6 +30,7 @@ class Contour:
       row: i[M] rows of the trials that were smoothed, with both dimensions.
       left: f64[M] where they lie on x, in [0, 1].
       up: f64[M] where they lie on y.
+      level: f64[5] the objective at the ranks 0, 1/4, 1/2, 3/4 and 1: what the colours stand for.
     """
 
     x: Axis
@@ -36,6 +39,7 @@ class Contour:
     row: np.ndarray
     left: np.ndarray
     up: np.ndarray
+    level: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +83,12 @@ def _contour(findings: Findings, column: int, rows: np.ndarray, first: int, seco
     left, up = x.place(findings.value[rows, first]), y.place(findings.value[rows, second])
     both = np.isfinite(left) & np.isfinite(up)
     rows, left, up = rows[both], left[both], up[both]
-    score = findings.score[rows, column] * findings.metrics.objectives[column].sign
+    sign = findings.metrics.objectives[column].sign
+    score = findings.score[rows, column] * sign
     worse = 1 - np.searchsorted(np.sort(score), score, side="left") / max(1, len(rows))
     rank = _smoothed(left, up, worse, _cells(x), _cells(y)) if len(rows) else np.zeros((0, 0))
-    return Contour(x, y, rank, rows, left, up)
+    level = np.quantile(score, LEVELS[::-1], method="nearest") * sign if len(rows) else np.zeros(0)
+    return Contour(x, y, rank, rows, left, up, level)
 
 
 def _cells(axis: Axis) -> np.ndarray:

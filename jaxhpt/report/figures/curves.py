@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing, even, thinned
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 MOST, REPORTS = 200, 64
 
@@ -47,7 +48,7 @@ def curves(findings: Findings) -> Curves | Missing:
     steps[:, -1] = np.maximum(steps[:, -1], findings.report[drawn, last])
     steps[:, -1] = np.where(np.isfinite(findings.curve[drawn, -1]), steps[:, -1], findings.report[drawn, last])
     objective = findings.metrics.objectives[0]
-    axis = axis_of(objective.name, findings.curve[drawn], objective.direction)
+    axis = objective_axis(objective.name, findings.curve[drawn], objective.direction)
     return Curves(axis, drawn, steps, value, findings.status[drawn], len(rows), findings.curve.shape[1])
 
 

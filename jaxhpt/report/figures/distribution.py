@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxhpt.core.history import Status
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing, even, few_searches, points_each
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ def distribution(searches: Sequence[Findings], column: int = 0) -> Distribution 
     if not len(every):
         return Missing("no trial has come to a finite value yet")
     names, (values, shares) = tuple(searches[i].name for i in places), zip(*found, strict=True)
-    axis = axis_of(objective.name, every)
+    axis = objective_axis(objective.name, every, objective.direction)
     return Distribution(axis, objective.direction, places, names, values, shares, len(searches))
 
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing, best_so_far
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ def history(findings: Findings, column: int = 0) -> History | Missing:
         return Missing("no trial has come to a finite value yet")
     objective, order = findings.metrics.objectives[column], np.argsort(findings.end, kind="stable")
     return History(
-        axis_of(objective.name, value, objective.direction),
+        objective_axis(objective.name, value, objective.direction),
         objective.direction,
         findings.trial,
         value,

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 from jaxhpt.core.history import Status
+from jaxhpt.report.axis import Axis
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.figures.parallel import in_order
-from jaxhpt.report.findings import Axis, Findings
+from jaxhpt.report.findings import Findings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing, thinned
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 MOST = 1000
 
@@ -38,7 +39,8 @@ def parallel(findings: Findings) -> Parallel | Missing:
     drawn = thinned(findings.fitness, rows, MOST)
     drawn = drawn[np.argsort(-findings.fitness[drawn], kind="stable")]
     columns = in_order(findings)
-    goals = [axis_of(o.name, findings.score[rows, i], o.direction) for i, o in enumerate(findings.metrics.objectives)]
+    objectives = enumerate(findings.metrics.objectives)
+    goals = [objective_axis(o.name, findings.score[rows, i], o.direction) for i, o in objectives]
     places = [findings.axes[i].place(findings.value[drawn, i]) for i in columns]
     places += [axis.place(findings.score[drawn, i]) for i, axis in enumerate(goals)]
     rank = np.arange(1, len(drawn) + 1) / len(drawn)

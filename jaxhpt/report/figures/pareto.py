@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from jaxhpt.core.history import Status
+from jaxhpt.report.axis import Axis, axis_of
 from jaxhpt.report.figures.base import Missing, even
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 TIMES, MARGIN = 60, 0.1
 

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from jaxhpt.report.axis import Axis, objective_axis
 from jaxhpt.report.figures.base import Missing
 from jaxhpt.report.figures.parallel import in_order
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,5 +35,5 @@ def slices(findings: Findings, column: int = 0) -> Slices | Missing:
     if not np.isfinite(score).any():
         return Missing("no trial has come to a finite value yet")
     axes, objective = tuple(findings.axes[i] for i in columns), findings.metrics.objectives[column]
-    axis = axis_of(objective.name, score, objective.direction)
+    axis = objective_axis(objective.name, score, objective.direction)
     return Slices(axis, axes, findings.status, score, findings.value[:, columns].T)

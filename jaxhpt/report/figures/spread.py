@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from jaxhpt.core.history import Status
+from jaxhpt.report.axis import Axis, axis_of
 from jaxhpt.report.figures.base import Missing
-from jaxhpt.report.findings import Axis, Findings, axis_of
+from jaxhpt.report.findings import Findings
 
 MOST = 30
 

@@ -76,9 +76,9 @@ function draw(one) {
   mark(one, state.row);
 }
 
-function legendOf(list, text, kind, shape) {
-  const item = el(list, "li"), svg = el(item, "svg", { viewBox: "0 0 18 10", "aria-hidden": "true" });
-  if (shape === "-") el(svg, "path", { class: `line ${kind}`, d: "M1 5h16" });
+function legendOf(list, text, kind, shape, dashed = null) {
+  const item = el(list, "li"), svg = el(item, "svg", { viewBox: shape === "-" ? "0 0 24 10" : "0 0 18 10", style: shape === "-" ? "width:24px" : null, "aria-hidden": "true" });
+  if (shape === "-") el(svg, "path", { class: `line ${kind}`, d: "M0 5h24", "stroke-dasharray": dashed, "stroke-linecap": dashed ? "butt" : null });
   else if (shape === "x") crosses(svg, [[9, 5]], kind);
   else if (shape === "#") el(svg, "rect", { class: `fill ${kind}`, x: 3, y: 0, width: 12, height: 10, rx: 2 });
   else dots(svg, [[9, 5]], kind, 7, 0.9);
@@ -221,9 +221,9 @@ function overview() {
   const figure = el(grid, "figure", { class: "wide", id: "searches" }), caption = el(figure, "figcaption");
   el(caption, "h2", {}, "Searches");
   const few = searches.length < together.searches.length ? ` Trials are here of the first ${searches.length}.` : "";
-  el(caption, "p", {}, `A row shows its search below.${few}`);
+  el(caption, "p", {}, `The settings are those of the best trial. A row shows its search below.${few}`);
   const scroll = el(figure, "div", { class: "scroll", style: "max-height:420px;overflow:auto", tabindex: 0, role: "region", "aria-label": "Table of searches" });
-  const body = simple(scroll, ["search", together.found, "trials", "failed", "seconds", "ended"], together.searches);
+  const body = simple(scroll, together.columns, together.searches);
   scroll.firstChild.className = "full";
   [...body.rows].forEach((tr, i) => {
     if (i >= searches.length) { tr.style.cursor = "default"; return; }
@@ -268,7 +268,8 @@ function start() {
   if (told.reload && y) { drawAll(); scrollTo({ top: y, behavior: "instant" }); }
   if (told.reload) reload(told.reload);
   let wait = 0;
-  addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(() => { for (const one of drawn) if (one.width && one.width !== one.host.clientWidth) draw(one); }, 120); });
+  const again = () => { for (const one of drawn) if (one.width && one.width !== one.host.clientWidth) draw(one); };
+  new ResizeObserver(() => { clearTimeout(wait); wait = setTimeout(again, 60); }).observe(main);
   addEventListener("scroll", hush, { passive: true });
   addEventListener("beforeprint", drawAll);
   addEventListener("pagehide", remember);

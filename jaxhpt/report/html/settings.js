@@ -4,7 +4,7 @@ DRAW.Parallel = {
   height: (width) => (width < 560 ? 330 : 380),
   draw(svg, width, height, whole) {
     const f = fitting(whole, width), left = whole.axes.length - f.axes.length;
-    const area = box(26, 46, width - 26, height - 30), gap = (area.right - area.left) / Math.max(1, f.axes.length - 1);
+    const area = box(26, 46, width - 56, height - 30), gap = (area.right - area.left) / Math.max(1, f.axes.length - 1);
     const at = (place) => area.bottom - (area.bottom - area.top) * place, rail = height - 6;
     const sx = (a) => area.left + a * gap, spread = (a, place, row) => jittered(f.axes[a], place, row);
     const line = (i) => f.place[i].map((place, a) => [sx(a), place === null ? rail : at(spread(a, place, f.row[i]))]);
@@ -21,7 +21,7 @@ DRAW.Parallel = {
     return {
       points, mark: (group, row) => place.has(row) && el(group, "path", { class: "path", d: path(line(place.get(row))) }),
       legend: [["best", "r11", "-"], ["worst", "r0", "-"]],
-      note: (f.row.length < f.of ? `${short(f.row.length)} of ${short(f.of)} trials: the best half of these, and others evenly spread. ` : "") + (left ? `${left} dimensions more have no room here; the table has them.` : ""),
+      note: whole.axes.map((axis) => noteOf(axis)).join("") + (f.row.length < f.of ? `${short(f.row.length)} of ${short(f.of)} trials: the best half of these, and others evenly spread. ` : "") + (left ? `${left} dimensions more have no room here; the table has them.` : ""),
       table: [["trial", ...f.axes.map((a) => a.name)], () => f.row.map((row, i) => [here().trial[row], ...f.axes.map((axis, a) => cell2(axis, f.place[i][a]))]).reverse()],
     };
   },
@@ -42,32 +42,33 @@ function jittered(axis, place, row) {
 function cell2(axis, place) {
   if (place === null) return null;
   if (axis.texts.length) return axis.texts[Math.min(axis.texts.length - 1, Math.floor(place * axis.texts.length))];
-  return axis.log ? Math.exp(Math.log(axis.low) + place * Math.log(axis.high / axis.low)) : axis.low + place * (axis.high - axis.low);
+  return valueAt(axis, place);
 }
 
 function parallelAxis(svg, axis, x, area, gap, a, num) {
   const group = el(svg, "g", { "aria-hidden": "true" });
   el(group, "path", { class: "axis", d: `M${x.toFixed(1)} ${area.top}V${area.bottom}`, style: "stroke:var(--faint)" });
-  const y = scale(axis, area.bottom, area.top, { count: 4 }), anchor = a === 0 ? "start" : a === num - 1 ? "end" : "middle";
-  const most = Math.max(4, gap / 6.6), edge = a === 0 ? x - 20 : a === num - 1 ? x + 20 : x;
-  el(group, "text", { class: "label", x: edge, y: area.top - (a % 2 && gap < 70 ? 32 : 16), "text-anchor": anchor }, cutText(axis.name, gap < 70 ? most * 1.5 : most));
+  const y = scale(axis, area.bottom, area.top, { count: axis.near ? 6 : 4 }), anchor = a === 0 ? "start" : a === num - 1 ? "end" : "middle";
+  const two = gap < 90, wide = area.right + 56, edge = a === 0 ? 0 : a === num - 1 ? wide : x;  // names in two rows where they are crowded
+  const room = (anchor === "start" ? x + gap / 2 : anchor === "end" ? wide - x + gap / 2 : gap) * (two ? 1.5 : 1) - 8, left = anchor === "middle" ? Math.min(room, 2 * Math.min(x, wide - x)) : room;
+  fitted(group, { class: "label", x: edge, y: area.top - (a % 2 && two ? 32 : 16), "text-anchor": anchor }, axis.name, left);
   const ticks = gap < 60 && y.ticks.length > 2 ? [y.ticks[0], y.ticks[y.ticks.length - 1]] : y.ticks;
   for (const tick of ticks) {
     el(group, "path", { class: "axis", d: `M${(x - 3).toFixed(1)} ${tick.at.toFixed(1)}h6`, style: "stroke:var(--faint)" });
-    const side = a === num - 1 ? -7 : 7;
-    el(group, "text", { x: x + side, y: tick.at + 3.5, "text-anchor": side < 0 ? "end" : "start", class: "halo" }, cutText(tick.text, Math.max(3, gap / 7)));
+    fitted(group, { x: x + 7, y: tick.at + 3.5, class: "halo" }, tick.text, (a === num - 1 ? wide - x : gap) - 9);
   }
 }
 
 DRAW.Importance = {
   height: (width, f) => f.names.length * 30 + 6,
   draw(svg, width, height, f) {
-    const left = Math.min(width * 0.36, 14 + 6.6 * Math.max(...f.names.map((n) => n.length)));
+    const labels = f.names.map((name, i) => fitted(svg, { class: "label", y: 18 + i * 30, "text-anchor": "end" }, name, width * 0.36));
+    const left = 10 + Math.max(...labels.map((label) => label.getComputedTextLength()));
+    for (const label of labels) label.setAttribute("x", left - 10);
     const high = Math.max(0.05, ...f.share.map((s, i) => s + (f.error[i] ?? 0)));
     const x = (v) => left + (width - left - 64) * Math.max(0, v / high), spots = [];
     f.names.forEach((name, i) => {
       const y = 14 + i * 30, error = f.error[i] ?? 0, share = f.share[i];
-      el(svg, "text", { class: "label", x: left - 10, y: y + 4, "text-anchor": "end" }, cutText(name, Math.floor((left - 10) / 6)));
       el(svg, "rect", { class: "fill accent", x: left, y: y - 8, width: Math.max(1, x(share) - left), height: 16, rx: 2, "fill-opacity": 0.85 });
       if (error) el(svg, "path", { class: "path", d: `M${x(share - error)} ${y}H${x(share + error)}M${x(share - error)} ${y - 4}v8M${x(share + error)} ${y - 4}v8`, style: "stroke-width:1.5px;stroke:var(--soft)" });
       el(svg, "text", { class: "strong", x: x(share + error) + 8, y: y + 4 }, `${(100 * share).toFixed(0)}%`);
@@ -89,8 +90,8 @@ DRAW.Pareto = {
     const x = scale(f.axes[i], area.left + 10, area.right - 8, { count: split / 130 }), y = scale(f.axes[j], area.bottom - 10, area.top + 8);
     axes(svg, area, x, y, { x: goal(f, i), y: goal(f, j) });
     const points = f.row.map((row, k) => ({ x: x.at(f.score[i][k]), y: y.at(f.score[j][k]), row }));
-    dots(svg, points.filter((p, k) => !f.front[k] && !f.feasible[k]).map((p) => [p.x, p.y]), "failed", 4, 0.4);
-    dots(svg, points.filter((p, k) => !f.front[k] && f.feasible[k]).map((p) => [p.x, p.y]), "soft", 5, 0.45);
+    dots(svg, points.filter((p, k) => !f.front[k] && !f.feasible[k]).map((p) => [p.x, p.y]), "failed", 4, 0.7);
+    dots(svg, points.filter((p, k) => !f.front[k] && f.feasible[k]).map((p) => [p.x, p.y]), "soft", 5, 0.75);
     const front = points.filter((p, k) => f.front[k]).sort((a, b) => a.x - b.x);
     if (f.axes.length === 2) el(svg, "path", { class: "line accent", d: stairs(front, f.directions), style: "stroke-width:1.3px;stroke-opacity:.7" });
     dots(svg, front.map((p) => [p.x, p.y]), "accent", 7, 0.95);
@@ -146,7 +147,7 @@ DRAW.HeldOut = {
     const low = Math.max(f.chosen.low, f.other.low), high = Math.min(f.chosen.high, f.other.high);
     if (high > low) el(svg, "path", { class: "line soft", d: `M${x.at(low)} ${y.at(low)}L${x.at(high)} ${y.at(high)}`, "stroke-dasharray": "3 4", style: "stroke-width:1.3px" });
     const points = f.row.map((row, i) => ({ x: x.at(f.value[i]), y: f.fresh[i] === null ? area.bottom - 3 : y.at(f.fresh[i]), row, failed: f.fresh[i] === null }));
-    dots(svg, points.filter((p) => !p.failed).map((p) => [p.x, p.y]), "soft", 5, 0.5);
+    dots(svg, points.filter((p) => !p.failed).map((p) => [p.x, p.y]), "soft", 5, 0.75);
     crosses(svg, points.filter((p) => p.failed).map((p) => [p.x, p.y]));
     const best = f.best.map((i) => points[i]);
     el(svg, "path", { class: "line accent", d: path(best.map((p) => [p.x, p.y])), style: "stroke-width:1.3px;stroke-opacity:.6" });

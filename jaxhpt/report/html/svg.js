@@ -13,20 +13,43 @@ function el(parent, name, attributes = {}, text = null) {
 
 function linearTicks(low, high, count) {
   const raw = (high - low) / Math.max(1, count) || 1, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999), found = [];
+  const step = power * (raw >= 7 * power ? 10 : raw >= 3.2 * power ? 5 : raw >= 1.45 * power ? 2 : 1), found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
   return found;
 }
 
+// Powers of ten, and between them 3, or 2 and 5, where there is room: then the first and the last are near the ends.
 function logTicks(low, high, count) {
-  const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9), found = [];
-  const apart = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, count)));
-  for (let e = first; e <= last; e += apart) found.push(Number(`1e${e}`));
-  if (found.length > 1) return found;
-  const finer = [];
-  for (let e = first - 1; e <= last + 1; e++) for (const m of [1, 2, 5]) finer.push(m * 10 ** e);
-  const inside = finer.filter((v) => v >= low * 0.999 && v <= high * 1.001).map((v) => Number(v.toPrecision(3)));
-  return inside.length > 1 ? inside : linearTicks(low, high, count);
+  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), inside = (v) => v >= low * 0.999 && v <= high * 1.001;
+  const made = (parts, apart) => {
+    const found = [];
+    for (let e = apart * Math.ceil(first / apart); e <= last; e += apart) for (const m of parts) found.push(Number(`${m}e${e}`));
+    return found.filter(inside);
+  };
+  for (const parts of [[1, 2, 5], [1, 3]]) { const found = made(parts, 1); if (found.length > 1 && found.length <= 1.5 * count) return found; }
+  const apart = Math.max(1, Math.ceil(Math.log10(high / low) / Math.max(2, count))), found = made([1], apart);
+  return found.length > 1 ? found : linearTicks(low, high, count);
+}
+
+// Values as an axis spaces them, rising: evenly, by their logarithm, or by that of their distance to the best.
+function spaced(axis) {
+  if (!axis.near) return axis.log ? Math.log : (v) => v;
+  const best = axis.best === "low" ? axis.low : axis.high;
+  return (v) => { const gap = Math.min(axis.high, Math.max(axis.low, v)) - best; return Math.sign(gap) * Math.log1p(Math.abs(gap) / axis.near); };
+}
+
+// What lies so far along an axis, from 0 to 1.
+function valueAt(axis, share) {
+  const along = spaced(axis), low = along(axis.low), at = low + share * (along(axis.high) - low);
+  if (!axis.near) return axis.log ? Math.exp(at) : at;
+  return (axis.best === "low" ? axis.low : axis.high) + Math.sign(at) * axis.near * Math.expm1(Math.abs(at));
+}
+
+const titled = (axis) => (axis.near ? `${axis.name}, by the log of the distance to the best` : axis.name);
+
+function noteOf(axis, mark = "drawn at the edge") {
+  const near = axis.near ? `Values of ${axis.name} are spaced by the logarithm of their distance to the best, so that good trials lie apart. ` : "";
+  return near + (axis.cut ? `A few values lie far beyond the others: ${mark}. ` : "");
 }
 
 // A scale from an axis to pixels; `pad` leaves air at its ends, and whole numbers of categories get bands.
@@ -36,16 +59,36 @@ function scale(axis, from, to, { count = 5, pad = 0 } = {}) {
     const at = (v) => from + (span * (v + 0.5)) / axis.texts.length;
     return { axis, from, to, at, bands: true, ticks: axis.texts.map((text, i) => ({ at: at(i), text })) };
   }
-  const log = axis.log, along = log ? Math.log : (v) => v;
+  const log = axis.log, along = spaced(axis);
   let low = along(axis.low), high = along(axis.high);
   if (!(high > low)) { low -= Math.abs(low) * 0.05 || 0.5; high += Math.abs(high) * 0.05 || 0.5; }
   const air = (high - low) * pad;
   low -= air; high += air;
   const at = (v) => from + span * Math.min(1, Math.max(0, (along(v) - low) / (high - low)));
   const ends = log ? [Math.exp(low), Math.exp(high)] : [low, high];
-  const values = log ? logTicks(...ends, count) : linearTicks(...ends, count);
+  const values = axis.near ? apart(axis.ticks, at, to > from ? 46 : 15) : log ? logTicks(...ends, count) : linearTicks(...ends, count);
   const kept = axis.whole && !log ? values.filter(Number.isInteger) : values;
   return { axis, from, to, at, ticks: kept.map((v) => ({ at: at(v), text: short(v, 4) })) };
+}
+
+// The ticks of which no two lie upon each other: the ends always.
+function apart(ticks, at, least) {
+  const found = [ticks[0]], end = ticks[ticks.length - 1];
+  for (const v of ticks.slice(1, -1)) if (Math.abs(at(v) - at(found[found.length - 1])) >= least && Math.abs(at(v) - at(end)) >= least) found.push(v);
+  return [...found, end];
+}
+
+// A text that is cut where it is wider than its room, by measuring.
+function fitted(parent, attributes, text, room) {
+  const made = el(parent, "text", attributes, text);
+  let wide = made.getComputedTextLength(), kept = text;
+  if (wide > room) el(made, "title", {}, text);
+  while (wide > room && kept.length > 1) {
+    kept = kept.slice(0, Math.max(1, Math.min(kept.length - 1, Math.floor((kept.length * room) / wide))));
+    made.firstChild.data = `${kept}…`;
+    wide = made.getComputedTextLength();
+  }
+  return made;
 }
 
 const cutText = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -59,8 +102,8 @@ function axes(svg, area, x, y, names = {}) {
   }
   el(group, "path", { class: "axis", d: `M${area.left} ${area.bottom}H${area.right}` });
   if (x) ticksBelow(group, area, x);
-  if (names.x) el(group, "text", { class: "label", x: area.right, y: area.bottom + 34, "text-anchor": "end" }, cutText(names.x, Math.max(8, (area.right - area.left) / 7)));
-  if (names.y) el(group, "text", { class: "label", x: names.left ?? 0, y: area.top - 12 }, cutText(names.y, Math.max(8, (area.right - (names.left ?? 0)) / 7)));
+  if (names.x) fitted(group, { class: "label", x: area.right, y: area.bottom + 34, "text-anchor": "end" }, names.x, area.right - area.left);
+  if (names.y) fitted(group, { class: "label", x: names.left ?? 0, y: area.top - 12 }, names.y, area.right - (names.left ?? 0));
   return group;
 }
 
@@ -89,6 +132,12 @@ function dots(parent, points, kind, width = 5, opacity = 0.55) {
 function crosses(parent, points, kind = "failed") {
   if (!points.length) return;
   el(parent, "path", { class: `crosses ${kind}`, d: points.map(([x, y]) => `M${(x - 3).toFixed(1)} ${(y - 3).toFixed(1)}l6 6m0-6l-6 6`).join("") });
+}
+
+// Triangles for what lies beyond an edge.
+function beyond(parent, points, kind, up) {
+  const t = up ? -6 : 6;
+  if (points.length) el(parent, "path", { class: `fill ${kind}`, d: points.map(([x, y]) => `M${(x - 4).toFixed(1)} ${y.toFixed(1)}h8l-4 ${t}z`).join("") });
 }
 
 function path(points) {

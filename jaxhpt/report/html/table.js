@@ -2,15 +2,17 @@
 const PAGE = 50;
 const OPERATORS = { "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "!=": (a, b) => a !== b, "<": (a, b) => a < b, ">": (a, b) => a > b, "=": (a, b) => a === b };
 
+// What is asked for first stands first, and stays where the others are scrolled: the trial and the objective.
 function columnsOfTrials(s) {
-  const failed = (row) => s.feasible[row] === 0;
+  const failed = (row) => s.feasible[row] === 0, metric = (name, i) => ({ name, value: (row) => s.score[i][row] }), num = s.objectives.length;
   return [
     { name: "trial", value: (row) => s.trial[row] },
-    { name: "status", text: true, value: (row) => STATUS[s.status[row]] },
-    ...s.metrics.map((name, i) => ({ name, value: (row) => s.score[i][row] })),
-    ...(s.constraints.length ? [{ name: "feasible", text: true, value: (row) => (failed(row) ? "no" : "yes") }] : []),
-    { name: "steps", value: (row) => s.steps[row] },
+    ...s.metrics.slice(0, num).map(metric),
     ...s.axes.map((axis, i) => ({ name: axis.name, text: axis.texts.length > 0, value: (row) => { const v = s.value[i][row]; return v === null ? null : axis.texts.length ? axis.texts[v] : v; } })),
+    { name: "status", text: true, value: (row) => STATUS[s.status[row]] },
+    ...(s.constraints.length ? [{ name: "feasible", text: true, value: (row) => (failed(row) ? "no" : "yes") }] : []),
+    ...s.metrics.slice(num).map((name, i) => metric(name, num + i)),
+    { name: "steps", value: (row) => s.steps[row] },
     ...(s.parent.some((p) => p >= 0) ? [{ name: "from", value: (row) => (s.parent[row] < 0 ? null : s.trial[s.parent[row]]) }] : []),
   ];
 }
@@ -31,7 +33,7 @@ function compared(column, down) {
   return (a, b) => {
     const x = column.value(a), y = column.value(b);
     if (x === null || y === null) return (x === null) - (y === null);
-    return (x < y ? -1 : x > y ? 1 : a - b) * (down ? -1 : 1);
+    return x === y ? a - b : (x < y) === down ? 1 : -1;
   };
 }
 
@@ -40,12 +42,12 @@ function trialTable(parent) {
   const host = el(parent, "section", { id: "trials", "aria-labelledby": "trials-title" });
   const figure = el(host, "figure", { class: "wide" }), caption = el(figure, "figcaption");
   el(caption, "h2", { id: "trials-title" }, "All trials");
-  el(caption, "p", {}, "Sort by a heading. Filter by words or comparisons, such as status=done or lr<0.01. A row selects its trial in every figure.");
+  el(caption, "p", {}, `The best ${s.objectives[0][0]} first; what failed comes last. Sort by a heading. Filter by words or comparisons, such as status=done or lr<0.01. A row selects its trial in every figure.`);
   const tools = el(figure, "div", { class: "tools" }), input = el(tools, "input", { type: "search", placeholder: "Filter trials", "aria-label": "Filter trials", value: saved.filter ?? "" });
   const said = el(tools, "span", { role: "status" }), back = el(tools, "button", { type: "button", class: "quiet" }, "‹ Previous"), next = el(tools, "button", { type: "button", class: "quiet" }, "Next ›");
   const scroll = el(figure, "div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of trials" }), table = el(scroll, "table", { class: "full" });
   const heads = headings(table, columns), body = el(table, "tbody");
-  const view = { sort: 0, down: false, page: 0, rows: [], ...saved };
+  const view = { sort: 1, down: s.objectives[0][1] === "max", page: 0, rows: [], ...saved };  // the best first
   if (view.sort >= columns.length) view.sort = 0;
   const all = s.trial.map((t, row) => row);
   function sieve() {
@@ -88,7 +90,7 @@ function line(body, columns, row) {
   const tr = el(body, "tr", { tabindex: 0, "data-row": row, "aria-current": String(state.row === row) });
   for (const column of columns) {
     const value = column.value(row), td = el(tr, "td", { class: value === null ? "none" : column.text ? "text" : null, title: column.text && value !== null ? value : null });
-    if (column.name === "status") el(td, "span", { class: `dot ${value}` });
+    if (column === columns[0]) el(td, "span", { class: `dot ${STATUS[here().status[row]]}`, title: STATUS[here().status[row]] });
     td.append(short(value));
   }
   tr.addEventListener("click", () => select(row));

@@ -4,8 +4,8 @@ DRAW.Curves = {
   height: (width) => (width < 560 ? 300 : 360),
   draw(svg, width, height, f) {
     const area = box(58, 30, width - 12, height - 44), last = Math.max(...f.steps.map((s) => s[s.length - 1] ?? 1));
-    const x = scale({ low: 0, high: last, whole: true }, area.left, area.right - 4, { count: width / 120 }), y = scale(f.objective, area.bottom - 6, area.top + 4);
-    axes(svg, area, x, y, { x: "training steps", y: f.objective.name });
+    const x = scale({ low: 0, high: last, whole: true }, area.left, area.right - 4, { count: width / 120 }), y = scale(f.objective, area.bottom - 6, area.top + 4, { count: 6 });
+    axes(svg, area, x, y, { x: "training steps", y: titled(f.objective) });
     const lines = f.row.map((row, i) => f.steps[i].map((s, j) => [s, f.value[i][j]]).filter((p) => p[1] !== null).map(([s, v]) => [x.at(s), y.at(v)]));
     const groups = {};
     lines.forEach((line, i) => (groups[STATUS[f.status[i]]] ??= []).push(path(line)));
@@ -17,7 +17,7 @@ DRAW.Curves = {
     const few = f.row.length < f.of ? `${f.row.length} of ${short(f.of)} trials: the best half of these, and others evenly spread. ` : "";
     const cut = f.value[0] && f.value[0].length < f.reports ? `${f.value[0].length} of ${f.reports} reports of each.` : "";
     return {
-      points, mark: (group, row) => place.has(row) && el(group, "path", { class: "path", d: path(lines[place.get(row)]) }), legend: statusLegend(f.status), note: few + cut,
+      points, mark: (group, row) => place.has(row) && el(group, "path", { class: "path", d: path(lines[place.get(row)]) }), legend: statusLegend(f.status), note: few + cut + noteOf(f.objective),
       table: [["trial", "status", "steps", f.objective.name], () => f.row.flatMap((row, i) => f.steps[i].map((s, j) => [here().trial[row], STATUS[f.status[i]], s, f.value[i][j]]).filter((r) => r[3] !== null))],
     };
   },
@@ -36,7 +36,7 @@ DRAW.Lanes = {
       (parts[STATUS[f.status[i]]] ??= []).push(`M${left} ${top}h${wide}v${tall}h-${wide}z`);
     });
     axes(svg, area, x, null, { x: "steps trained in a lane" });
-    for (const [kind, d] of Object.entries(parts)) el(svg, "path", { class: `fill ${kind}`, d: d.join(""), "fill-opacity": kind === "stopped" ? 0.55 : 0.85 });
+    for (const [kind, d] of Object.entries(parts)) el(svg, "path", { class: `fill ${kind}`, d: d.join(""), "fill-opacity": kind === "stopped" ? 0.75 : 0.9 });
     el(svg, "text", { x: 0, y: area.top + 9 }, "lane 1");
     el(svg, "text", { x: 0, y: area.bottom - 2 }, String(laneCount(f)));
     const place = new Map(f.row.map((row, i) => [row, i]));
