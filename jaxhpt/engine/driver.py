@@ -96,7 +96,8 @@ def drive(
     """
     require_alike(seed=key)
     called = time.perf_counter()
-    shown, home = _begun(shown if leads() else Silent()), None if program.devices else home_of(data)
+    shown = _begun(shown if leads() else Silent(), limits.record.known)
+    home = None if program.devices else home_of(data)
     try:
         there = contextlib.nullcontext() if home in (None, _usual()) else jax.default_device(home)
         with there, signals(limits.record.lasts, lambda text: shown.ending(text)) as noted:
@@ -136,10 +137,10 @@ def _usual() -> Any:
     return jax.config.values["jax_default_device"] or jax.local_devices()[0]
 
 
-def _begun(shown: Display) -> Display:
+def _begun(shown: Display, known: str) -> Display:
     """Begin a display; do without where it fails, as with a closed terminal: nothing is lost by that."""
     try:
-        shown.compiling()
+        shown.compiling(known)
     except Exception as error:
         warnings.warn(f"progress: cannot be shown: {type(error).__name__}: {error}", stacklevel=4)
         return Silent()

@@ -56,11 +56,13 @@ class Record(Protocol):
       lasts: whether what is written is there after the process.
       trials: that there are to be, once it was told so; None before.
       before: seconds of searching before this process began.
+      known: what people are told of that; empty for nothing.
     """
 
     lasts: bool
     trials: int | None
     before: float
+    known: str
 
     def begin(self, execution: Execution, program: Program) -> None:
         """See a search before it runs, and its program, which has fewer lanes where memory did not suffice."""
@@ -81,6 +83,7 @@ class Unrecorded:
     lasts = False
     trials: int | None = None
     before = 0.0
+    known = ""
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Do nothing."""

@@ -65,8 +65,8 @@ class Snapshot:
 class Display(Protocol):
     """What shows a search; made by `report.progress.display`."""
 
-    def compiling(self) -> None:
-        """Say that the program is being compiled."""
+    def compiling(self, known: str = "") -> None:
+        """Say that the program is being compiled, and first what is known from before, if anything."""
         ...
 
     def update(self, snapshot: Snapshot) -> None:
@@ -85,7 +85,7 @@ class Display(Protocol):
 class Silent:
     """A display that shows nothing."""
 
-    def compiling(self) -> None:
+    def compiling(self, known: str = "") -> None:
         """Say nothing."""
 
     def update(self, snapshot: Snapshot) -> None:

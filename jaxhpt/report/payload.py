@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxhpt.core.metrics import Objective
+from jaxhpt.engine.endings import phrase
 from jaxhpt.report.catalogue import TEXTS, Entry, LeftOut, figures_of, figures_together
 from jaxhpt.report.figures.base import thinned
 from jaxhpt.report.findings import STATUSES, Findings
@@ -169,7 +170,7 @@ def _summary(findings: Findings) -> list[Any]:
     told = findings.facts
     found = best if len(findings.metrics.objectives) == 1 else len(findings.front)
     kinds = [told.algorithm or None, told.scheduler or None, told.seed]
-    return [findings.name, found, told.trials, told.failed, *kinds, told.seconds, told.ended]
+    return [findings.name, found, told.trials, told.failed, *kinds, told.seconds, phrase(told.ended)]
 
 
 def _best_setting(findings: Findings, names: Sequence[str]) -> list[Any]:

@@ -93,7 +93,9 @@ class _Live:
         self._task = self._progress.add_task("starting", total=None, snapshot=None)
         self._progress.start()
 
-    def compiling(self) -> None:
+    def compiling(self, known: str = "") -> None:
+        if known:
+            self._progress.console.print(f"jaxhpt: {known}", highlight=False, markup=False)
         self._progress.update(self._task, description="compiling ...")
 
     def update(self, snapshot: Snapshot) -> None:
@@ -124,8 +126,8 @@ class _Notebook:
         self._html, self._beneath, self._shown, self._ended, self._note = HTML, Beneath(), 0.0, False, ""
         self._handle = display(HTML(""), display_id=True)
 
-    def compiling(self) -> None:
-        self._write("compiling ...", [])
+    def compiling(self, known: str = "") -> None:
+        self._write(f"{known}; compiling ..." if known else "compiling ...", [])
 
     def update(self, snapshot: Snapshot) -> None:
         self._beneath.see(snapshot)
@@ -160,7 +162,9 @@ class _Plain:
         self._begun = threading.Event()
         self._begun.set()
 
-    def compiling(self) -> None:
+    def compiling(self, known: str = "") -> None:
+        if known:
+            self._say(known)
         self._say("compiling ...")
         self._begun.clear()
         threading.Thread(target=self._wait, args=(time.monotonic(), self._begun), daemon=True).start()

@@ -212,9 +212,9 @@ class Ranked:
         if len(names) > 1:
             raise RuntimeError(f"there is no single best of several objectives, {names}: see pareto_front()")
         if row == NONE:
-            raise RuntimeError(
-                f"no trial ended with a finite objective: {self.stats.trials} ended, {self.stats.failed} failed"
-            )
+            told = f"{self.stats.trials} ended, {self.stats.failed} failed"
+            remedy = "jaxhpt.check(task, space) looks for the reason" if self.stats.failed else "let it run longer"
+            raise RuntimeError(f"no trial ended with a finite {names[0]!r}: {told}; {remedy}")
         return row
 
     def _row_of(self, trial: Trial | int) -> int:

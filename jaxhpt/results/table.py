@@ -119,6 +119,9 @@ def _short(value: Any) -> str:
 
 def _of_the_longest(result: Any) -> list[str]:
     """Return the lines that show what there is where no trial has trained to its end."""
+    if result._row == NONE and result.stats.failed == result.stats.trials > 0:
+        told = f"all failed: {result.objectives[0].name}, or the weights, were not finite"
+        return [f"{told}; jaxhpt.check(task, space) looks for the reason"]
     if result._row == NONE:
         return ["no trial is done"]
     shown = table([result.best], result.history.unit, result.space)

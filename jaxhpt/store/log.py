@@ -49,6 +49,11 @@ class Log:
         if path.exists() and path.stat().st_size != whole:
             os.truncate(path, whole)
 
+    @property
+    def num(self) -> int:
+        """Trials that it has."""
+        return int(self._logged.sum())
+
     def add(self, history: History, exact: np.ndarray | None = None, seconds: float | None = None) -> None:
         """Write the trials of a history that ended since, and see them on the disk.
 

@@ -5,12 +5,13 @@ import math
 import pathlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxhpt.core.history import Status
 from jaxhpt.core.problem import Problem
 from jaxhpt.core.typing import NONE
 from jaxhpt.engine.carrying import Carried, on_host
@@ -69,6 +70,7 @@ class Recorder:
       orders: of them that were carried out before this process began.
       seconds: between checkpoints.
       before: seconds of searching before this process began.
+      known: what people are told of that.
       built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
       task: what a loaded winner must know of it: whether it exports, and how many models a trial has; and what its
         functions are.
@@ -92,6 +94,7 @@ class Recorder:
         orders: int,
         seconds: float,
         before: float,
+        known: str,
         built: Callable[[Any, Any], Any],
         task: Callable[[], dict[str, Any]],
         begun: Callable[[Program], None],
@@ -105,7 +108,7 @@ class Recorder:
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
-        self.before = before
+        self.before, self.known = before, known
 
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Write what is due, and do what the run is told."""
@@ -227,3 +230,18 @@ class Recorder:
             self._warned = True
         else:
             self._warned = False
+
+
+def known_of(there: int | None, logged: int) -> str:
+    """Return what people are told of a run that goes on: trials of its checkpoint, if any, and of its log."""
+    if there is None:
+        told = f"begins anew: it was killed before its first checkpoint; {logged:,} trials of its log are trained again"
+        return told if logged else ""
+    more = f"; {logged - there:,} more, which ended after the checkpoint, are trained again" if logged > there else ""
+    return f"goes on with {there:,} trials{more}"
+
+
+def num_ended(columns: Sequence[Any]) -> int:
+    """Count the trials that ended, in the columns of a checkpoint."""
+    status = np.asarray(columns[COLUMNS.index("status")])
+    return int(((status >= Status.DONE) & (status != Status.PRIOR)).sum())

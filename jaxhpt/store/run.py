@@ -38,7 +38,7 @@ from jaxhpt.store.files import (
     write_json,
 )
 from jaxhpt.store.manifest import FORMAT, digest_of, layout_of, require_same, versions
-from jaxhpt.store.recorder import Recorder
+from jaxhpt.store.recorder import Recorder, known_of, num_ended
 from jaxhpt.store.unstored import Unstored
 from jaxhpt.training.hosts import alone
 from jaxhpt.training.layout import AUTO, Layout
@@ -65,7 +65,7 @@ class Run(Unstored):
         self._extend = extend
         self._folder, self._seconds, self._lock = folder, seconds, Lock(folder)
         self._checkpoints, self._orders, self._called = Checkpoints(folder / CHECKPOINTS), 0, 0
-        self._before = 0.0  # seconds of searching
+        self._before, self._there = 0.0, 0  # seconds of searching, and trials that ended, by the checkpoint
         self._waiting = waiting(folder)  # commands that came before this process
         path = folder / MANIFEST
         try:
@@ -141,7 +141,8 @@ class Run(Unstored):
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         commands = (Commands(self._folder, space, self._waiting), self._orders)
         calls = (of, functools.partial(_task_of, built.structures), self._laid, self._end)
-        given = (self._checkpoints, trials, *commands, self._seconds, self._before, *calls)
+        known = known_of(self._there if self.carried else None, trials.num)
+        given = (self._checkpoints, trials, *commands, self._seconds, self._before, known, *calls)
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -201,6 +202,7 @@ class Run(Unstored):
                 raise RunError(f"run_dir={str(self._folder)!r}: holds another run: task.functions where {now.label}")
         first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
         self._before = float(last.facts["numbers"]["seconds"])
+        self._there = num_ended(last.arrays)
         move = mover(last.facts["space"], structures.space)
         return Carried(last.arrays[first : first + num], last.facts["engine"], move)
 

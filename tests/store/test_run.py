@@ -557,3 +557,27 @@ def test_of_trials_that_did_not_end_the_longest_is_shown():
     first, _, row = repr(result).splitlines()[2:]
     assert first == "no trial is done; the best of those that trained longest:"
     assert row.split()[0] == str(result.best.id)
+
+
+def test_a_run_that_goes_on_says_with_what(run, whole, capsys):
+    same(runs.search(run, progress=True), whole)
+    assert capsys.readouterr().err.startswith("jaxhpt: goes on with 16 trials\n")
+
+
+def test_a_run_without_a_checkpoint_says_that_it_begins_anew(run, whole, capsys):
+    shutil.rmtree(run / "checkpoints")
+    same(runs.search(run, progress=True), whole)
+    told = "begins anew: it was killed before its first checkpoint; 16 trials of its log are trained again"
+    assert capsys.readouterr().err.startswith(f"jaxhpt: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("there", "logged", "said"),
+    [
+        (None, 0, ""),
+        (8, 8, "goes on with 8 trials"),
+        (1200, 1230, "goes on with 1,200 trials; 30 more, which ended after the checkpoint, are trained again"),
+    ],
+)
+def test_what_is_said_of_a_run_that_goes_on(there, logged, said):
+    assert recorder.known_of(there, logged) == said
