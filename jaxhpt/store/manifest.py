@@ -70,6 +70,14 @@ def layout_of(program: Program) -> dict[str, Any]:
     }
 
 
+DIGESTS = {  # of what is known by a digest alone
+    "task.functions": "what the functions of the task compute is not what it was, or what they compute it from",
+    "task.data": "other data than it was, or data in another order",
+    "before": "other trials in prior=, or other settings in first=, than there were",
+    "extended": "other trials in extend_trials= than there were",
+}
+
+
 def require_same(folder: pathlib.Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise unless a run may go on by a call; warn where it was begun with other versions.
 
@@ -104,6 +112,8 @@ def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for place, pair in enumerate(zip(then, now, strict=True)):
             yield from _differing(f"{name}[{place}]", *pair)
+    elif name in DIGESTS and then != now:  # of which people learn nothing
+        yield f"{name}: {DIGESTS[name]}"
     elif then != now or type(then) is not type(now):
         yield f"{name}: {_short(then)} in the run, {_short(now)} now"
 
