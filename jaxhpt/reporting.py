@@ -17,11 +17,12 @@ from jaxhpt.store.loading import load
 
 EVERY = 2.0  # seconds
 QUICK = 24  # searches of which each is measured what mattered
+AUTO = "auto"
 PATIENCE = 20  # times that a run is looked at which cannot be read, as it is being written
 
 
 def report(
-    results: Any, path: str | pathlib.Path, title: str = "", importance: str | None = "permutation"
+    results: Any, path: str | pathlib.Path, title: str = "", importance: str | None = AUTO
 ) -> pathlib.Path:
     """Write one page of one search or of several, for a browser: one file that needs nothing else.
 
@@ -33,8 +34,8 @@ def report(
         run; or a file of `Result.save`.
       path: of the file, such as "report.html".
       title: of the page; empty for one that is made of what was searched.
-      importance: method of `Result.importance`, or None; of several searches it is "grey", which is quick, and of more
-        than 24 it is left out.
+      importance: method of `Result.importance`, or None for none; "auto" is "permutation" for one search, "grey", which
+        is quick, for up to 24, and none for more.
 
     Returns:
       The path.
@@ -132,8 +133,8 @@ def named(results: Any) -> dict[str, Result]:
 
 
 def _searches(results: Mapping[str, Result], importance: str | None, **about: Any) -> list[Findings]:
-    several = "grey" if importance is not None and len(results) <= QUICK else None
-    method = importance if len(results) == 1 else several
+    usual = "permutation" if len(results) == 1 else "grey" if len(results) <= QUICK else None
+    method = usual if importance == AUTO else importance
     return [findings_of(result, name, method, **about) for name, result in results.items()]
 
 

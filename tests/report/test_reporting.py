@@ -87,6 +87,8 @@ def test_two_names_that_read_alike_are_refused(result, tmp_path):
 def test_an_unknown_method_is_refused(result, tmp_path):
     with pytest.raises(ValueError, match="importance='gray': unknown"):
         result.report(tmp_path / "no.html", importance="gray")
+    with pytest.raises(ValueError, match="importance='gray': unknown"):
+        jaxhpt.report([result, result], tmp_path / "no.html", importance="gray")
     assert not (tmp_path / "no.html").exists()
 
 
