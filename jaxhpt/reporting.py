@@ -21,9 +21,7 @@ AUTO = "auto"
 PATIENCE = 20  # times that a run is looked at which cannot be read, as it is being written
 
 
-def report(
-    results: Any, path: str | pathlib.Path, title: str = "", importance: str | None = AUTO
-) -> pathlib.Path:
+def report(results: Any, path: str | pathlib.Path, title: str = "", importance: str | None = AUTO) -> pathlib.Path:
     """Write one page of one search or of several, for a browser: one file that needs nothing else.
 
     Choose it to compare searches: a table of them, the best so far and the distributions together, and below, each by

@@ -203,8 +203,8 @@ class _Run:
 
     @property
     def seconds(self) -> float:
-        """Wall time so far, without waiting for programs."""
-        return self.limits.record.before + self.own_seconds
+        """Wall time of searching so far, without waiting for programs."""
+        return self.limits.record.before + (0.0 if self.limits.record.over else self.own_seconds)
 
     @property
     def own_seconds(self) -> float:

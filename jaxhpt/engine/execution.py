@@ -57,12 +57,14 @@ class Record(Protocol):
       trials: that there are to be, once it was told so; None before.
       before: seconds of searching before this process began.
       known: what people are told of that; empty for nothing.
+      over: whether it had ended then, so that there is nothing to search.
     """
 
     lasts: bool
     trials: int | None
     before: float
     known: str
+    over: bool
 
     def begin(self, execution: Execution, program: Program) -> None:
         """See a search before it runs, and its program, which has fewer lanes where memory did not suffice."""
@@ -84,6 +86,7 @@ class Unrecorded:
     trials: int | None = None
     before = 0.0
     known = ""
+    over = False
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Do nothing."""

@@ -106,7 +106,8 @@ class _Watched:
 
     def __init__(self, record: Record, watchers: Watchers) -> None:
         self._record, self._watchers = record, watchers
-        self.lasts, self.trials, self.before, self.known = record.lasts, record.trials, record.before, record.known
+        self.lasts, self.trials, self.before = record.lasts, record.trials, record.before
+        self.known, self.over = record.known, record.over
 
     def begin(self, execution: Execution, program: Program) -> None:
         """Pass it on."""

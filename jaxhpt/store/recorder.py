@@ -71,6 +71,7 @@ class Recorder:
       seconds: between checkpoints.
       before: seconds of searching before this process began.
       known: what people are told of that.
+      over: whether it had ended then.
       built: (leaves of the best, f32[D] its settings) -> the state as the user made it.
       task: what a loaded winner must know of it: whether it exports, and how many models a trial has; and what its
         functions are.
@@ -95,6 +96,7 @@ class Recorder:
         seconds: float,
         before: float,
         known: str,
+        over: bool,
         built: Callable[[Any, Any], Any],
         task: Callable[[], dict[str, Any]],
         begun: Callable[[Program], None],
@@ -108,7 +110,7 @@ class Recorder:
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
-        self.before, self.known = before, known
+        self.before, self.known, self.over = before, known, over
 
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Write what is due, and do what the run is told."""
@@ -232,8 +234,10 @@ class Recorder:
             self._warned = False
 
 
-def known_of(there: int | None, logged: int) -> str:
+def known_of(there: int | None, logged: int, over: bool) -> str:
     """Return what people are told of a run that goes on: trials of its checkpoint, if any, and of its log."""
+    if over:
+        return f"has ended already, with {there:,} trials: nothing is searched"
     if there is None:
         told = f"begins anew: it was killed before its first checkpoint; {logged:,} trials of its log are trained again"
         return told if logged else ""

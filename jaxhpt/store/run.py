@@ -133,6 +133,7 @@ class Run(Unstored):
         if self._manifest is not None:
             require_same(self._folder, self._extended(self._manifest, now, space), now)
             self.carried = self._last(built.structures)
+        over = self.carried is not None and _over(self._manifest, now)
         write_json(self._folder / MANIFEST, now)
         (self._folder / CONFIRMED).unlink(missing_ok=True)
         self._manifest = now
@@ -141,8 +142,8 @@ class Run(Unstored):
         of = lambda leaves, unit: jax.tree.unflatten(built.structures.of(unit).treedef, leaves)  # noqa: E731
         commands = (Commands(self._folder, space, self._waiting), self._orders)
         calls = (of, functools.partial(_task_of, built.structures), self._laid, self._end)
-        known = known_of(self._there if self.carried else None, trials.num)
-        given = (self._checkpoints, trials, *commands, self._seconds, self._before, known, *calls)
+        known = known_of(self._there if self.carried else None, trials.num, over)
+        given = (self._checkpoints, trials, *commands, self._seconds, self._before, known, over, *calls)
         self.record = Recorder(self._folder, problem, about["searches"], *given)
         return built
 
@@ -201,7 +202,8 @@ class Run(Unstored):
             if _print_of(now) != before:
                 raise RunError(f"run_dir={str(self._folder)!r}: holds another run: task.functions where {now.label}")
         first, num, self._orders = len(COLUMNS), last.facts["engine_arrays"], int(last.facts["orders"])
-        self._before = float(last.facts["numbers"]["seconds"])
+        numbers = (self._manifest or {}).get("numbers") or last.facts["numbers"]  # of the end, after the checkpoint
+        self._before = float(numbers["seconds"])
         self._there = num_ended(last.arrays)
         move = mover(last.facts["space"], structures.space)
         return Carried(last.arrays[first : first + num], last.facts["engine"], move)
@@ -217,6 +219,11 @@ class Run(Unstored):
     def _end(self, ended: str, numbers: dict[str, Any]) -> None:
         assert self._manifest is not None
         write_json(self._folder / MANIFEST, {**self._manifest, "ended": ended, "numbers": numbers})
+
+
+def _over(then: dict[str, Any] | None, now: dict[str, Any]) -> bool:
+    """Tell whether a run has ended, and is to have no more than it had then."""
+    return then is not None and then.get("ended") == "finished" and all(then[n] == now[n] for n in ("trials", "space"))
 
 
 def mover(spec: dict[str, Any], space: Space) -> Moved | None:

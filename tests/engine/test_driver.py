@@ -75,7 +75,7 @@ def test_a_callback_that_raises_loses_no_finished_trial():
 
 def test_a_display_that_fails_loses_no_finished_trial(monkeypatch):
     class Broken:
-        def compiling(self):
+        def compiling(self, known=""):
             pass
 
         def update(self, snapshot):

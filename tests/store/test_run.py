@@ -564,6 +564,17 @@ def test_a_run_that_goes_on_says_with_what(run, whole, capsys):
     assert capsys.readouterr().err.startswith("jaxhpt: goes on with 16 trials\n")
 
 
+def test_a_run_that_has_ended_says_so_and_takes_no_longer(run, whole, capsys):
+    runs.search(run)
+    ended, again = jaxhpt.load(run), runs.search(run, progress=True)
+    same(again, whole)
+    assert capsys.readouterr().err.startswith("jaxhpt: has ended already, with 40 trials: nothing is searched\n")
+    assert again.stats.seconds == ended.stats.seconds == jaxhpt.load(run).stats.seconds
+    more = runs.search(run, trials=48, progress=True)
+    assert capsys.readouterr().err.startswith("jaxhpt: goes on with 40 trials\n")
+    assert more.stats.seconds > ended.stats.seconds
+
+
 def test_a_run_without_a_checkpoint_says_that_it_begins_anew(run, whole, capsys):
     shutil.rmtree(run / "checkpoints")
     same(runs.search(run, progress=True), whole)
@@ -580,4 +591,4 @@ def test_a_run_without_a_checkpoint_says_that_it_begins_anew(run, whole, capsys)
     ],
 )
 def test_what_is_said_of_a_run_that_goes_on(there, logged, said):
-    assert recorder.known_of(there, logged) == said
+    assert recorder.known_of(there, logged, False) == said
