@@ -9,10 +9,14 @@ import numpy as np
 
 from jaxhpt.algorithms import ALGORITHMS, Algorithm
 from jaxhpt.core.checks import named, number, refuse_unknown, require, require_count, require_trials
+from jaxhpt.core.history import Known
+from jaxhpt.core.metrics import MetricSpec
 from jaxhpt.core.space import Space
+from jaxhpt.core.typing import Hparams
 from jaxhpt.engine.driver import Limits
 from jaxhpt.engine.snapshot import Display
 from jaxhpt.report.progress import display
+from jaxhpt.results.prior import Prior, first_of, known
 from jaxhpt.schedulers import SCHEDULERS, Scheduler
 from jaxhpt.training.structures import STRUCTURE
 from jaxhpt.training.task import Task
@@ -58,6 +62,11 @@ def task_of(train_step: Any, given: dict[str, Any], way_in: Callable) -> Task:
         if name not in given:
             raise TypeError(f"{name} is missing: a plain train_step needs {name}=..., or decorate it with @jaxhpt.task")
     return Task(step=train_step, **given)
+
+
+def knowing(prior: Prior | None, first: Sequence[Hparams], space: Space, trials: int) -> Callable[[MetricSpec], Known]:
+    """Return what reads what is known before a search of so many trials, once its metrics are known."""
+    return lambda metrics: known(prior, space, metrics)._replace(first=first_of(first, space, trials))
 
 
 def limits_of(events: int | str, timeout: Any, callbacks: Any) -> Limits:

@@ -1,18 +1,22 @@
 """The dry run: all that can be known of a search before it is paid for."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from jax.sharding import Mesh
 
 from jaxhpt.algorithms import DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import methods_of, task_of, trials_of
+from jaxhpt.arguments import knowing, limits_of, methods_of, task_of, trials_of
 from jaxhpt.checking.report import Check
 from jaxhpt.checking.reporting import report
 from jaxhpt.core.checks import require_seed, switch
 from jaxhpt.core.space import Space
-from jaxhpt.core.typing import StepFn
+from jaxhpt.core.typing import Hparams, StepFn
 from jaxhpt.engine.build import build
+from jaxhpt.engine.driver import Callback
+from jaxhpt.results.confirmation import require_confirm
+from jaxhpt.results.prior import Prior, settings_of
 from jaxhpt.schedulers import Scheduler
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.replica import Replicas, replicated
@@ -33,11 +37,19 @@ def check(
     microbatch: int | str = "auto",
     execution: str = "auto",
     mesh: Mesh | None = None,
+    max_programs: int = 60,
+    compile_share: float = 0.25,
+    events_per_dispatch: int | str = "auto",
+    timeout: float | None = None,
+    prior: Prior | None = None,
+    first: Sequence[Hparams] = (),
     seeds: int = 1,
     folds: Folds | None = None,
     reshuffle: bool = False,
     reduce: str = "mean",
+    confirm: int = 0,
     seed: int = 0,
+    callbacks: Sequence[Callback] = (),
     compile: bool = True,
     **task: Any,
 ) -> Check:
@@ -59,11 +71,19 @@ def check(
       microbatch: lanes that train by one `vmap`.
       execution: "split", "fused" or "auto".
       mesh: of devices.
+      max_programs: structures at most.
+      compile_share: of the time that may go into compiling structures.
+      events_per_dispatch: when the host looks up.
+      timeout: seconds of searching.
+      prior: what is known before.
+      first: settings to try before all others.
       seeds: models of each trial.
       folds: how `train_data` is split.
       reshuffle: whether each trial has a new split.
       reduce: how models become one number.
+      confirm: the best settings that are trained again.
       seed: of the settings that are trained.
+      callbacks: called between dispatches of a search; not here.
       compile: whether to compile and to train; False is a matter of tracing alone.
       **task: fields of `Task`.
 
@@ -90,7 +110,11 @@ def check(
     compile = switch("compile", compile, "must be True or False")
     one = task_of(train_step, task, check)
     searcher, trainer = methods_of(algorithm, scheduler)
-    seed, num = require_seed(seed), trials_of(trials, searcher, space, 0)
-    layout = Layout(lanes, cores, microbatch, execution, mesh=mesh)
-    built = build(replicated(one, replicas), space, num, searcher, trainer, layout, interval)
+    first = settings_of(first)
+    require_confirm(confirm)
+    limits_of(events_per_dispatch, timeout, callbacks)
+    seed, num = require_seed(seed), trials_of(trials, searcher, space, len(first))
+    layout = Layout(lanes, cores, microbatch, execution, max_programs, compile_share, mesh=mesh)
+    job = replicated(one, replicas)
+    built = build(job, space, num, searcher, trainer, layout, interval, knowing(prior, first, space, num))
     return report(built, one, replicas, seed, begun, compile)

@@ -9,7 +9,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from jaxhpt.algorithms import DEFAULT_ALGORITHM, Algorithm
-from jaxhpt.arguments import limits_of, methods_of, or_raise, shown_by, task_of, trials_of
+from jaxhpt.arguments import knowing, limits_of, methods_of, or_raise, shown_by, task_of, trials_of
 from jaxhpt.checking.of_functions import warn
 from jaxhpt.core.checks import require_seed
 from jaxhpt.core.history import Known
@@ -26,7 +26,7 @@ from jaxhpt.engine.split import Split
 from jaxhpt.engine.state import Program
 from jaxhpt.engine.watching import Watchers
 from jaxhpt.results.confirmation import Confirm, require_confirm
-from jaxhpt.results.prior import Prior, first_of, known, settings_of
+from jaxhpt.results.prior import Prior, settings_of
 from jaxhpt.results.result import Result
 from jaxhpt.results.trained_on import extension_of
 from jaxhpt.results.trial import Trial
@@ -173,7 +173,7 @@ def search(
     layout = Layout(lanes, cores, microbatch, execution, max_programs, compile_share, mesh=mesh)
 
     def before(metrics: MetricSpec) -> Known:
-        told = known(prior, space, metrics)._replace(first=first_of(first, space, num))
+        told = knowing(prior, first, space, num)(metrics)
         return extension.known(told, space, num) if extension else told
 
     with opened(run_dir, checkpoint_seconds, extend) as run, Watchers(callbacks) as watchers:

@@ -189,3 +189,16 @@ def test_too_little_memory_is_a_hazard_and_other_errors_are_errors(linear, lr_sp
     assert [hazard.kind for hazard in report.hazards] == ["memory"]
     assert (report.tried, report.compile_seconds is None) == ((), False)
     assert "! lanes: training takes 3 TiB" in str(report)
+
+
+def test_what_a_search_is_given_a_check_takes_and_refuses_too(linear, lr_space):
+    known = {"prior": [({"lr": 0.1}, 0.5)], "first": [{"lr": 0.2}]}
+    when = {"confirm": 2, "timeout": 60.0, "events_per_dispatch": 2, "callbacks": [lambda s: False]}
+    given = {**FEW, **known, **when, "max_programs": 4, "compile_share": 0.5}
+    assert jaxhpt.check(linear, lr_space, **given).failed == ()
+    for name, wrong in [("first", [{"lr": 9.0}]), ("prior", [({"lr": 9.0}, 0.5)]), ("timeout", -1), ("confirm", -1)]:
+        with pytest.raises(ValueError, match=name) as refused:
+            jaxhpt.check(linear, lr_space, **{**given, name: wrong})
+        with pytest.raises(ValueError, match=name) as searched:
+            jaxhpt.search(linear, lr_space, progress=False, **{**given, name: wrong})
+        assert str(refused.value) == str(searched.value)
