@@ -26,7 +26,7 @@ from jaxhpt.store.commands import Commands
 from jaxhpt.store.log import Log
 
 LOG_SECONDS = 1.0
-FIRST_SECONDS = 5.0  # to the first checkpoint: what is lost before it is lost whole
+FIRST_SECONDS = 5.0  # of searching to the first checkpoint: what is lost before it is lost whole
 PAUSE_SECONDS = 0.2
 SHARE = 0.02  # of the time, at most, that may go into writing
 
@@ -106,7 +106,7 @@ class Recorder:
         self._checkpoints, self._log = checkpoints, log
         self._built, self._task, self._begun, self._ended = built, task, begun, ended
         self._log_due = Due(LOG_SECONDS, most=max(seconds, LOG_SECONDS), spare=1)
-        self._due = Due(seconds, time.monotonic() + min(seconds, FIRST_SECONDS))
+        self._due = Due(seconds, math.inf)
         self._commands, self._orders, self._orders_due = commands, orders, Due(LOG_SECONDS)
         self._noted, self._repeated, self._warned = 0, 0, False
         self.trials: int | None = None
@@ -115,6 +115,8 @@ class Recorder:
     def look(self, execution: Execution, snapshot: Snapshot, noted: Signals) -> str:
         """Write what is due, and do what the run is told."""
         self._note(execution)
+        if math.isinf(self._due.next):  # compiling is over
+            self._due.next = time.monotonic() + min(self._due.seconds, FIRST_SECONDS)
         if self._log_due():
             begun = time.monotonic()
             self._write_log(execution, snapshot)

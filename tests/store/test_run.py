@@ -575,6 +575,15 @@ def test_a_run_that_has_ended_says_so_and_takes_no_longer(run, whole, capsys):
     assert more.stats.seconds > ended.stats.seconds
 
 
+def test_the_time_to_the_first_checkpoint_begins_where_compiling_is_over(tmp_path, monkeypatch):
+    seen, begin, write = [], recorder.Recorder.begin, recorder.Recorder._checkpoint
+    monkeypatch.setattr(recorder, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(recorder.Recorder, "begin", lambda self, *a: seen.append(self._due()) or begin(self, *a))
+    monkeypatch.setattr(recorder.Recorder, "_checkpoint", lambda self, *a: seen.append(a[1].events) or write(self, *a))
+    runs.cut(tmp_path / "run", 4)
+    assert seen[:2] == [False, 1]
+
+
 def test_a_run_without_a_checkpoint_says_that_it_begins_anew(run, whole, capsys):
     shutil.rmtree(run / "checkpoints")
     same(runs.search(run, progress=True), whole)
