@@ -46,7 +46,7 @@ def calling(name: str, space: Space) -> Iterator[None]:
         line = _line(error.__traceback__)
         if told is not None:
             raise type(told)(f"{line}\n{told}" if line else str(told)) from error
-        error.add_note(f"{name}: {line}" if line else f"{name}: a model, or another function of a library, was called")
+        error.add_note(f"{name}: {line or 'raised by a library that it called, such as by a layer of the model'}")
         raise
 
 
