@@ -85,7 +85,7 @@ def test_a_function_is_searched_when_it_is_said_so(file, capsys):
 
 def test_a_search_that_finds_nothing_says_so(file, capsys):
     assert main(["run", f"{file}:broken", "--minimize", *SMALL]) == 1
-    assert "no trial is done" in capsys.readouterr().out
+    assert "all failed: score, or the weights, were not finite" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_and_grows(file, tmp_path, capsys):

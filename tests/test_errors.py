@@ -13,6 +13,7 @@ from flax import nnx
 
 import jaxhpt
 from jaxhpt import Choice, Float, Int, When
+from jaxhpt.core.space import Space
 
 SPACE = {"lr": Float(1e-3, 0.3, log=True)}
 
@@ -311,3 +312,18 @@ def test_an_error_of_a_model_says_which_function_was_traced(digits):
     with pytest.raises(TypeError, match=r"\(63,\)") as caught:
         search(task)
     assert any(note.startswith("train_step: ") for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("key", ["momentum", "sgd.momentum"])
+def test_a_nested_hyperparameter_is_told_where_it_stands(linear, key):
+    def step(state, batch, hparams, key_):
+        return {"w": state["w"] * hparams["lr"] * hparams[key]}
+
+    space = {**SPACE, "rule": ["sgd", "adam"], "sgd": jaxhpt.When("rule", "sgd", {"momentum": Float(0, 1)})}
+    with pytest.raises(ValueError, match=r"'sgd\.momentum' is h\['sgd'\]\['momentum'\]"):
+        search(dataclasses.replace(linear, step=step), space)
+
+
+def test_a_tuple_alone_is_no_space():
+    with pytest.raises(ValueError, match=r"a tuple is a constant, a range is Float\(low, high\)"):
+        Space.of({"lr": (1e-4, 1e-1)})

@@ -71,7 +71,9 @@ class Space(Part):
         walk = Walk()
         slots, treedef = jax.tree.flatten(walk.tree(spec, "", ()))
         if not walk.names:
-            raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list")
+            tuples = any(isinstance(slot, Constant) and slot.name.split(".")[-1] == "0" for slot in slots)
+            more = "; a tuple is a constant, a range is Float(low, high) or Int(low, high)" * tuples
+            raise ValueError(f"space={spec!r}: must hold at least one Float, Int, Choice, Bool or list{more}")
         twice = sorted({name for name in walk.names if walk.names.count(name) > 1})
         require(not twice, "space names", twice, "distinct; a dot in a key reads like a nested dict")
         conditions = tuple(walk.resolve(column) for column in range(len(walk.names)))

@@ -26,8 +26,8 @@ from jaxhpt.training.task import Task
 from jaxhpt.training.user_functions import unchanged
 
 NO_EXPORT = (
-    "the result was pickled or copied, without the functions of its task, and its best_state needs the task's export: "
-    "use result.with_task(task).best_state"
+    "the result was loaded, pickled or copied, without the functions of its task, which its best_state needs: use "
+    "result.with_task(task).best_state, or jaxhpt.load(path, task); of a space with functions, space=space, too"
 )
 NO_STATE = (
     "the result was pickled or copied, and the state of its best trial does not pickle: take best_state from the "

@@ -104,6 +104,10 @@ def _tuples(space: Space) -> list[str]:
 
 
 def _misnamed(name: str, space: Space, key: str) -> Exception | None:
+    nested = [n for n in space.names if "." in n and (n == key or n.endswith(f".{key}"))]
+    if nested and key not in {n.split(".")[0] for n in (*space.names, *space.constants)}:
+        place = "".join(f"[{part!r}]" for part in nested[0].split("."))
+        return ValueError(f"{name}: KeyError {key!r}; the hyperparameter {nested[0]!r} is h{place}")
     words = {*space.names, *space.constants, *(part for n in space.names for part in n.split("."))}
     if key in words:
         return None

@@ -11,7 +11,10 @@ _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KE
 def parameters_of(function: Callable) -> list[inspect.Parameter] | None:
     """Return a function's parameters; None where Python does not know them, as for some built-in ones."""
     try:
-        return list(inspect.signature(function).parameters.values())
+        found = list(inspect.signature(function).parameters.values())
+        if isinstance(function, type) and not any(p.kind in (*_PLACED, p.KEYWORD_ONLY) for p in found):
+            return list(inspect.signature(function.__init__).parameters.values())[1:]  # type: ignore[misc]  # of nnx
+        return found
     except (TypeError, ValueError):
         return None
 

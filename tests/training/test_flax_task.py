@@ -223,3 +223,17 @@ def test_a_given_task_is_changed_by_keywords_and_still_is_one(task):
     assert dataclasses.replace(task, steps=7).steps == 7
     result = jaxhpt.search(task, SPACE, steps=5, trials=2, progress=False)
     assert result.best.steps == 5
+
+
+def test_a_class_of_modules_is_a_model(digits):
+    class Net(nnx.Module):
+        def __init__(self, h, rngs):
+            self.out = nnx.Linear(64, 10, rngs=rngs)
+
+        def __call__(self, x):
+            return self.out(x)
+
+    task = jaxhpt.FlaxTask(
+        Net, lambda h: optax.sgd(h["lr"]), train_data=digits[0], valid_data=digits[1], batch_size=128, steps=2
+    )
+    assert type(jaxhpt.search(task, {"lr": jaxhpt.Float(0.01, 0.1)}, trials=2, progress=False).best_state) is Net
