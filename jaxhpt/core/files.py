@@ -11,13 +11,13 @@ OWN, OPEN = 0o600, 0o644  # modes of files for their owner alone, and for all to
 
 
 def write_text(path: pathlib.Path, text: str, mode: int = OWN) -> None:
-    """Write a file as `written` does, in UTF-8."""
-    with written(path, mode) as file:
+    """Write a file as `writing` does, in UTF-8."""
+    with writing(path, mode) as file:
         file.write(text.encode())
 
 
 @contextlib.contextmanager
-def written(path: pathlib.Path, mode: int = OWN) -> Iterator[IO[bytes]]:
+def writing(path: pathlib.Path, mode: int = OWN) -> Iterator[IO[bytes]]:
     """Open a file to write it so that whoever reads it finds the old one or the new one, after a power cut too.
 
     A link stays one; a pipe or a device, which cannot be replaced, is written to.

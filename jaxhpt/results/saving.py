@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxhpt.core.files import OPEN, written
+from jaxhpt.core.files import OPEN, writing
 from jaxhpt.core.plain_problem import problem_data
 from jaxhpt.results.columns import COLUMNS, begun_data
 from jaxhpt.results.kept import NO_EXPORT, NO_STATE, Kept, Run
@@ -22,7 +22,7 @@ def save(result: Any, path: str | pathlib.Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     about = {"format": FORMAT, **_told(result, "", arrays)}
     arrays[ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with written(pathlib.Path(path), OPEN) as file:
+    with writing(pathlib.Path(path), OPEN) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import jaxhpt
-from jaxhpt.core.files import OPEN, write_text, written
+from jaxhpt.core.files import OPEN, write_text, writing
 
 
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
@@ -14,7 +14,7 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     write_text(path, "old\u2028")
 
     def broken():
-        with written(path) as file:
+        with writing(path) as file:
             file.write(b"new")
             _ = 1 / 0
 
