@@ -21,7 +21,7 @@ from jaxhpt.training.devices import tracing
 from jaxhpt.training.layout import Layout
 from jaxhpt.training.pool import Data, Pool
 from jaxhpt.training.task import Task
-from jaxhpt.training.unread import require_read
+from jaxhpt.training.unread import require_read, values_read
 from jaxhpt.training.user_functions import Captured, UserFunctions, user_functions
 from jaxhpt.training.work import operations
 
@@ -90,6 +90,7 @@ class Structures:
     valid: PyTree
     layout: Layout
     _made: dict[Key, Structure] = dataclasses.field(default_factory=dict)
+    _read: Any = False  # bool[D] dimensions that any of them reads
     _lock: Any = dataclasses.field(default_factory=threading.RLock)
 
     def key(self, unit: Any) -> Key:
@@ -144,8 +145,8 @@ class Structures:
         made = Structure(key, space, functions, captured, treedef)
         if self._made:
             _check_alike(self.first, made)
-        before = [one.functions for one in self._made.values()]
-        require_read([*before, functions], self.space, unit, made.label)
+        self._read = values_read(functions, self.space.num_dimensions) | self._read
+        require_read(self._read, self.space, unit, made.label)
         return made
 
 

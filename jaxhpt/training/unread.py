@@ -1,6 +1,5 @@
 """Hyperparameters that no function reads: tuning them would have no effect."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ from jaxhpt.core.space import Space
 from jaxhpt.training.user_functions import UserFunctions
 
 
-def require_read(traced: Sequence[UserFunctions], space: Space, unit: Any, label: str) -> None:
+def require_read(read: np.ndarray, space: Space, unit: Any, label: str) -> None:
     """Refuse a hyperparameter that exists in a structure, and that no function reads there, nor in others so far.
 
     Args:
-      traced: the functions of the structures so far, this one among them.
+      read: bool[D] which dimensions the structures so far read, this one among them.
       space: of the search.
       unit: a row of this structure, f32[D].
       label: of this structure; empty where there are no others.
@@ -22,7 +21,6 @@ def require_read(traced: Sequence[UserFunctions], space: Space, unit: Any, label
     Raises:
       ValueError: there is one.
     """
-    read = np.any([values_read(functions, len(space.names)) for functions in traced], axis=0)
     wanted = space.possible(unit)
     wanted[[condition.parent for conditions in space.conditions for condition in conditions]] = False
     wanted[list(space.structural)] = False  # what Python reads leaves no trace
@@ -44,8 +42,8 @@ def _remedy(unread: list[str], label: str) -> str:
     return "use it in init, train_step or evaluate, or take it out of the space"
 
 
-def values_read(functions: UserFunctions, num: int) -> list[bool]:
-    """Tell which of `num` values matter: for the metrics, for the length, or for what these depend on in the state.
+def values_read(functions: UserFunctions, num: int) -> np.ndarray:
+    """Tell which values matter, bool[num]: for the metrics, the length, or what these depend on in the state.
 
     A value that is only kept in the state matters to nobody, nor does one that is only looked at for NaN.
     """
@@ -58,4 +56,4 @@ def values_read(functions: UserFunctions, num: int) -> list[bool]:
         before, stepped = alive, inputs_needed(functions.step, alive)
         alive = [a or b for a, b in zip(alive, stepped[num : num + leaves], strict=True)]
     parts = (measured, stepped, inputs_needed(functions.init, alive), inputs_needed(functions.steps))
-    return [any(column) for column in zip(*(part[:num] for part in parts), strict=True)]
+    return np.any([part[:num] for part in parts], axis=0)
