@@ -8,7 +8,6 @@ import numpy as np
 from jaxhpt.core.checks import require
 from jaxhpt.core.dimension import Dimension
 from jaxhpt.core.dimensions import Choice, Float, Int
-from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 
 
@@ -55,9 +54,3 @@ def _column(unit: np.ndarray, old: Dimension, new: Dimension) -> np.ndarray:
     if not len(unit):
         return unit
     return np.array([new.encode(value) for value in old.value(unit, np).tolist()])
-
-
-def known_by_name(value: Any, dimension: Dimension) -> Any:
-    """Return a value of a dimension; of what plain data has not, such as a function, the one of that name."""
-    named = {shown(choice): choice for choice in getattr(dimension, "values", ()) if not isinstance(choice, str)}
-    return named.get(value if isinstance(value, str) else shown(value), value)

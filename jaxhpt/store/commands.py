@@ -11,7 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 from jaxhpt.core.checks import MAX_TRIALS, number, require, suggest, whole
-from jaxhpt.core.containing import known_by_name
+from jaxhpt.core.dimension import Dimension
+from jaxhpt.core.showing import shown
 from jaxhpt.core.space import Space
 from jaxhpt.engine.steering import Order
 from jaxhpt.store.files import COMMANDS, LOCK, MANIFEST, ORDERS, RunError, held, read_json, write_json
@@ -136,10 +137,16 @@ def order_of(command: Command, space: Space) -> Order:
     given, left = dict(command.value), [name for name in command.value if name not in space.names]
     require(not left, "try", left, f"names of the space; {suggest(str(left[0]), space.names) if left else ''}")
     values = [
-        known_by_name(_tuple(given.get(name)), dimension)
+        _by_name(_tuple(given.get(name)), dimension)
         for name, dimension in zip(space.names, space.dimensions, strict=True)
     ]
     return Order("try", space.encode(space.assemble(values)).tolist(), source=command.source)
+
+
+def _by_name(value: Any, dimension: Dimension) -> Any:
+    """Return for a text the value that is written so, such as a function; a text that is itself one stays."""
+    named = {shown(choice): choice for choice in getattr(dimension, "values", ()) if not isinstance(choice, str)}
+    return named.get(value, value) if isinstance(value, str) else value
 
 
 def _tuple(value: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxhpt.core.containing import known_by_name
 from jaxhpt.core.history import History, Status
 from jaxhpt.core.plain_data import value_of
 from jaxhpt.core.problem import Problem
@@ -128,8 +127,7 @@ def unit_of(line: dict[str, Any], space: Space, tag: str) -> Any:
     """Return where a trial of a line lies in a space, f32[D]; one of before it was widened is put there anew."""
     if line["space"] == tag:
         return line["unit"]
-    values = zip(line["hparams"].values(), space.dimensions, strict=True)
-    return space.encode(space.assemble([known_by_name(value_of(value), dimension) for value, dimension in values]))
+    return space.encode(space.assemble([value_of(value) for value in line["hparams"].values()]))
 
 
 def _trial(line: Any) -> None:
